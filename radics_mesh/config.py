@@ -1,0 +1,103 @@
+"""A node's configuration: every field with its meaning, unit, bound and trade-off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from radics_mesh.errors import UsageError
+from radics_mesh.ids import Eid
+
+DEFAULT_PORT = 5050
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a node listens, UDP for the DHT and TCP for bundles at the same port number."""
+
+    host: str
+    port: int = DEFAULT_PORT
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """`host`, `host:port`, `[v6]` or `[v6]:port`; UsageError otherwise."""
+        host, port = text, str(DEFAULT_PORT)
+        if text.startswith("["):
+            host, closed, rest = text[1:].partition("]")
+            if not closed or (rest and not rest.startswith(":")):
+                raise UsageError(f"not an address: {text} (want HOST, HOST:PORT or [IPV6]:PORT)")
+            port = rest[1:] or port
+        elif text.count(":") == 1:
+            host, _, port = text.partition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise UsageError(f"not an address: {text} (want HOST, HOST:PORT or [IPV6]:PORT)")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A peer that is no member (another implementation), admitted by name only."""
+
+    eid: Eid
+    # Where it is dialled; None: it dials us, and is known by its source address `host`.
+    address: Address | None
+    host: str
+    # Services of this node that it may reach unsigned.
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    # Everything the node keeps lives below this directory, mode 0700. One running node a directory.
+    state: Path
+    # What people call the node. Unique is better; ambiguity is answered by asking for the id.
+    name: str
+    # Interface and port for UDP (DHT) and TCP (bundles). Port 0: any free one, printed at start.
+    listen: Address = Address("0.0.0.0")
+    # Members to dial first; more are learned from the DHT.
+    bootstrap: tuple[Address, ...] = ()
+    # The invite token, if there is one.
+    invite: str | None = None
+    # Talk (datagrams and bundles) only with these addresses, as if nothing else were in radio
+    # range. Empty: with everyone. Bundles for others go through these neighbours.
+    neighbours: tuple[Address, ...] = ()
+    # Peers that are no members.
+    foreign: tuple[Foreign, ...] = ()
+    # A plain TCPCLv3 listener for foreign peers; None: there is none.
+    foreign_listen: Address | None = None
+
+    # --- DTN ---
+    # How long a bundle may live when its sender does not say. Longer survives longer partitions.
+    bundle_lifetime_s: int = 86_400
+    # Bytes of bundles on disk, all together; a full store refuses, it never drops.
+    store_quota_bytes: int = 1 << 30
+    # Idle seconds before a keepalive; three missed ones end a session.
+    keepalive_s: int = 10
+    # Dial again after a failure: first wait, and the bound to which it doubles (with jitter).
+    redial_first_s: float = 0.5
+    redial_max_s: float = 15.0
+
+    # --- directory ---
+    # How often a node's own record is renewed, and how long records live without renewal.
+    publish_every_s: float = 10.0
+    record_ttl_s: int = 60
+
+    # --- virtual machines ---
+    # Memory for guests, all together. None: half of what the machine has.
+    guest_memory_bytes: int | None = None
+    # tcg, kvm, or None for a timed probe at first use.
+    accelerator: str | None = None
+    # Where guests' RAM files live: a tmpfs, never an SD card.
+    ram_directory: Path = field(default=Path("/dev/shm"))
+
+    # --- scheduler ---
+    scheduler: bool = True
+    # A move must beat staying by this share of its cost. More: calmer, slower to adapt.
+    hysteresis: float = 0.15
+    # How long an advantage is expected to last when a move's cost is set against it.
+    horizon_s: float = 60.0
+    # CPU share of a host, 0 to 1, above which it pushes VMs away (k of n samples).
+    overload: float = 0.85
