@@ -236,7 +236,7 @@ class Token:
             raise UsageError(f"an invite token starts with {TOKEN_PREFIX}")
         encoded = text[len(TOKEN_PREFIX) :]
         try:
-            raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+            raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
             fields = Fields.parse(raw, "token", limit_bytes=512)
             token = cls(
                 Digest(fields.blob(32)),
