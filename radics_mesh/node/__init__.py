@@ -1,0 +1,9 @@
+"""The composition root: everything above is made, wired and run here, in one nursery.
+
+run        from a Config to a running peer: open the state, enter the mesh, start the services
+state      the state directory: the key, the mesh, the chain, the lock
+joining    how this node becomes a member: found a mesh, a token, a knock, or it is one already
+services   makes the services and tells them of each other
+facts      what this node says about itself: load, capacity, neighbours
+requests   what the control socket answers
+"""
