@@ -1,0 +1,286 @@
+"""What one may ask a running node over its control socket, and what the answers look like.
+
+The table REQUESTS is the whole contract: names, parameters with their types and defaults, and
+whether the answer is one mapping or a stream of them. The control server checks every request
+against it before a handler sees it; the node registers one handler for each name; command line and
+status screen build on the shapes below. Answers hold msgpack's types only. Ids are in text form,
+moments in Unix seconds, ages in seconds, and `None` means "not known".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from radics_mesh.errors import UsageError
+
+
+class NodeInfo(TypedDict):
+    """The answering node itself."""
+
+    id: str
+    name: str
+    mesh: str
+    version: str
+    # Where it listens: "host:port".
+    addresses: list[str]
+    arch: str
+    cores: int
+    accelerator: str | None
+    uptime_s: float
+    # Bundle bytes over convergence layers since the start.
+    bytes_in: int
+    bytes_out: int
+    scheduler: bool
+
+
+class NodeRow(TypedDict):
+    """A node of the mesh, as the directory knows it."""
+
+    id: str
+    name: str
+    addresses: list[str]
+    arch: str
+    cores: int
+    # CPU share, 0 to 1.
+    load: float
+    # Bytes for guests: free and all together.
+    memory_free: int
+    memory: int
+    vms: int
+    # None: there is no session with it now.
+    rtt_s: float | None
+    connected: bool
+    age_s: float
+    stale: bool
+    self: bool
+
+
+class VmRow(TypedDict):
+    name: str
+    id: str
+    # created, running, parked, saved, moving, released, exited, failed, ...: hosting's own word.
+    state: str
+    epoch: int
+    # Name of the node that hosts it, and whether that is the answering node.
+    node: str
+    local: bool
+    image: str
+    memory: int
+    accelerator: str | None
+    sources: list[str]
+    # Source bytes a second, all sources together.
+    rate: float
+    moves: int
+    pinned: bool
+    uptime_s: float | None
+    # The process id of its QEMU, while it runs here.
+    pid: int | None
+    # Exit status of the program, once it has ended.
+    status: int | None
+    # Why it failed or waits, in words.
+    note: str | None
+
+
+class SourceRow(TypedDict):
+    name: str
+    # Name of the publishing node.
+    publisher: str
+    local: bool
+    # Bytes a second, None: as fast as they are taken.
+    rate: float | None
+    # Messages so far; None for a remote source.
+    messages: int | None
+    subscribers: int | None
+    age_s: float
+    stale: bool
+
+
+class BundleRow(TypedDict):
+    id: str
+    source: str
+    destination: str
+    payload_bytes: int
+    age_s: float
+    expires_in_s: float
+    # waiting for a route, forwarding, local (waits for its endpoint), ...
+    state: str
+
+
+class BundleCounts(TypedDict):
+    stored: int
+    stored_bytes: int
+    quota_bytes: int
+    # received, forwarded, delivered, expired, refused by reason, ...
+    counters: dict[str, int]
+
+
+class EventRow(TypedDict):
+    """A line of the node's journal. Numbers grow by one."""
+
+    number: int
+    time: float
+    # info, warning, error
+    level: str
+    text: str
+
+
+class Status(TypedDict):
+    node: NodeInfo
+    nodes: list[NodeRow]
+    vms: list[VmRow]
+    bundles: BundleCounts
+    sources: list[SourceRow]
+    # The latest, oldest first; at most 100.
+    events: list[EventRow]
+
+
+class KnockRow(TypedDict):
+    """A stranger that waits for `approve`."""
+
+    code: str
+    name: str
+    address: str
+    age_s: float
+
+
+class Moved(TypedDict):
+    """The answer to migrate: what was moved where, and what it cost."""
+
+    name: str
+    source: str
+    target: str
+    epoch: int
+    bytes: int
+    # Park to first instruction on the other side; None when it was one-way.
+    downtime_s: float | None
+
+
+class Link(TypedDict):
+    epoch: int
+    holder: str
+    snapshot: str | None
+
+
+class Whereabouts(TypedDict):
+    """The answer to where: the ownership chain, oldest first."""
+
+    name: str
+    id: str
+    node: str
+    state: str
+    age_s: float
+    stale: bool
+    chain: list[Link]
+
+
+class Received(TypedDict):
+    """One bundle for `recv`. Asking for the next one takes it out of the store for good."""
+
+    id: str
+    source: str
+    # The node that signed it; None: a foreign peer's, unsigned.
+    signer: str | None
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """One row of the table. A parameter without default must be given."""
+
+    types: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    stream: bool = False
+
+
+_TEXT = (str,)
+_NUMBER = (int, float)
+_MAYBE_NUMBER = (int, float, type(None))
+_NAMED = Request({"name": _TEXT})
+
+REQUESTS: Mapping[str, Request] = {
+    # -> Status; watch: one Status each interval_s, the first at once.
+    "status": Request(),
+    "watch": Request({"interval_s": _NUMBER}, {"interval_s": 1.0}, stream=True),
+    # -> {"vms": [VmRow]}: this node's first, then what the directory knows.
+    "ps": Request(),
+    # -> {"nodes": [NodeRow]}, {"sources": [SourceRow]}
+    "nodes": Request(),
+    "sources": Request(),
+    # -> {"bundles": [BundleRow], "counts": BundleCounts}
+    "bundles": Request(),
+    # Stream of EventRow, oldest first; follow: new ones as they come.
+    "events": Request({"follow": (bool,)}, {"follow": False}, stream=True),
+    # -> {"knocks": [KnockRow]}
+    "knocks": Request(),
+    # -> {"name": str, "id": str}
+    "approve": Request({"code": _TEXT}),
+    # -> {"token": str, "uses": int, "expires": Unix s, "addresses": ["host:port"]}
+    "invite": Request({"uses": (int,), "hours": _NUMBER}, {"uses": 1, "hours": 24.0}),
+    # `image` is an absolute path. -> {"vm": VmRow}
+    "run": Request(
+        {
+            "image": _TEXT,
+            "name": _TEXT,
+            "sources": (list,),
+            "memory_bytes": (int,),
+            "pin": (bool,),
+            "arguments": (list,),
+        },
+        {"sources": [], "memory_bytes": 64 << 20, "pin": False, "arguments": []},
+    ),
+    # Stream of {"data": bytes}: the guest's output, from what is kept of it on.
+    "logs": Request({"name": _TEXT, "follow": (bool,)}, {"follow": False}, stream=True),
+    # -> {"vm": VmRow}
+    "stop": _NAMED,
+    "save": _NAMED,
+    "resume": _NAMED,
+    # -> Moved
+    "migrate": Request({"name": _TEXT, "to": _TEXT, "one_way": (bool,)}, {"one_way": False}),
+    # -> Whereabouts
+    "where": _NAMED,
+    # -> {"name": str, "lines": [str]}: the last decision with its cost terms.
+    "why": _NAMED,
+    # `file` is an absolute path, `rate` bytes a second. -> {"source": SourceRow}
+    "publish": Request({"name": _TEXT, "file": _TEXT, "rate": _MAYBE_NUMBER}, {"rate": None}),
+    # `destination`: an EID, or NODE/SERVICE with a node's name or id. -> {"id": str}, once durable
+    "send": Request(
+        {"destination": _TEXT, "payload": (bytes,), "lifetime_s": (int, type(None))},
+        {"lifetime_s": None},
+    ),
+    # Stream of Received; ends after `count`, None: never.
+    "recv": Request(
+        {"service": _TEXT, "count": (int, type(None))},
+        {"count": None},
+        stream=True,
+    ),
+}
+
+
+def checked(name: str, params: object) -> dict[str, Any]:
+    """The parameters of a request, complete and of the right types; UsageError otherwise."""
+    request = REQUESTS.get(name)
+    if request is None:
+        raise UsageError(f"this node knows no request {name[:40]!r}; are both of one version?")
+    if not isinstance(params, dict):
+        raise UsageError(f"{name}: parameters must be a mapping")
+    unknown = sorted(str(key) for key in params if key not in request.types)
+    if unknown:
+        raise UsageError(f"{name}: unknown parameter {unknown[0][:40]!r}")
+    complete = {**request.defaults, **params}
+    for key, types in request.types.items():
+        if key not in complete:
+            raise UsageError(f"{name}: parameter {key!r} is missing")
+        if not _is_one_of(complete[key], types):
+            raise UsageError(f"{name}: {key} must not be {repr(complete[key])[:40]}")
+    return complete
+
+
+def _is_one_of(value: object, types: tuple[type, ...]) -> bool:
+    """isinstance, but True is no number, and a list is a list of texts."""
+    if isinstance(value, bool) and bool not in types:
+        return False
+    if isinstance(value, list):
+        return list in types and all(isinstance(item, str) for item in value)
+    return isinstance(value, types)
