@@ -8,8 +8,6 @@ lock           held while a node runs here
 
 from __future__ import annotations
 
-import fcntl
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +28,9 @@ class Membership:
 
 
 class StateDirectory:
-    """One node's directory, locked for as long as this object is open.
+    """One node's directory, made with mode 0700 when it is not there yet; UsageError if it can't.
 
-    UsageError when another node runs in it, or when its key is readable by others.
+    Secrets in it that others can read are refused.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,17 +38,8 @@ class StateDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.chmod(0o700)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise UsageError(f"cannot use {path} for the node's state: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            raise UsageError(f"a node runs with the state in {path} already") from error
-
-    def close(self) -> None:
-        os.close(self._lock)
 
     def identity(self) -> Identity:
         """The node's key; made, durably, at first use."""

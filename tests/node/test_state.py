@@ -15,19 +15,9 @@ def test_the_same_directory_is_the_same_node(tmp_path: Path) -> None:
     first = state.identity()
     genesis, mesh, chain = found(first, "n", Wall(1.8e9))
     state.enter(Membership(mesh, chain), genesis)
-    state.close()
     again = StateDirectory(tmp_path / "n")
     assert again.identity().node_id == first.node_id
     assert again.membership() == Membership(mesh, chain)
-    again.close()
-
-
-def test_one_node_a_directory(tmp_path: Path) -> None:
-    state = StateDirectory(tmp_path)
-    with pytest.raises(UsageError, match="already"):
-        StateDirectory(tmp_path)
-    state.close()
-    StateDirectory(tmp_path).close()
 
 
 @pytest.mark.parametrize("name", ["identity.key", "membership"])
@@ -38,7 +28,6 @@ def test_secrets_that_others_can_read_are_refused(tmp_path: Path, name: str) -> 
     (tmp_path / name).chmod(0o644)
     with pytest.raises(UsageError, match="chmod 600"):
         (state.identity(), state.membership())
-    state.close()
 
 
 def test_damage_is_one_clear_error(tmp_path: Path) -> None:
@@ -51,7 +40,6 @@ def test_damage_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "membership").chmod(0o600)
     with pytest.raises(UsageError, match="damaged"):
         state.membership()
-    state.close()
 
 
 def test_a_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
