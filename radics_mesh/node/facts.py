@@ -51,7 +51,7 @@ def cpu_capacity() -> float:
     # The stubs leave out that it is None where the kernel tells no frequency.
     frequency = cast(Any, psutil.cpu_freq())
     if frequency and frequency.max and frequency.current:
-        return cores * min(1.0, frequency.current / frequency.max)
+        return cores * min(1.0, float(frequency.current) / float(frequency.max))
     return cores
 
 
