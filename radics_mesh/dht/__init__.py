@@ -1,1 +1,17 @@
-"""Being laid."""
+"""Kademlia on Trio: who publishes a source, runs a VM, holds an image.
+
+The package `kademlia` (and below it `rpcudp`), made Trio-native by subclassing; no asyncio loop
+runs. On the wire it is stock Kademlia, so that a stock node can talk to it where nothing is sealed.
+
+  rpc        datagrams to messages and back, node lists: sans-IO, for bytes from anybody
+  table      the routing table: exactly the k closest, and contacts that fail are doubted
+  store      what this node holds for others: checked, merged by publisher, bounded; sans-IO
+  protocol   calls with retransmission, and the answers to others' calls
+  crawl      look-ups: the k closest nodes, or what three holders say of a key
+  peers      addresses that outlive partitions and restarts
+  server     the service: put, get, run
+
+A datagram names its sender but proves nothing (the mesh key shows that some member sent it). So
+nothing is believed for having come from somewhere: a value counts when `store.Contents`, given by
+radics_mesh.directory, says that its signature or its hash holds for its key.
+"""

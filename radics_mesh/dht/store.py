@@ -1,0 +1,173 @@
+"""What a node holds for others under DHT keys: checked by `Contents`, merged, bounded.
+
+A key holds one value for each publisher (`Slot.owner`), and the higher sequence wins; an older one
+is refused as a replay. Nobody can fill the store: a publisher may own OWNER_MAX values, a key may
+hold KEY_MAX, all together TOTAL_MAX. When it is full, what expired gives way first, then what lies
+farthest from this node's id; a value that would itself be the first to go is refused.
+
+Values whose time to live is over stay until room is needed: shown as stale they are worth more in
+a partition than nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from kademlia.storage import IStorage
+
+from radics_mesh.clock import Clock, Monotonic
+from radics_mesh.errors import CapacityError, PeerError
+
+KEY_MAX = 16
+OWNER_MAX = 256
+TOTAL_MAX = 4096
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Which value another one replaces, and how new and how durable it is.
+
+    `owner` is the publisher; content-addressed values belong to nobody (b"") and never change.
+    """
+
+    owner: bytes
+    sequence: int
+    ttl_s: float
+
+
+class Contents(Protocol):
+    """Who knows what values mean."""
+
+    def admit(self, key: bytes, value: bytes) -> Slot:
+        """WireError or PeerError unless the value belongs under the key and its proof holds."""
+        ...
+
+    def aged(self, value: bytes, held_s: float) -> bytes:
+        """An admitted value as it is handed on after `held_s` more seconds."""
+        ...
+
+
+@dataclass
+class Held:
+    key: bytes
+    slot: Slot
+    value: bytes
+    since: Monotonic
+
+    def expired(self, now: Monotonic) -> bool:
+        return now - self.since > self.slot.ttl_s
+
+
+class ValueStore(IStorage):
+    """`contents` decides about values; as long as it is None, every value is refused."""
+
+    def __init__(self, node_id: bytes, clock: Clock) -> None:
+        self.contents: Contents | None = None
+        self._own = node_id
+        self._clock = clock
+        self._keys: dict[bytes, dict[bytes, Held]] = {}
+        self._owned: Counter[bytes] = Counter()
+        self._total = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        """WireError, PeerError or CapacityError when the value is not taken."""
+        if self.contents is None:
+            raise CapacityError("this node holds no values yet")
+        self.place(key, value, self.contents.admit(key, value))
+
+    def place(self, key: bytes, value: bytes, slot: Slot) -> None:
+        """Hold an admitted value; PeerError if it is older, CapacityError if there is no room."""
+        now = self._clock.monotonic()
+        held = self._keys.get(key, {}).get(slot.owner)
+        if held is not None:
+            if slot.sequence > held.slot.sequence:
+                self._keys[key][slot.owner] = Held(key, slot, value, now)
+            elif slot.sequence < held.slot.sequence:
+                raise PeerError("an older value than the one held")
+            return
+        self._make_room(key, slot, now)
+        self._keys.setdefault(key, {})[slot.owner] = Held(key, slot, value, now)
+        self._owned[slot.owner] += 1
+        self._total += 1
+
+    def _make_room(self, key: bytes, slot: Slot, now: Monotonic) -> None:
+        if len(self._keys.get(key, {})) >= KEY_MAX:
+            self._evict_one(list(self._keys[key].values()), now, "the key")
+        if slot.owner and self._owned[slot.owner] >= OWNER_MAX:
+            owned = [held for held in self._all() if held.slot.owner == slot.owner]
+            self._evict_one(owned, now, "its publisher")
+        if self._total < TOTAL_MAX:
+            return
+        worst = max(self._all(), key=lambda held: (held.expired(now), self._distance(held.key)))
+        if not worst.expired(now) and self._distance(worst.key) < self._distance(key):
+            raise CapacityError("full of values that lie closer")
+        self._drop(worst)
+
+    def _evict_one(self, among: list[Held], now: Monotonic, of: str) -> None:
+        expired = [held for held in among if held.expired(now)]
+        if not expired:
+            raise CapacityError(f"{of} has too many values")
+        self._drop(min(expired, key=lambda held: held.since))
+
+    def _drop(self, held: Held) -> None:
+        slots = self._keys[held.key]
+        del slots[held.slot.owner]
+        if not slots:
+            del self._keys[held.key]
+        self._owned[held.slot.owner] -= 1
+        self._owned += Counter()  # forgets owners at zero
+        self._total -= 1
+
+    def _distance(self, key: bytes) -> int:
+        return int.from_bytes(key, "big") ^ int.from_bytes(self._own, "big")
+
+    def _all(self) -> Iterator[Held]:
+        for slots in self._keys.values():
+            yield from slots.values()
+
+    def values(self, key: bytes) -> list[bytes]:
+        """All values under a key, aged, fresh and recent ones first."""
+        now = self._clock.monotonic()
+        slots = self._keys.get(key, {}).values()
+        ordered = sorted(slots, key=lambda held: (held.expired(now), -held.since))
+        return [self._aged(held, now) for held in ordered]
+
+    def _aged(self, held: Held, now: Monotonic) -> bytes:
+        assert self.contents is not None
+        return self.contents.aged(held.value, now - held.since)
+
+    def fresh_items(self) -> list[tuple[bytes, bytes, bytes]]:
+        """(key, owner, aged value) of all that has not expired."""
+        now = self._clock.monotonic()
+        return [
+            (held.key, held.slot.owner, self._aged(held, now))
+            for held in self._all()
+            if not held.expired(now)
+        ]
+
+    # The rest of IStorage, so that what kademlia does with a storage still works.
+
+    def get(self, key: bytes, default: object = None) -> object:
+        return self.values(key) or default
+
+    def __getitem__(self, key: bytes) -> list[bytes]:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self.values(key)
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter([(key, value) for key, _, value in self.fresh_items()])
+
+    def iter_older_than(self, seconds_old: float) -> list[tuple[bytes, bytes]]:
+        now = self._clock.monotonic()
+        return [
+            (held.key, self._aged(held, now))
+            for held in self._all()
+            if now - held.since >= seconds_old
+        ]
