@@ -24,7 +24,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
@@ -43,7 +43,7 @@ Handler = Callable[..., Awaitable[Answer]]
 StreamHandler = Callable[..., AsyncGenerator[Answer, None]]
 
 SOCKET_NAME = "control.sock"
-LOCK_NAME = "node.lock"
+LOCK_NAME = "lock"
 VERSION = 1
 NEXT = 2
 # Bounds a bundle payload given to `send`, plus its frame. Longer ones belong into a source.
@@ -260,21 +260,23 @@ class ControlClient:
     def __init__(self, state: Path) -> None:
         self.state = state
 
-    async def call(self, name: str, **params: object) -> dict[str, Any]:
+    async def call(self, request: str, /, **params: object) -> dict[str, Any]:
         """The answer to a plain request; the node's MeshError, or UsageError if none runs."""
-        stream, connection = await self._request(name, params)
+        stream, connection = await self._request(request, params)
         async with stream:
             kind, value = _answer_parts(await connection.receive())
         if kind != "ok":
-            raise WireError(f"{name} was answered by {kind!r}")
+            raise WireError(f"{request} was answered by {kind!r}")
         return value
 
-    async def stream(self, name: str, **params: object) -> AsyncIterator[dict[str, Any]]:
+    async def stream(
+        self, request: str, /, **params: object
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Items as they come. Asking for the next one tells the node that this one is done.
 
         Use it under `contextlib.aclosing`, or let it run to its end.
         """
-        stream, connection = await self._request(name, params)
+        stream, connection = await self._request(request, params)
         async with stream:
             while True:
                 kind, value = _answer_parts(await connection.receive())

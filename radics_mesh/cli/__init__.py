@@ -1,1 +1,10 @@
-"""Being laid."""
+"""The command line: each command asks the running node one thing and prints the answer.
+
+entry    the command group, and how errors end: one line on stderr, no traceback
+asking   the --state option, requests to the node
+tables   tables for terminals and plain text without one
+join     runs the node itself, in the foreground
+mesh     approve, knocks, invite, nodes, events, status
+vms      build, run, ps, logs, stop, save, resume, migrate, where, why
+data     publish, sources, send, recv, bundles
+"""

@@ -1,0 +1,50 @@
+# Two commands matter: make demo, make test. Each sets up everything it needs.
+PYTHON := .venv/bin/python
+.NOTPARALLEL:
+.PHONY: help setup demo test check format lint types contracts lock clean distclean
+
+help:
+	@echo "make demo       three peers, a unikernel that is pulled to its data"
+	@echo "make test       all tests (ARGS='-k name' to choose)"
+	@echo "make check      format, lint, types, import contracts, tests"
+	@echo "make format     rewrite the Python files in the project's format"
+	@echo "make setup      only set up: packages, .venv, guest library"
+	@echo "make lock       pin the newest packages that setup.cfg allows"
+	@echo "make clean      remove what was built; make distclean: .venv too"
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@$(PYTHON) scenarios/first_light.py
+
+test: setup
+	@$(PYTHON) -m pytest --durations=15 $(ARGS)
+
+check: lint types contracts test
+
+format: setup
+	@$(PYTHON) -m ruff format .
+	@$(PYTHON) -m ruff check --fix .
+
+lint: setup
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+types: setup
+	$(PYTHON) -m mypy
+
+contracts: setup
+	.venv/bin/lint-imports
+
+lock:
+	@scripts/lock.sh
+
+clean:
+	@rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov
+	@rm -f .coverage .coverage.*
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	@if [ -e guest_lib/Makefile ]; then $(MAKE) -s -C guest_lib clean; fi
+
+distclean: clean
+	@rm -rf .venv

@@ -1,0 +1,186 @@
+"""What a node answers, as short cells of text: one wording for the command line and the screen.
+
+Names in answers were chosen by other people's nodes, so everything that reaches a terminal goes
+through `printable` first: an escape sequence in a name must not move anybody's cursor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from radics_mesh.control_api import (
+    BundleCounts,
+    BundleRow,
+    EventRow,
+    KnockRow,
+    NodeInfo,
+    NodeRow,
+    SourceRow,
+    VmRow,
+)
+
+Row = list[str]
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def printable(text: str) -> str:
+    """Without control characters and other unprintables, spaces kept."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def size(count: float) -> str:
+    """A number of bytes with three digits or so: 999 B, 1.2 kB, 35 MB. Units of 1000."""
+    value = float(count)
+    for unit in _UNITS:
+        if value < 999.5 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    digits = 1 if unit != "B" and value < 9.95 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def memory(count: int) -> str:
+    """Guest memory, which people give in MiB."""
+    return f"{count / (1 << 20):.0f} MiB"
+
+
+def duration(seconds: float | None) -> str:
+    """3 s, 4 min, 5 h, 6 d; a dash for None."""
+    if seconds is None:
+        return "-"
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def round_trip(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def clock_time(moment: float) -> str:
+    """Local time of day."""
+    return time.strftime("%H:%M:%S", time.localtime(moment))
+
+
+NODE_COLUMNS = ["NODE", "ID", "LINK", "LOAD", "CORES", "FREE", "VMS", "SEEN"]
+
+
+def node_row(row: NodeRow) -> Row:
+    if row["self"]:
+        link = "this node"
+    elif row["connected"]:
+        link = round_trip(row["rtt_s"])
+    else:
+        link = "no link"
+    return [
+        printable(row["name"]),
+        printable(row["id"][:8]),
+        link,
+        f"{row['load'] * 100:.0f} %",
+        f"{row['cores']:g}",
+        memory(row["memory_free"]),
+        str(row["vms"]),
+        _seen(row["age_s"], row["stale"]),
+    ]
+
+
+VM_COLUMNS = ["VM", "STATE", "NODE", "EPOCH", "MEMORY", "SOURCES", "IN", "MOVES", "UP", "NOTE"]
+
+
+def vm_row(row: VmRow) -> Row:
+    state = row["state"]
+    if row["status"] is not None:
+        state = f"{state} ({row['status']})"
+    return [
+        printable(row["name"]),
+        printable(state),
+        printable(row["node"]),
+        str(row["epoch"]),
+        memory(row["memory"]),
+        printable(", ".join(row["sources"])) or "-",
+        f"{size(row['rate'])}/s",
+        str(row["moves"]),
+        duration(row["uptime_s"]),
+        printable(row["note"] or ("pinned" if row["pinned"] else "")),
+    ]
+
+
+SOURCE_COLUMNS = ["SOURCE", "PUBLISHER", "RATE", "MESSAGES", "SUBSCRIBERS", "SEEN"]
+
+
+def source_row(row: SourceRow) -> Row:
+    return [
+        printable(row["name"]),
+        printable(row["publisher"]) + (" (here)" if row["local"] else ""),
+        "-" if row["rate"] is None else f"{size(row['rate'])}/s",
+        _count(row["messages"]),
+        _count(row["subscribers"]),
+        _seen(row["age_s"], row["stale"]),
+    ]
+
+
+BUNDLE_COLUMNS = ["BUNDLE", "TO", "SIZE", "AGE", "EXPIRES", "STATE"]
+
+
+def bundle_row(row: BundleRow) -> Row:
+    return [
+        printable(row["id"]),
+        printable(row["destination"]),
+        size(row["payload_bytes"]),
+        duration(row["age_s"]),
+        duration(row["expires_in_s"]),
+        printable(row["state"]),
+    ]
+
+
+KNOCK_COLUMNS = ["CODE", "NAME", "ADDRESS", "WAITS"]
+
+
+def knock_row(row: KnockRow) -> Row:
+    return [
+        printable(row["code"]),
+        printable(row["name"]),
+        printable(row["address"]),
+        duration(row["age_s"]),
+    ]
+
+
+def event_line(row: EventRow) -> str:
+    mark = {"warning": "! ", "error": "!! "}.get(row["level"], "")
+    return f"{clock_time(row['time'])}  {mark}{printable(row['text'])}"
+
+
+def node_line(info: NodeInfo) -> str:
+    """The heading of a status: which node, which mesh, since when, how much traffic."""
+    return printable(
+        f"{info['name']}  mesh {info['mesh'][:8]}  up {duration(info['uptime_s'])}"
+        f"  in {size(info['bytes_in'])}  out {size(info['bytes_out'])}"
+    )
+
+
+def bundle_lines(counts: BundleCounts) -> list[str]:
+    """What is stored, then each counter that is not zero."""
+    first = f"stored {counts['stored']}, {size(counts['stored_bytes'])}"
+    lines = [f"{first} of {size(counts['quota_bytes'])}"]
+    counted = sorted(counts["counters"].items())
+    return lines + [f"{printable(name)} {value}" for name, value in counted if value]
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Left-aligned columns, two spaces apart."""
+    lines = [list(columns), *rows]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def _seen(age_s: float, stale: bool) -> str:
+    return f"{duration(age_s)} ago" + (" (stale)" if stale else "")
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,100 @@
+"""The command group, and how errors end: one line on stderr and an exit status, no traceback.
+
+Exit status: 0 done, 1 the node or the mesh said no (or a bug of ours: its traceback is shown with
+--debug or RADICS_DEBUG=1), 2 the command line is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import click
+
+from radics_mesh import __version__
+from radics_mesh.cells import printable
+from radics_mesh.cli import data, join, mesh, vms
+from radics_mesh.errors import MeshError
+
+DEBUG_VARIABLE = "RADICS_DEBUG"
+PROGRAM = "python -m radics_mesh"
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    commands=[*join.COMMANDS, *mesh.COMMANDS, *vms.COMMANDS, *data.COMMANDS],
+)
+@click.option("--debug", is_flag=True, help=f"Show tracebacks of bugs (or {DEBUG_VARIABLE}=1).")
+@click.version_option(__version__, prog_name="radics-mesh")
+def radics(debug: bool) -> None:
+    """Run C++ programs as unikernels that move to their data, on a mesh without a coordinator."""
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status."""
+    sys.excepthook = _report_bug
+    try:
+        radics.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        # Not an error line: the help text is what was missing.
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        return _fail(_with_hint(error), error.exit_code)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except MeshError as error:
+        return _fail(str(error), 1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from complaining too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except BaseExceptionGroup as group:
+        return _group_status(group)
+    return 0
+
+
+def _group_status(group: BaseExceptionGroup[BaseException]) -> int:
+    """What ended a nursery. Only MeshErrors and an interrupt are expected; the rest is a bug."""
+    expected, bugs = group.split((MeshError, KeyboardInterrupt))
+    if bugs is not None or expected is None:
+        raise group
+    mistakes = [error for error in _leaves(expected) if isinstance(error, MeshError)]
+    return _fail(str(mistakes[0]), 1) if mistakes else 130
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _with_hint(error: click.ClickException) -> str:
+    message = error.format_message().rstrip(".")
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{message}; see {error.ctx.command_path} --help"
+    return message
+
+
+def _fail(text: str, status: int) -> int:
+    line = " ".join(printable(part.strip()) for part in text.splitlines() if part.strip())
+    click.echo(f"error: {line}", err=True)
+    return status
+
+
+def _report_bug(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        again = f"run again with {DEBUG_VARIABLE}=1 for the traceback"
+        _fail(f"a bug in radics_mesh: {kind.__name__}: {error}; {again}", 1)

@@ -1,0 +1,146 @@
+"""`join`: run the node itself, in the foreground, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+import trio
+
+from radics_mesh.cli.asking import state_option
+from radics_mesh.config import DEFAULT_PORT, Address, Config, Foreign
+from radics_mesh.errors import UsageError, WireError
+from radics_mesh.ids import Eid
+
+FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
+
+
+@click.command()
+@click.option("--bootstrap", multiple=True, metavar="HOST[:PORT]", help="A member to dial first.")
+@state_option
+@click.option("--invite", metavar="TOKEN", envvar="RADICS_INVITE", help="Join without waiting.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default=f"0.0.0.0:{DEFAULT_PORT}",
+    show_default=True,
+    help="UDP and TCP; port 0: any free one.",
+)
+@click.option("--name", default=lambda: socket.gethostname(), show_default="the host's name")
+@click.option(
+    "--neighbours",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Talk with these only, as if nothing else were in radio range.",
+)
+@click.option("--foreign", multiple=True, metavar="PEER", help=f"Admit {FOREIGN_FORM}.")
+@click.option("--foreign-listen", metavar="HOST:PORT", help="Plain TCPCLv3 for --foreign peers.")
+@click.option("--guest-memory", type=click.IntRange(min=8), metavar="MB", help="For all VMs.")
+@click.option("--accelerator", type=click.Choice(["tcg", "kvm"]), help="Instead of a probe.")
+@click.option("--no-scheduler", is_flag=True, help="Move VMs only when told to.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+def join(verbose: bool, **options: Any) -> None:
+    """Run a node: make a mesh, or join one with --bootstrap.
+
+    With --invite TOKEN it is a member at once. Without, it knocks, prints a code and waits until
+    `approve CODE` is run on a member.
+    """
+    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    # Imported here only: every other command is a client and starts faster without the node.
+    from radics_mesh.node.run import run
+
+    trio.run(_until_signal, run, config_from(options))
+
+
+def config_from(options: dict[str, Any]) -> Config:
+    """The node's configuration from the command's options; UsageError if one makes no sense."""
+    memory = options["guest_memory"]
+    foreign_listen = options["foreign_listen"]
+    state: Path = options["state"]
+    return Config(
+        state=state,
+        name=options["name"],
+        listen=parse_listen(options["listen"]),
+        bootstrap=_addresses(options["bootstrap"]),
+        invite=options["invite"],
+        neighbours=_addresses(options["neighbours"]),
+        foreign=tuple(parse_foreign(text) for text in options["foreign"]),
+        foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
+        guest_memory_bytes=memory << 20 if memory is not None else None,
+        accelerator=options["accelerator"],
+        scheduler=not options["no_scheduler"],
+    )
+
+
+def parse_listen(text: str) -> Address:
+    """An address to listen at: port 0 is allowed there, and means any free one."""
+    host, colon, port = text.rpartition(":")
+    if colon and port == "0":
+        return Address(Address.parse(f"{host}:1").host, 0)
+    return Address.parse(text)
+
+
+def parse_foreign(text: str) -> Foreign:
+    """A peer of another implementation: EID=HOST:PORT:SERVICE,...; UsageError otherwise."""
+    eid, equals, rest = text.partition("=")
+    place, colon, services = rest.rpartition(":")
+    if not equals or not colon:
+        raise UsageError(f"not a foreign peer: {text} (want {FOREIGN_FORM})")
+    try:
+        address = parse_listen(place)
+        return Foreign(
+            eid=Eid(eid),
+            address=address if address.port else None,
+            host=address.host,
+            services=tuple(name for name in services.split(",") if name),
+        )
+    except WireError as error:
+        raise UsageError(f"not a foreign peer: {text}: {error}") from error
+
+
+def _addresses(texts: Iterable[str]) -> tuple[Address, ...]:
+    """Repeated options, each with one address or several with commas between."""
+    return tuple(Address.parse(part) for text in texts for part in text.split(",") if part)
+
+
+async def _until_signal(run: Callable[..., Any], config: Config) -> None:
+    """The node until SIGINT or SIGTERM; then it is cancelled and closes everything in order."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at_signal, signals, nursery.cancel_scope)
+            await run(config, _announce)
+            nursery.cancel_scope.cancel()
+
+
+async def _cancel_at_signal(signals: Any, scope: trio.CancelScope) -> None:
+    async for number in signals:
+        _announce(f"stopping ({signal.Signals(number).name})")
+        scope.cancel()
+        return
+
+
+def _announce(text: str) -> None:
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def _log_to_stderr(level: int) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+COMMANDS = [join]

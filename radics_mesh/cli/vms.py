@@ -1,0 +1,167 @@
+"""Commands about virtual machines: build an image, run it, watch it, move it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from radics_mesh import cells
+from radics_mesh.cli.asking import ask, ask_each, state_option
+from radics_mesh.cli.tables import print_rows
+
+_FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
+
+
+@click.command()
+@click.argument("program", type=_FILE)
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--arch", default="x86_64", show_default=True, type=click.Choice(["x86_64"]))
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+def build(program: Path, output: Path, arch: str, flags: tuple[str, ...]) -> None:
+    """Make one bootable image of a C++ PROGRAM. FLAGS after -- go to the compiler.
+
+    C++20 and -O2, unless FLAGS say otherwise. Needs no running node.
+    """
+    # Imported here only: no other command needs the compiler's side.
+    from radics_mesh.vmm.build import build_image
+
+    build_image(program, output, arch=arch, flags=flags)
+    click.echo(f"{output}: {cells.size(output.stat().st_size)}")
+
+
+@click.command()
+@click.argument("image", type=_FILE)
+@click.option("--name", required=True, help="What the VM is called.")
+@click.option("--source", "sources", multiple=True, help="A data source that it reads.")
+@click.option("--memory", type=click.IntRange(8, 1 << 20), default=64, show_default=True)
+@click.option("--pin", is_flag=True, help="The scheduler must not move it.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@state_option
+def run(
+    image: Path,
+    name: str,
+    sources: tuple[str, ...],
+    memory: int,
+    pin: bool,
+    arguments: tuple[str, ...],
+    state: Path,
+) -> None:
+    """Run an IMAGE as a new VM on this node. ARGUMENTS after -- go to the program.
+
+    --memory is in MiB.
+    """
+    answer = ask(
+        state,
+        "run",
+        image=str(image),
+        name=name,
+        sources=list(sources),
+        memory_bytes=memory << 20,
+        pin=pin,
+        arguments=list(arguments),
+    )
+    _print_vm(answer)
+
+
+@click.command()
+@state_option
+def ps(state: Path) -> None:
+    """List VMs: this node's first, then those it knows of elsewhere."""
+    rows = ask(state, "ps")["vms"]
+    print_rows(cells.VM_COLUMNS, rows, cells.vm_row, nothing="no VM is known")
+
+
+@click.command()
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the VM ends.")
+@state_option
+def logs(name: str, follow: bool, state: Path) -> None:
+    """Print what the VM's program wrote."""
+    ask_each(state, "logs", _print_log, name=name, follow=follow)
+
+
+def _print_log(item: dict[str, Any]) -> None:
+    """The bytes as they are for a file or pipe; on a terminal no guest moves the cursor."""
+    data: bytes = item["data"]
+    if sys.stdout.isatty():
+        lines = data.decode("utf-8", "replace").split("\n")
+        data = "\n".join(cells.printable(line.replace("\t", "    ")) for line in lines).encode()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+@click.command()
+@click.argument("name")
+@state_option
+def stop(name: str, state: Path) -> None:
+    """End a VM for good."""
+    _print_vm(ask(state, "stop", name=name))
+
+
+@click.command()
+@click.argument("name")
+@state_option
+def save(name: str, state: Path) -> None:
+    """Park a VM and keep it on disk."""
+    _print_vm(ask(state, "save", name=name))
+
+
+@click.command()
+@click.argument("name")
+@state_option
+def resume(name: str, state: Path) -> None:
+    """Go on with a saved VM."""
+    _print_vm(ask(state, "resume", name=name))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--to", required=True, metavar="NODE", help="A node's name or id.")
+@click.option("--one-way", is_flag=True, help="Don't wait for an answer before letting go.")
+@state_option
+def migrate(name: str, to: str, one_way: bool, state: Path) -> None:
+    """Move a VM to another node, running or saved."""
+    answer = ask(state, "migrate", name=name, to=to, one_way=one_way)
+    down = "" if answer["downtime_s"] is None else f", down {answer['downtime_s'] * 1000:.0f} ms"
+    click.echo(
+        cells.printable(
+            f"{answer['name']}: {answer['source']} -> {answer['target']}, "
+            f"epoch {answer['epoch']}, {cells.size(answer['bytes'])}{down}"
+        )
+    )
+
+
+@click.command()
+@click.argument("name")
+@state_option
+def where(name: str, state: Path) -> None:
+    """Print where a VM is and the chain of its owners."""
+    answer = ask(state, "where", name=name)
+    stale = ", stale" if answer["stale"] else ""
+    seen = f"{cells.duration(answer['age_s'])} ago{stale}"
+    click.echo(
+        cells.printable(f"{answer['name']} is {answer['state']} on {answer['node']} ({seen})")
+    )
+    for link in answer["chain"]:
+        snapshot = f"  from snapshot {link['snapshot'][:16]}" if link["snapshot"] else "  born"
+        click.echo(cells.printable(f"  epoch {link['epoch']}  {link['holder']}{snapshot}"))
+
+
+@click.command()
+@click.argument("name")
+@state_option
+def why(name: str, state: Path) -> None:
+    """Explain the scheduler's last decision about a VM."""
+    for line in ask(state, "why", name=name)["lines"]:
+        click.echo(cells.printable(line))
+
+
+def _print_vm(answer: dict[str, Any]) -> None:
+    vm = answer["vm"]
+    click.echo(cells.printable(f"{vm['name']} ({vm['id'][:8]}) is {vm['state']} on {vm['node']}"))
+
+
+COMMANDS = [build, run, ps, logs, stop, save, resume, migrate, where, why]
