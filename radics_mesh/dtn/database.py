@@ -1,0 +1,249 @@
+"""The bundle store's files: an SQLite database and, for large bundles, a file each.
+
+  DIR/bundles.db           table bundle: index and, up to FILE_FROM_BYTES, the bundle itself
+                           table delivered: identities (hashed) of what was delivered here
+                           table meta: sequence numbers reserved so far, seconds of uptime so far
+  DIR/large/KEY.bundle     a larger bundle
+  DIR/isolated/            what turned out damaged: kept for people, never read again
+
+WAL with synchronous=FULL: a transaction is on the medium when its commit returns. A large file is
+on the medium before the row that names it; without such a row it is a leftover and is removed.
+Every bundle carries a CRC, so that a torn or rotten one is noticed when read.
+
+Sync code: the store runs `Writer` in its own thread, and one reading connection in Trio's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from radics_mesh.durable import sync_directory
+
+# Above this a bundle is a file: SQLite would write it twice, to its log and to its table.
+FILE_FROM_BYTES = 1 << 20
+_T = TypeVar("_T")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS bundle (
+  key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, destination TEXT NOT NULL,
+  priority INTEGER NOT NULL, lifetime_s INTEGER NOT NULL, age_us INTEGER NOT NULL,
+  received_wall REAL NOT NULL, received_uptime REAL NOT NULL,
+  previous BLOB, signer BLOB, size INTEGER NOT NULL, crc INTEGER NOT NULL, raw BLOB);
+CREATE TABLE IF NOT EXISTS delivered (
+  id BLOB PRIMARY KEY, until_uptime REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS delivered_until ON delivered (until_uptime);
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+"""
+_INDEX_COLUMNS = (
+    "key, id, destination, priority, lifetime_s, age_us, received_wall, received_uptime,"
+    " previous, signer, size"
+)
+COLUMNS = f"{_INDEX_COLUMNS}, crc, raw"
+WIDTH = COLUMNS.count(",") + 1
+# Rows in one statement: each statement costs a hand-over of Python's interpreter lock.
+_ROWS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the index, as stored."""
+
+    key: int
+    id: str
+    destination: str
+    priority: int
+    lifetime_s: int
+    age_us: int
+    received_wall: float
+    received_uptime: float
+    previous: bytes | None
+    signer: bytes | None
+    size: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction changes."""
+
+    added: list[tuple[Row, bytes]] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+    # Those of the removed ones that have files.
+    unlinked: list[int] = field(default_factory=list)
+    delivered: list[tuple[bytes, float]] = field(default_factory=list)
+    meta: dict[str, float] = field(default_factory=dict)
+    # Deliveries remembered until before this uptime are forgotten.
+    forget_before: float = 0.0
+
+    def take(self, other: Batch) -> None:
+        """Make the other's changes part of this one."""
+        self.added += other.added
+        self.removed += other.removed
+        self.unlinked += other.unlinked
+        self.delivered += other.delivered
+        self.meta |= other.meta
+        self.forget_before = max(self.forget_before, other.forget_before)
+
+
+class Files:
+    """The paths below a store's directory, and what may be done with them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.database = directory / "bundles.db"
+        self.large = directory / "large"
+        self.isolated = directory / "isolated"
+        for path in (directory, self.large, self.isolated):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def of(self, key: int) -> Path:
+        return self.large / f"{key}.bundle"
+
+    def write(self, key: int, raw: bytes) -> None:
+        """On return the bytes and the name are on the medium; a torn one has no row yet."""
+        descriptor = os.open(self.of(key), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(self.large)
+
+    def remove(self, key: int) -> None:
+        self.of(key).unlink(missing_ok=True)
+
+    def isolate(self, path: Path) -> None:
+        """Put a damaged file where nothing reads it."""
+        for number in itertools.count():
+            target = self.isolated / f"{path.name}.{number}"
+            if not target.exists():
+                path.replace(target)
+                return
+
+    def remove_leftovers(self, keys: set[int]) -> None:
+        """Files whose row was never committed, or was removed before they were."""
+        for path in self.large.iterdir():
+            if not path.stem.isdigit() or int(path.stem) not in keys:
+                path.unlink()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    connection.executescript(_SCHEMA)
+
+
+def read_index(connection: sqlite3.Connection) -> Iterator[Row]:
+    """The whole index, in order of arrival; sqlite3.DatabaseError where it is damaged."""
+    for values in connection.execute(f"SELECT {_INDEX_COLUMNS} FROM bundle ORDER BY key"):
+        yield Row(*values)
+
+
+def read_meta(connection: sqlite3.Connection, name: str) -> float | None:
+    found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if found is None else float(found[0])
+
+
+def was_delivered(connection: sqlite3.Connection, hashed: bytes) -> bool:
+    found = connection.execute("SELECT 1 FROM delivered WHERE id = ?", (hashed,)).fetchone()
+    return found is not None
+
+
+def read_raw(connection: sqlite3.Connection, files: Files, key: int) -> bytes | None:
+    """The bundle's bytes, None when they are damaged or gone."""
+    try:
+        found = connection.execute("SELECT crc, raw FROM bundle WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            return None
+        crc, raw = found
+        if raw is None:
+            raw = files.of(key).read_bytes()
+    except (sqlite3.DatabaseError, OSError):
+        return None
+    intact = isinstance(raw, bytes) and zlib.crc32(raw) == crc
+    return raw if intact else None
+
+
+class Writer:
+    """Applies batches; every method blocks. Used by one thread."""
+
+    def __init__(self, connection: sqlite3.Connection, files: Files) -> None:
+        self._connection = connection
+        self._files = files
+
+    def apply(self, batch: Batch) -> None:
+        """On return the batch is on the medium; sqlite3.Error or OSError: nothing of it counts."""
+        for row, raw in batch.added:
+            if row.size > FILE_FROM_BYTES:
+                self._files.write(row.key, raw)
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._change(batch)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        for key in batch.unlinked:
+            self._files.remove(key)
+
+    def _change(self, batch: Batch) -> None:
+        """Removals first: a bundle that left may have come back in the same batch."""
+        for some in _chunks(batch.removed):
+            places = ", ".join("?" * len(some))
+            self._connection.execute(f"DELETE FROM bundle WHERE key IN ({places})", some)
+        rows = [_values(row, raw) for row, raw in batch.added]
+        self._insert(f"INSERT INTO bundle ({COLUMNS}) VALUES", WIDTH, rows)
+        self._insert("INSERT OR REPLACE INTO delivered VALUES", 2, batch.delivered)
+        self._insert("INSERT OR REPLACE INTO meta VALUES", 2, batch.meta.items())
+        if batch.forget_before:
+            values = (batch.forget_before,)
+            self._connection.execute("DELETE FROM delivered WHERE until_uptime < ?", values)
+
+    def _insert(self, statement: str, width: int, rows: Iterable[tuple[object, ...]]) -> None:
+        place = "(" + ", ".join("?" * width) + ")"
+        for some in _chunks(list(rows)):
+            values = ", ".join([place] * len(some))
+            flat = list(itertools.chain.from_iterable(some))
+            self._connection.execute(f"{statement} {values}", flat)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _values(row: Row, raw: bytes) -> tuple[object, ...]:
+    stored = None if row.size > FILE_FROM_BYTES else raw
+    return (
+        row.key,
+        row.id,
+        row.destination,
+        row.priority,
+        row.lifetime_s,
+        row.age_us,
+        row.received_wall,
+        row.received_uptime,
+        row.previous,
+        row.signer,
+        row.size,
+        zlib.crc32(raw),
+        stored,
+    )
+
+
+def _chunks(items: list[_T]) -> Iterator[list[_T]]:
+    """Lengths are powers of two, so that few distinct statements are ever prepared."""
+    start = 0
+    while start < len(items):
+        size = min(_ROWS_MAX, 1 << (len(items) - start).bit_length() - 1)
+        yield items[start : start + size]
+        start += size

@@ -1,0 +1,39 @@
+"""One bundle in the store, as the rest of the node sees it without reading its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from radics_mesh.clock import Monotonic
+from radics_mesh.dtn.bundle import BundleId
+from radics_mesh.ids import Eid, NodeId
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """`key` orders bundles by arrival and is never used twice. `age_us` was the age at `received`.
+
+    A bundle's age grows by the monotonic clock only, so that no clock step ever expires it.
+    """
+
+    bundle_id: BundleId
+    destination: Eid
+    priority: int
+    size_bytes: int
+    lifetime_s: int
+    age_us: int
+    received: Monotonic
+    # Which neighbour it came from; None: made here, or from a peer that is no member.
+    previous: NodeId | None
+    # Who signed it; None: a peer that is no member, to an endpoint open to it.
+    signer: NodeId | None
+    key: int = 0
+
+    @property
+    def deadline(self) -> Monotonic:
+        """When its lifetime ends."""
+        return Monotonic(self.received + self.lifetime_s - self.age_us / 1e6)
+
+    def age_at(self, now: Monotonic) -> int:
+        """Microseconds."""
+        return self.age_us + max(0, int((now - self.received) * 1e6))

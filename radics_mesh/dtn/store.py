@@ -1,0 +1,301 @@
+"""The bundles that this node holds, safe on disk before anybody is told so.
+
+Many callers add at once and share one commit: a writer thread takes all that has come since its
+last commit, makes one transaction of it, and wakes everyone in it. The index of what is held is in
+memory; bytes are read from disk when they are needed.
+
+Rules:
+- `add` returns only when the bundle would survive power loss; one identity is one bundle.
+- What left (`finish`, `drop`) is gone from the index at once and from disk with the next commit. A
+  crash in between brings it back, so it may be sent or delivered again, never lost.
+- An identity counts as seen while it is held here or was delivered here, not because it passed
+  through: a bundle may have to come back.
+- A full store refuses; it never drops what it has accepted.
+- Sequence numbers are reserved in blocks, durably, before the first of them is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import trio
+
+from radics_mesh.clock import Clock, is_plausible
+from radics_mesh.dtn.bundle import BundleId
+from radics_mesh.dtn.commits import Commits, Write
+from radics_mesh.dtn.database import (
+    FILE_FROM_BYTES,
+    Batch,
+    Files,
+    Row,
+    Writer,
+    connect,
+    read_meta,
+    read_raw,
+    was_delivered,
+)
+from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.salvage import open_database
+from radics_mesh.errors import CapacityError, UsageError, WireError
+from radics_mesh.ids import Eid, NodeId
+
+log = structlog.get_logger(__name__)
+
+# Index entries live in memory, about 1 kB each: this many are 200 MB at worst.
+BUNDLES_MAX = 200_000
+_RESERVE = 1000
+# How much longer than a bundle's lifetime its delivery is remembered: its age is not signed, so a
+# replay may pretend to be young.
+_REMEMBER_S = 86_400
+_SEQUENCE, _UPTIME = "sequence", "uptime"
+# Lifetimes on the wire have 64 bits, SQLite's numbers 63.
+_LIFETIME_MAX_S = 1 << 40
+
+
+class BundleStore:
+    """Made by `open`; `close` it. All methods belong to one Trio thread."""
+
+    def __init__(
+        self, files: Files, connection: sqlite3.Connection, clock: Clock, quota_bytes: int
+    ) -> None:
+        self._files = files
+        self._clock = clock
+        self._quota_bytes = quota_bytes
+        self._reader = connect(files.database)
+        self._started = clock.monotonic()
+        self._uptime_before = read_meta(connection, _UPTIME) or 0.0
+        self._by_key: dict[int, Held] = {}
+        self._by_id: dict[BundleId, Held] = {}
+        self._adding: dict[BundleId, Write] = {}
+        self._just_delivered: set[bytes] = set()
+        self._next_key = 1
+        self._sequence = self._sequence_end = int(read_meta(connection, _SEQUENCE) or 0)
+        self.bytes_held = 0
+        self.counters: Counter[str] = Counter()
+        self._commits = Commits(Writer(connection, files))
+
+    @classmethod
+    def open(cls, directory: Path, *, quota_bytes: int, clock: Clock) -> BundleStore:
+        """Blocks for as long as reading the index takes. One store a directory."""
+        files = Files(directory)
+        opened = open_database(files)
+        if opened.salvaged:
+            log.error("bundle database was damaged", lost=opened.lost, isolated=str(files.isolated))
+        store = cls(files, opened.connection, clock, quota_bytes)
+        store._load(opened.index, salvaged=opened.salvaged)
+        return store
+
+    def _load(self, index: list[Row], *, salvaged: bool) -> None:
+        if self._sequence == 0 and (salvaged or not is_plausible(self._clock.wall())):
+            # Without a record and without a clock, numbers used before are avoided by chance.
+            self._sequence = self._sequence_end = secrets.randbits(47)
+        self._next_key = index[-1].key + 1 if index else 1
+        for row in index:
+            held = self._restored(row)
+            if held is None or (row.size > FILE_FROM_BYTES and not self._file_is_whole(row)):
+                self._isolate(row.key, row.id, large=row.size > FILE_FROM_BYTES)
+            else:
+                self._index(held)
+        self._files.remove_leftovers(set(self._by_key))
+
+    def _file_is_whole(self, row: Row) -> bool:
+        path = self._files.of(row.key)
+        return path.exists() and path.stat().st_size == row.size
+
+    def close(self) -> None:
+        """Finish every write that was begun, and release the files."""
+        batch = Batch(meta={_UPTIME: self.uptime})
+        self._commits.put(Write(batch))
+        self._commits.close()
+        self._reader.close()
+
+    # --- what is held ---
+
+    @property
+    def uptime(self) -> float:
+        """Seconds that a store in this directory has been open, all together."""
+        return self._uptime_before + self._clock.monotonic() - self._started
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Held]:
+        """In order of arrival."""
+        return iter(list(self._by_key.values()))
+
+    def __contains__(self, held: Held) -> bool:
+        return self._by_key.get(held.key) is held
+
+    def seen(self, bundle_id: BundleId) -> bool:
+        """Whether this bundle is held here or was delivered here."""
+        if bundle_id in self._by_id:
+            return True
+        hashed = _hashed(bundle_id)
+        return hashed in self._just_delivered or was_delivered(self._reader, hashed)
+
+    async def add(self, held: Held, raw: bytes) -> bool:
+        """Store a bundle; False when it was seen before. CapacityError when it does not fit.
+
+        On cancellation the bundle may or may not have been stored.
+        """
+        first = self._adding.get(held.bundle_id)
+        if first is not None:  # the same bundle by another way, not yet on disk: wait with it
+            await self._outcome(first)
+            return False
+        if self.seen(held.bundle_id):
+            await trio.lowlevel.checkpoint()
+            return False
+        self._check_room(len(raw))
+        held.key, self._next_key = self._next_key, self._next_key + 1
+        write = Write(Batch(added=[(self._row(held), raw)]), len(raw))
+        write.then = lambda: self._added(held, write)
+        self.bytes_held += len(raw)
+        self._adding[held.bundle_id] = write
+        self._commits.put(write)
+        await self._outcome(write)
+        return True
+
+    def _added(self, held: Held, write: Write) -> None:
+        """In Trio's thread, right after the commit, whether or not the caller still waits."""
+        del self._adding[held.bundle_id]
+        if write.error is None:
+            self._by_key[held.key] = self._by_id[held.bundle_id] = held
+        else:
+            self.bytes_held -= held.size_bytes
+
+    async def _outcome(self, write: Write) -> None:
+        await write.done.wait()
+        if write.error is not None:
+            raise CapacityError(write.error)
+
+    def _check_room(self, size_bytes: int) -> None:
+        if len(self._by_key) + len(self._adding) >= BUNDLES_MAX:
+            raise CapacityError(f"the bundle store holds its {BUNDLES_MAX} bundles")
+        if self.bytes_held + size_bytes > self._quota_bytes:
+            raise CapacityError(f"the bundle store's quota of {self._quota_bytes} bytes is used up")
+
+    async def read(self, held: Held) -> bytes | None:
+        """The bundle's bytes; None when they are damaged, and then it is no longer held."""
+        if held.size_bytes > FILE_FROM_BYTES:
+            raw = await trio.to_thread.run_sync(read_raw, self._reader, self._files, held.key)
+        else:
+            raw = read_raw(self._reader, self._files, held.key)
+            await trio.lowlevel.checkpoint()
+        if raw is None and held in self:
+            self._forget(held)
+            large = held.size_bytes > FILE_FROM_BYTES
+            self._isolate(held.key, str(held.bundle_id), large=large)
+        return raw
+
+    def finish(self, held: Held) -> None:
+        """It was delivered here: remember that, and let it go."""
+        hashed = _hashed(held.bundle_id)
+        until = self.uptime + min(held.lifetime_s, _LIFETIME_MAX_S) + _REMEMBER_S
+        self._just_delivered.add(hashed)
+        batch = self._removal(held)
+        batch.delivered.append((hashed, until))
+        self._commits.put(Write(batch, then=lambda: self._just_delivered.discard(hashed)))
+
+    def drop(self, held: Held) -> None:
+        """It was handed on, or its life is over: let it go."""
+        self._commits.put(Write(self._removal(held)))
+
+    def _removal(self, held: Held) -> Batch:
+        if held not in self:
+            raise UsageError(f"not in this store: {held.bundle_id}")
+        self._forget(held)
+        large = [held.key] if held.size_bytes > FILE_FROM_BYTES else []
+        return Batch(removed=[held.key], unlinked=large)
+
+    async def flushed(self) -> None:
+        """Wait until all that was asked before is on the medium."""
+        write = Write(Batch())
+        self._commits.put(write)
+        await self._outcome(write)
+
+    def tick(self) -> None:
+        """Now and then: keep the uptime, forget deliveries whose time is over."""
+        self._commits.put(Write(Batch(meta={_UPTIME: self.uptime}, forget_before=self.uptime)))
+
+    # --- sequence numbers ---
+
+    async def sequence(self) -> int:
+        """A number that this store never gave before and never will again, whatever crashes."""
+        while self._sequence >= self._sequence_end:
+            end = self._sequence + _RESERVE
+            write = Write(Batch(meta={_SEQUENCE: float(end)}))
+            self._commits.put(write)
+            await self._outcome(write)
+            self._sequence_end = max(self._sequence_end, end)
+        self._sequence += 1
+        return self._sequence
+
+    # --- inside ---
+
+    def _index(self, held: Held) -> None:
+        self._by_key[held.key] = self._by_id[held.bundle_id] = held
+        self.bytes_held += held.size_bytes
+
+    def _forget(self, held: Held) -> None:
+        del self._by_key[held.key], self._by_id[held.bundle_id]
+        self.bytes_held -= held.size_bytes
+
+    def _isolate(self, key: int, bundle_id: str, *, large: bool) -> None:
+        self.counters["isolated"] += 1
+        log.error("bundle damaged on disk, isolated", bundle=bundle_id, key=key)
+        path = self._files.of(key)
+        if large and path.exists():
+            self._files.isolate(path)
+        self._commits.put(Write(Batch(removed=[key])))
+
+    def _row(self, held: Held) -> Row:
+        wall = self._clock.wall()
+        elapsed = self._clock.monotonic() - held.received
+        return Row(
+            key=held.key,
+            id=str(held.bundle_id),
+            destination=held.destination,
+            priority=held.priority,
+            lifetime_s=min(held.lifetime_s, _LIFETIME_MAX_S),
+            age_us=min(held.age_us, _LIFETIME_MAX_S * 1_000_000),
+            received_wall=wall - elapsed if is_plausible(wall) else 0.0,
+            received_uptime=self.uptime - elapsed,
+            previous=held.previous,
+            signer=held.signer,
+            size=held.size_bytes,
+        )
+
+    def _restored(self, row: Row) -> Held | None:
+        """None for a row that makes no sense: damage that SQLite did not notice."""
+        try:
+            return Held(
+                bundle_id=BundleId.parse(row.id),
+                destination=Eid(row.destination),
+                priority=row.priority,
+                size_bytes=row.size,
+                lifetime_s=row.lifetime_s,
+                age_us=row.age_us + int(self._away_s(row) * 1e6),
+                received=self._clock.monotonic(),
+                previous=None if row.previous is None else NodeId(row.previous),
+                signer=None if row.signer is None else NodeId(row.signer),
+                key=row.key,
+            )
+        except (WireError, TypeError, AttributeError):
+            return None
+
+    def _away_s(self, row: Row) -> float:
+        """Seconds since its arrival: by uptime for certain, by wall clock when that can be true."""
+        by_uptime = self._uptime_before - row.received_uptime
+        wall = self._clock.wall()
+        known = is_plausible(wall) and row.received_wall > 0
+        return max(0.0, by_uptime, wall - row.received_wall if known else 0.0)
+
+
+def _hashed(bundle_id: BundleId) -> bytes:
+    return hashlib.sha256(str(bundle_id).encode("ascii")).digest()[:16]
