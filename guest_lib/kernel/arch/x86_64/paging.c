@@ -1,0 +1,115 @@
+/*
+ * paging.c: page tables.
+ *
+ * One set for everything. Entries of the kernel's half carry accessed and dirty bits from the
+ * start, so that the CPU never writes to them: a parked VM's memory must stand still.
+ */
+#include "../../layout.h"
+#include "../../page.h"
+#include "../arch.h"
+#include "cpu.h"
+
+#define P 1UL
+#define W 2UL
+#define U 4UL
+#define UNCACHED 0x18UL
+#define TOUCHED 0x60UL
+#define BIG 0x80UL
+#define BORROWED 0x200UL
+#define NX (1UL << 63)
+#define ADDRESS 0x000ffffffffff000UL
+#define BIG_SIZE (2UL << 20)
+
+static uint64_t root[512] __attribute__((aligned(4096)));
+
+static uint64_t *step(uint64_t *table, uint64_t va, unsigned shift, bool create)
+{
+    uint64_t *entry = &table[va >> shift & 511];
+    if (!*entry) {
+        uint64_t pa = create ? page_alloc(va < PROGRAM_END ? PAGE_PROGRAM : PAGE_KERNEL) : 0;
+        if (!pa)
+            return NULL;
+        *entry = pa | P | W | TOUCHED | (va < PROGRAM_END ? U : 0);
+    }
+    return phys_to_virt(*entry & ADDRESS);
+}
+
+uint64_t *paging_entry(uint64_t va, bool create)
+{
+    uint64_t *table = root;
+    for (unsigned shift = 39; table && shift > 12; shift -= 9)
+        table = step(table, va, shift, create);
+    return table ? &table[va >> 12 & 511] : NULL;
+}
+
+uint64_t paging_make(uint64_t pa, unsigned flags)
+{
+    return pa | P | (flags & MAP_WRITE ? W : 0) | (flags & MAP_EXEC ? 0 : NX) |
+           (flags & MAP_USER ? U : TOUCHED) | (flags & MAP_DEVICE ? UNCACHED : 0) |
+           (flags & MAP_BORROWED ? BORROWED : 0);
+}
+
+uint64_t paging_hide(uint64_t entry) { return entry & ~P; }
+bool paging_present(uint64_t entry) { return entry & P; }
+bool paging_borrowed(uint64_t entry) { return entry & BORROWED; }
+bool paging_writable(uint64_t entry) { return entry & W; }
+uint64_t paging_address(uint64_t entry) { return entry & ADDRESS; }
+void paging_flush(uint64_t va) { __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory"); }
+
+void paging_load(void)
+{
+    __asm__ volatile("mov %0, %%cr3" ::"r"((uint64_t)root - KERNEL_BASE) : "memory");
+}
+void paging_flush_all(void) { paging_load(); }
+
+void paging_free_table(uint64_t va)
+{
+    uint64_t *table = root;
+    for (unsigned shift = 39; table && shift > 21; shift -= 9)
+        table = step(table, va, shift, false);
+    uint64_t *entry = table ? &table[va >> 21 & 511] : NULL;
+    if (entry && *entry) {
+        page_free(*entry & ADDRESS);
+        *entry = 0;
+    }
+}
+
+static void map_big(uint64_t va, uint64_t pa, uint64_t flags)
+{
+    uint64_t *table = root;
+    for (unsigned shift = 39; table && shift > 21; shift -= 9)
+        table = step(table, va, shift, true);
+    if (!table)
+        panic("no memory for page tables");
+    table[va >> 21 & 511] = pa | P | BIG | TOUCHED | NX | flags;
+}
+
+static void map(uint64_t va, uint64_t pa, unsigned flags)
+{
+    uint64_t *entry = paging_entry(va, true);
+    if (!entry)
+        panic("no memory for page tables");
+    *entry = paging_make(pa, flags);
+}
+
+void paging_init(uint64_t memory_bytes, uint64_t image_end)
+{
+    uint64_t text = KERNEL_LOAD, rodata = (uint64_t)text_end - KERNEL_BASE;
+    uint64_t data = (uint64_t)rodata_end - KERNEL_BASE, end = (uint64_t)kernel_end - KERNEL_BASE;
+
+    for (uint64_t pa = text; pa < end; pa += PAGE_SIZE)
+        map(KERNEL_BASE + pa, pa, pa < rodata ? MAP_EXEC : pa < data ? 0 : MAP_WRITE);
+    /* All RAM, but what must not change is not writable here either. */
+    uint64_t pa = 0;
+    for (; pa < ALIGN_UP(image_end, BIG_SIZE) && pa < memory_bytes; pa += PAGE_SIZE) {
+        bool constant = (pa >= text && pa < data) || (pa >= end && pa < image_end);
+        map(DIRECT_BASE + pa, pa, constant ? 0 : MAP_WRITE);
+    }
+    for (; pa + BIG_SIZE <= memory_bytes; pa += BIG_SIZE)
+        map_big(DIRECT_BASE + pa, pa, W);
+    for (; pa < memory_bytes; pa += PAGE_SIZE)
+        map(DIRECT_BASE + pa, pa, MAP_WRITE);
+    for (pa = 0xfea00000; pa < 0xff000000; pa += BIG_SIZE)
+        map_big(DEVICE_BASE + pa, pa, W | UNCACHED);
+    paging_load();
+}

@@ -1,0 +1,33 @@
+/*
+ * channel.h: the way to the host, as seen from the rest of the kernel. radics_abi.h is its law.
+ *
+ *   console, api.c ──> output.c (numbered, kept until acknowledged) ──┐
+ *                                                                     ├─> session.c ─> virtio.c
+ *   api.c <── stream.c (messages, kept until taken) <── session.c <───┘   wire.c: COBS, CRC
+ */
+#ifndef CHANNEL_H
+#define CHANNEL_H
+
+#include "kernel.h"
+
+struct process_arguments;
+
+bool channel_present(void);
+void channel_init(void);                                     /* finds the device */
+void channel_wait_hello(struct process_arguments *arguments); /* first start */
+void channel_resume(void);                                   /* warm start: device, then hello */
+
+int channel_print(int level, const char *text, size_t n); /* blocks; -ERESTARTSYS, -ENOMEM */
+void channel_printed(void);                               /* end of one write() */
+void channel_log(int level, const char *text, size_t n);  /* never blocks, may lose the line */
+void channel_panic(const char *text);
+void channel_end(int how, uint32_t status, const char *why); /* returns when acknowledged, or 2 s */
+
+void channel_poll(void); /* take what has come */
+void channel_tick(uint64_t now);
+uint64_t channel_deadline(void);
+void channel_idle(void);
+
+const char *channel_vm_name(void);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * clock.c: the host's counter, measured against the timer whose frequency is known.
+ *
+ * Time between two programmings of the timer is known to the nanosecond from the timer and in
+ * ticks from the counter; the sums over all such spans give the counter's frequency, better the
+ * longer it runs. Time itself always comes from the counter: the timer stands still once it fired.
+ */
+#include "clock.h"
+#include "arch/arch.h"
+
+#define FIRST_SPAN_NS 200000UL      /* before time is told at all: 0.1 % at worst */
+#define REFINE_TO_NS 100000000000UL /* then it is good enough for ever */
+
+static uint64_t base_ns, base_counter, rate; /* rate: ns a tick, << 32 */
+static uint64_t span_counter;                /* counter when the timer was last set */
+static uint64_t sum_ticks, sum_ns;
+static uint64_t wall_offset, alarm;
+
+uint64_t clock_now(void)
+{
+    uint64_t ticks = counter_read() - base_counter;
+    return base_ns + (uint64_t)((unsigned __int128)ticks * rate >> 32);
+}
+
+/* ns a tick << 32, without a 128-bit division. */
+static uint64_t ratio(uint64_t ns, uint64_t ticks)
+{
+    for (; ns >> 32; ns >>= 1)
+        ticks >>= 1;
+    return (ns << 32) / ticks;
+}
+
+static void set_rate(void)
+{
+    uint64_t now = rate ? clock_now() : base_ns;
+    if (!rate)
+        now = base_ns + sum_ns;
+    base_counter = counter_read();
+    base_ns = now;
+    rate = ratio(sum_ns, sum_ticks);
+}
+
+/* Call before the timer is set again: what can be learned from the span that ends. */
+static void learn(void)
+{
+    uint64_t counter, ns;
+    timer_sample(&counter, &ns);
+    if (ns < timer_started_with() && counter > span_counter && sum_ns < REFINE_TO_NS) {
+        bool worth = ns > 20000;
+        sum_ticks += worth ? counter - span_counter : 0;
+        sum_ns += worth ? ns : 0;
+        if (worth)
+            set_rate();
+    }
+}
+
+static void restart_timer(uint64_t ns)
+{
+    timer_set(ns);
+    uint64_t elapsed;
+    timer_sample(&span_counter, &elapsed);
+    /* the sample is taken a moment after the start: move it back by what the timer counted */
+    if (rate)
+        span_counter -= (elapsed << 32) / rate;
+}
+
+static void measure(void)
+{
+    uint64_t from, from_ns, to, to_ns;
+    timer_init();
+    timer_sample(&from, &from_ns);
+    do
+        timer_sample(&to, &to_ns);
+    while (to_ns - from_ns < FIRST_SPAN_NS);
+    sum_ticks = to - from;
+    sum_ns = to_ns - from_ns;
+    rate = 0;
+    set_rate();
+    span_counter = from - (from_ns << 32) / rate;
+    alarm = 0;
+}
+
+void clock_init(void)
+{
+    measure();
+    wall_offset = machine_wall_s() * NS_PER_S - clock_now();
+}
+
+void clock_resume(uint64_t at_ns)
+{
+    base_ns = at_ns;
+    measure();
+}
+
+uint64_t clock_wall(void) { return wall_offset + clock_now(); }
+void clock_set_wall(uint64_t wall_ns) { wall_offset = wall_ns - clock_now(); }
+
+void clock_alarm(uint64_t at_ns)
+{
+    uint64_t now = clock_now();
+    if (at_ns == alarm && alarm > now)
+        return;
+    alarm = at_ns;
+    learn();
+    restart_timer(at_ns > now ? at_ns - now : 1);
+}

@@ -1,0 +1,18 @@
+/*
+ * clock.h: time. Monotonic time counts from the program's start and, over a move, only the time in
+ * which the VM existed on some host and was not parked; it never goes back. Wall time is the
+ * host's, taken anew at every hello.
+ */
+#ifndef CLOCK_H
+#define CLOCK_H
+
+#include "kernel.h"
+
+void clock_init(void);
+void clock_resume(uint64_t at_ns); /* go on from here, on whatever host this is */
+uint64_t clock_now(void);          /* monotonic, ns */
+uint64_t clock_wall(void);         /* Unix time, ns */
+void clock_set_wall(uint64_t wall_ns);
+void clock_alarm(uint64_t at_ns); /* be interrupted at about this time, or earlier */
+
+#endif

@@ -1,0 +1,255 @@
+/* file.c: the table of descriptors, and the system calls on a descriptor. */
+#include "file.h"
+#include "heap.h"
+#include "clock.h"
+#include "ramfs.h"
+#include "syscall.h"
+#include "thread.h"
+#include "user.h"
+
+#define O_ACCMODE 3
+#define O_APPEND 02000
+#define O_NONBLOCK 04000
+#define O_CLOEXEC 02000000
+#define F_DUPFD 0
+#define F_GETFD 1
+#define F_SETFD 2
+#define F_GETFL 3
+#define F_SETFL 4
+#define F_DUPFD_CLOEXEC 1030
+#define VECTORS_MAX 1024
+
+static struct {
+    struct file *file;
+    bool close_on_exec; /* remembered for F_GETFD only: there is no exec */
+} files[FILES_MAX];
+
+struct file *file_new(const struct file_operations *operations, uint32_t flags)
+{
+    struct file *f = heap_alloc(sizeof *f);
+    if (f) {
+        f->operations = operations;
+        f->flags = flags;
+        f->references = 1;
+    }
+    return f;
+}
+
+struct file *file_get(int fd)
+{
+    return fd >= 0 && fd < FILES_MAX ? files[fd].file : NULL;
+}
+
+int file_install(struct file *f, int lowest, bool close_on_exec)
+{
+    for (int fd = lowest; fd >= 0 && fd < FILES_MAX; fd++) {
+        if (files[fd].file)
+            continue;
+        files[fd].file = f;
+        files[fd].close_on_exec = close_on_exec;
+        return fd;
+    }
+    return -EMFILE;
+}
+
+void file_put(struct file *f)
+{
+    if (--f->references)
+        return;
+    if (f->operations->close)
+        f->operations->close(f);
+    heap_free(f);
+}
+
+void files_init(void)
+{
+    ramfs_init();
+    for (int fd = 0; fd < 3; fd++) {
+        struct file *f = file_new(&console_operations, fd ? 1 : 0);
+        f->data = (void *)(uintptr_t)fd;
+        f->kind = 0020620; /* character device */
+        file_install(f, 0, false);
+    }
+}
+
+/* ---- read, write -------------------------------------------------------------------------- */
+
+/* Holds the file while it blocks: another thread may close the descriptor. */
+static int64_t transfer(int fd, bool write, uint64_t at, size_t n, uint64_t *position)
+{
+    struct file *f = file_get(fd);
+    unsigned mode = f ? f->flags & O_ACCMODE : 0;
+    if (!f || (write ? mode == 0 : mode == 1))
+        return -EBADF;
+    if (position && !f->inode)
+        return -ESPIPE;
+    int64_t (*call)(struct file *, uint64_t, size_t, uint64_t *) =
+        write ? f->operations->write : f->operations->read;
+    if (!call)
+        return f->inode ? -EISDIR : -EINVAL;
+    f->references++;
+    int64_t result = call(f, at, MIN(n, 0x7ffff000UL), position ? position : &f->position);
+    file_put(f);
+    return result;
+}
+
+int64_t sys_read(int fd, uint64_t to, size_t n) { return transfer(fd, false, to, n, NULL); }
+int64_t sys_write(int fd, uint64_t from, size_t n) { return transfer(fd, true, from, n, NULL); }
+
+int64_t sys_pread64(int fd, uint64_t to, size_t n, uint64_t at)
+{
+    return (int64_t)at < 0 ? -EINVAL : transfer(fd, false, to, n, &at);
+}
+
+int64_t sys_pwrite64(int fd, uint64_t from, size_t n, uint64_t at)
+{
+    return (int64_t)at < 0 ? -EINVAL : transfer(fd, true, from, n, &at);
+}
+
+static int64_t vectored(int fd, bool write, uint64_t vectors, int count)
+{
+    int64_t total = 0;
+    if (count < 0 || count > VECTORS_MAX)
+        return -EINVAL;
+    for (int i = 0; i < count; i++) {
+        struct {
+            uint64_t base, length;
+        } v;
+        if (USER_GET(v, vectors + (uint64_t)i * sizeof v))
+            return total ? total : -EFAULT;
+        if (!v.length)
+            continue;
+        int64_t n = transfer(fd, write, v.base, v.length, NULL);
+        if (n < 0)
+            return total ? total : n;
+        total += n;
+        if ((uint64_t)n < v.length)
+            break;
+    }
+    return total;
+}
+
+int64_t sys_readv(int fd, uint64_t vectors, int count) { return vectored(fd, false, vectors, count); }
+int64_t sys_writev(int fd, uint64_t vectors, int count) { return vectored(fd, true, vectors, count); }
+
+/* ---- the rest ----------------------------------------------------------------------------- */
+
+int64_t sys_close(int fd)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    files[fd].file = NULL;
+    file_put(f);
+    return 0;
+}
+
+int64_t sys_lseek(int fd, int64_t offset, int whence)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    if (!f->inode)
+        return -ESPIPE;
+    int64_t base = whence == 0 ? 0 : whence == 1 ? (int64_t)f->position : ramfs_size(f->inode);
+    if (whence < 0 || whence > 2 || __builtin_add_overflow(base, offset, &base) || base < 0)
+        return -EINVAL;
+    f->position = (uint64_t)base;
+    return base;
+}
+
+static int64_t duplicate(int fd, int lowest, bool close_on_exec)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    int copy = file_install(f, lowest, close_on_exec);
+    f->references += copy >= 0;
+    return copy;
+}
+
+int64_t sys_fcntl(int fd, int command, uint64_t argument)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        return argument < FILES_MAX ? duplicate(fd, (int)argument, command == F_DUPFD_CLOEXEC) : -EINVAL;
+    case F_GETFD:
+        return files[fd].close_on_exec;
+    case F_SETFD:
+        files[fd].close_on_exec = argument & 1;
+        return 0;
+    case F_GETFL:
+        return f->flags;
+    case F_SETFL:
+        f->flags = (f->flags & ~(uint32_t)(O_APPEND | O_NONBLOCK)) |
+                   ((uint32_t)argument & (O_APPEND | O_NONBLOCK));
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int64_t sys_ioctl(int fd, unsigned request)
+{
+    (void)request;
+    return file_get(fd) ? -ENOTTY : -EBADF;
+}
+
+int64_t sys_dup(int fd) { return duplicate(fd, 0, false); }
+
+int64_t sys_dup3(int fd, int to, int flags)
+{
+    struct file *f = file_get(fd);
+    if (!f || to < 0 || to >= FILES_MAX)
+        return -EBADF;
+    if (fd == to)
+        return -EINVAL;
+    if (files[to].file)
+        sys_close(to);
+    return duplicate(fd, to, flags & O_CLOEXEC);
+}
+
+int64_t sys_dup2(int fd, int to)
+{
+    return fd == to ? (file_get(fd) ? fd : -EBADF) : sys_dup3(fd, to, 0);
+}
+
+int64_t sys_fsync(int fd) { return file_get(fd) ? 0 : -EBADF; }
+
+/* Looks every few milliseconds: good enough for the few programs that poll a pipe. */
+int64_t sys_poll(uint64_t fds, unsigned count, int timeout_ms)
+{
+    uint64_t deadline = timeout_ms < 0 ? NEVER : clock_now() + (uint64_t)timeout_ms * 1000000;
+    if (count > FILES_MAX)
+        return -EINVAL;
+    for (;;) {
+        int64_t ready = 0;
+        for (unsigned i = 0; i < count; i++) {
+            struct {
+                int32_t fd;
+                int16_t events, revents;
+            } p;
+            if (USER_GET(p, fds + i * sizeof p))
+                return -EFAULT;
+            struct file *f = file_get(p.fd);
+            bool (*is)(struct file *, bool) = f ? f->operations->ready : NULL;
+            p.revents = p.fd < 0 ? 0 : !f ? 0x20 : 0; /* POLLNVAL */
+            if (f && p.events & 1 && (!is || is(f, false)))
+                p.revents |= 1;
+            if (f && p.events & 4 && (!is || is(f, true)))
+                p.revents |= 4;
+            ready += p.revents != 0;
+            if (USER_PUT(fds + i * sizeof p, p))
+                return -EFAULT;
+        }
+        uint64_t now = clock_now();
+        if (ready || now >= deadline)
+            return ready;
+        if (thread_wait(NULL, MIN(deadline, now + 2000000)) == -EINTR)
+            return -EINTR;
+    }
+}

@@ -1,0 +1,14 @@
+/*
+ * heap.h: the kernel's own memory. Returns NULL when there is none: callers turn that into ENOMEM.
+ * Small objects share pages by size; bigger ones and stacks get pages of their own, with an
+ * unmapped page before them.
+ */
+#ifndef HEAP_H
+#define HEAP_H
+
+#include "kernel.h"
+
+void *heap_alloc(size_t n); /* zeroed */
+void heap_free(void *p);    /* NULL is fine */
+
+#endif

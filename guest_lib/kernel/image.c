@@ -1,0 +1,27 @@
+/* image.c */
+#include "image.h"
+#include "arch/arch.h"
+#include "layout.h"
+
+static const struct image_header *header;
+
+void image_init(void)
+{
+    header = phys_to_virt((uint64_t)kernel_end - KERNEL_BASE);
+    if (header->magic != IMAGE_MAGIC || header->version != 1 || header->header_bytes != PAGE_SIZE)
+        panic("the kernel has no program behind it: see `build`");
+}
+
+uint64_t image_program(uint64_t *size)
+{
+    *size = header->program_bytes;
+    return (uint64_t)header - DIRECT_BASE + header->header_bytes;
+}
+
+uint64_t image_end(void)
+{
+    uint64_t size, at = image_program(&size);
+    return ALIGN_UP(at + size, PAGE_SIZE);
+}
+
+const char *image_name(void) { return header->name; }

@@ -1,0 +1,67 @@
+/* inode.h: what ramfs.c (contents) and path.c (names) share. */
+#ifndef INODE_H
+#define INODE_H
+
+#include "kernel.h"
+
+#define S_IFMT 0170000u
+#define S_IFDIR 0040000u
+#define S_IFCHR 0020000u
+#define S_IFIFO 0010000u
+#define S_IFREG 0100000u
+#define S_IFLNK 0120000u
+#define S_ISDIR(m) (((m)&S_IFMT) == S_IFDIR)
+#define S_ISREG(m) (((m)&S_IFMT) == S_IFREG)
+#define S_ISLNK(m) (((m)&S_IFMT) == S_IFLNK)
+
+#define O_ACCMODE 3u
+#define O_CREAT 0100u
+#define O_EXCL 0200u
+#define O_TRUNC 01000u
+#define O_APPEND 02000u
+#define O_DIRECTORY 0200000u
+#define O_NOFOLLOW 0400000u
+#define O_CLOEXEC 02000000u
+#define O_PATH 010000000u
+#define O_TMPFILE 020000000u
+
+#define FILE_MAX (1UL << 32)
+#define NAME_LENGTH_MAX 255
+#define PATH_LENGTH_MAX 4096
+#define AT_FDCWD (-100)
+
+struct file_operations;
+
+struct entry {
+    struct entry *next;
+    struct inode *inode;
+    uint64_t cookie; /* grows: where a directory's reader goes on */
+    size_t length;
+    char name[];
+};
+
+struct inode {
+    uint64_t number, size;
+    unsigned mode, links;
+    int references; /* open files and the current directory */
+    uint64_t accessed_ns, modified_ns, changed_ns;
+    uint64_t *pages, capacity;              /* regular file */
+    struct entry *entries;                  /* directory */
+    struct inode *parent;
+    uint64_t cookies;
+    char *target;                           /* symbolic link */
+    const struct file_operations *device;
+};
+
+extern struct inode *root;
+
+struct inode *inode_new(unsigned mode);
+void inode_put(struct inode *i); /* frees it if neither named nor open */
+int inode_truncate(struct inode *i, uint64_t size);
+const struct file_operations *inode_operations(const struct inode *i);
+
+struct entry *directory_find(struct inode *directory, const char *name, size_t n);
+int directory_add(struct inode *directory, const char *name, size_t n, struct inode *i);
+void directory_remove(struct inode *directory, struct entry *e);
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * layout.h: where everything is.
+ *
+ * Physical memory (x86_64; RAM starts at 0):
+ *
+ *   0x0000000  +--------------------------+
+ *              | firmware's               |  rewritten by QEMU at every start, never in a snapshot;
+ *   0x0010000  +--------------------------+  once booted, we lend its middle to the device, so that
+ *              | virtio rings and buffers |  no device ever writes to memory that is guest state
+ *   0x0090000  +--------------------------+
+ *              | firmware's               |
+ *   0x0100000  +--------------------------+
+ *              | kernel text, rodata      |
+ *              | kernel data, bss         |
+ *   image      +--------------------------+  page-aligned
+ *              | image header (1 page)    |  struct image_header below
+ *              | program's ELF file       |  text and rodata pages are mapped from here, in place
+ *   pages      +--------------------------+  page-aligned
+ *              | page bitmap, then        |
+ *              | pages to give away       |
+ *   end of RAM +--------------------------+
+ *
+ * Virtual memory, one address space:
+ *
+ *   0x0000000000000000  +---------------------+
+ *                       | nothing (64 KiB)    |
+ *   0x0000000000400000  | program's ELF       |  ring 3
+ *                       | its heap (brk)      |
+ *                       | mmap, top down      |
+ *                       | main thread's stack |
+ *   0x00007ffffffff000  +---------------------+  PROGRAM_END
+ *   0xffff800000000000  | all RAM             |  supervisor, no execute; image and kernel read-only
+ *   0xffffc00000000000  | kernel heap, stacks |  guard pages between
+ *   0xffffd00000000000  | devices             |  uncached
+ *   0xffffffff80000000  | kernel              |  text read+execute, rodata read, data write
+ */
+#ifndef LAYOUT_H
+#define LAYOUT_H
+
+#define PROGRAM_START 0x10000UL
+#define PROGRAM_PIE 0x400000UL /* where a static-pie program goes */
+#define PROGRAM_END 0x00007ffffffff000UL
+#define PROGRAM_STACK (8UL << 20)
+
+#define DIRECT_BASE 0xffff800000000000UL
+#define HEAP_BASE 0xffffc00000000000UL
+#define HEAP_PAGES 65536UL
+#define DEVICE_BASE 0xffffd00000000000UL
+#define KERNEL_BASE 0xffffffff80000000UL
+
+#define KERNEL_LOAD 0x100000UL
+
+/* Lent to the device; see above. */
+#define LOW_RINGS 0x10000UL
+#define LOW_PARK_STACK 0x20000UL /* grows down from here */
+#define LOW_RX 0x30000UL
+#define LOW_RX_SIZE 0x10000UL
+#define LOW_TX 0x50000UL
+#define LOW_TX_SIZE 0x20000UL
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+
+#define IMAGE_MAGIC 0x45474d4953436452UL /* "RdCSIMGE" */
+
+/* First page after the kernel; written by radics_mesh/vmm/build.py. */
+struct image_header {
+    uint64_t magic;
+    uint32_t version; /* 1 */
+    uint32_t header_bytes; /* the program's ELF file starts so many bytes further: one page */
+    uint64_t program_bytes;
+    char name[256]; /* argv[0] without a channel, NUL-terminated */
+};
+
+static inline void *phys_to_virt(uint64_t pa) { return (void *)(DIRECT_BASE + pa); }
+#endif
+
+#endif

@@ -1,0 +1,13 @@
+/* park.h: stopping so that memory is all there is; and going on from memory. See park.c. */
+#ifndef PARK_H
+#define PARK_H
+
+#include "kernel.h"
+
+void park_request(uint64_t nonce);
+bool park_wanted(void);
+void park(void); /* returns after a warm start, on whatever host that is */
+bool park_is_warm(void);
+_Noreturn void park_resume(uint64_t memory_bytes);
+
+#endif

@@ -1,0 +1,617 @@
+/* path.c: names of files: look-up, and the system calls that take a path. */
+#include "clock.h"
+#include "file.h"
+#include "heap.h"
+#include "image.h"
+#include "inode.h"
+#include "page.h"
+#include "ramfs.h"
+#include "syscall.h"
+#include "user.h"
+
+#define LINKS_FOLLOWED_MAX 40
+#define AT_SYMLINK_NOFOLLOW 0x100
+#define AT_REMOVEDIR 0x200
+#define AT_SYMLINK_FOLLOW 0x400
+#define AT_EMPTY_PATH 0x1000
+
+static struct inode *here; /* current directory; NULL: / */
+
+/* What a path leads to. `inode` is NULL if only the last name does not exist. */
+struct place {
+    struct inode *parent, *inode;
+    char name[NAME_LENGTH_MAX + 1];
+    size_t length;
+    bool slash; /* the path ended with one: must be a directory */
+};
+
+/* ---- look-up ------------------------------------------------------------------------------ */
+
+static int start_of(int at, const char *path, struct inode **start)
+{
+    *start = *path == '/' || (at == AT_FDCWD && !here) ? root : here;
+    if (*path == '/' || at == AT_FDCWD)
+        return 0;
+    struct file *f = file_get(at);
+    if (!f)
+        return -EBADF;
+    if (!f->inode || !S_ISDIR(f->inode->mode))
+        return -ENOTDIR;
+    *start = f->inode;
+    return 0;
+}
+
+static int step(struct inode *directory, const char *name, size_t n, struct inode **to)
+{
+    if (!S_ISDIR(directory->mode))
+        return -ENOTDIR;
+    if (n > NAME_LENGTH_MAX)
+        return -ENAMETOOLONG;
+    if (n == 1 && name[0] == '.') {
+        *to = directory;
+    } else if (n == 2 && name[0] == '.' && name[1] == '.') {
+        *to = directory->parent ? directory->parent : directory;
+    } else {
+        struct entry *e = directory_find(directory, name, n);
+        *to = e ? e->inode : NULL;
+    }
+    return 0;
+}
+
+/* Puts a link's target before the rest of the path, in place. */
+static int splice(char *path, const char *rest, const char *target)
+{
+    size_t target_length = strlen(target), rest_length = strlen(rest);
+    if (target_length + 1 + rest_length >= PATH_LENGTH_MAX)
+        return -ENAMETOOLONG;
+    memmove(path + target_length + (rest_length > 0), rest, rest_length + 1);
+    memcpy(path, target, target_length);
+    path[target_length] = rest_length ? '/' : path[target_length];
+    return 0;
+}
+
+static int walk(struct inode *directory, char *path, bool follow, struct place *p)
+{
+    struct inode *next = directory;
+    unsigned links = 0;
+    *p = (struct place){.parent = directory, .inode = directory};
+    for (char *at = path;;) {
+        while (*at == '/')
+            at++;
+        if (!*at)
+            return 0;
+        char *name = at;
+        while (*at && *at != '/')
+            at++;
+        size_t n = (size_t)(at - name);
+        p->slash = *at == '/';
+        while (*at == '/')
+            at++;
+        int error = step(directory, name, n, &next);
+        if (error)
+            return error;
+        if (next && S_ISLNK(next->mode) && (*at || p->slash || follow)) {
+            if (++links > LINKS_FOLLOWED_MAX)
+                return -ELOOP;
+            if ((error = splice(path, at, next->target)))
+                return error;
+            at = path;
+            directory = *path == '/' ? root : directory;
+            continue;
+        }
+        p->parent = directory;
+        p->inode = next;
+        p->length = n;
+        memcpy(p->name, name, n);
+        p->name[n] = 0;
+        if (!*at)
+            return p->slash && next && !S_ISDIR(next->mode) ? -ENOTDIR : 0;
+        if (!next)
+            return -ENOENT;
+        directory = next;
+    }
+}
+
+static int look_up(int at, uint64_t user_path, bool follow, struct place *p)
+{
+    struct inode *start = root;
+    char *path = heap_alloc(PATH_LENGTH_MAX);
+    if (!path)
+        return -ENOMEM;
+    int64_t n = user_string(path, user_path, PATH_LENGTH_MAX);
+    int error = n < 0 ? (int)n : n == 0 ? -ENOENT : start_of(at, path, &start);
+    if (!error)
+        error = walk(start, path, follow, p);
+    heap_free(path);
+    return error;
+}
+
+static int existing(int at, uint64_t path, bool follow, struct inode **i)
+{
+    struct place p;
+    int error = look_up(at, path, follow, &p);
+    *i = p.inode;
+    return error ? error : p.inode ? 0 : -ENOENT;
+}
+
+/* A place where something new may be made. */
+static int vacant(int at, uint64_t path, struct place *p)
+{
+    int error = look_up(at, path, false, p);
+    return error ? error : p->inode ? -EEXIST : 0;
+}
+
+/* ---- open --------------------------------------------------------------------------------- */
+
+static int create(struct place *p, unsigned mode, struct inode **made)
+{
+    struct inode *i = inode_new(mode);
+    if (!i)
+        return -ENOSPC;
+    int error = directory_add(p->parent, p->name, p->length, i);
+    if (error)
+        inode_put(i);
+    *made = i;
+    return error;
+}
+
+static int open_place(int at, uint64_t path, uint32_t flags, unsigned mode, struct inode **i)
+{
+    struct place p;
+    bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+    int error = look_up(at, path, follow, &p);
+    if (error)
+        return error;
+    *i = p.inode;
+    if (!p.inode) {
+        if (!(flags & O_CREAT))
+            return -ENOENT;
+        return p.slash ? -EISDIR : create(&p, S_IFREG | (mode & 0777), i);
+    }
+    if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+        return -EEXIST;
+    if (S_ISLNK(p.inode->mode))
+        return -ELOOP;
+    if (flags & O_DIRECTORY && !S_ISDIR(p.inode->mode))
+        return -ENOTDIR;
+    if (S_ISDIR(p.inode->mode) && (flags & O_ACCMODE || flags & O_CREAT))
+        return -EISDIR;
+    return flags & O_TRUNC && flags & O_ACCMODE && S_ISREG(p.inode->mode) ? inode_truncate(p.inode, 0)
+                                                                         : 0;
+}
+
+int64_t sys_openat(int at, uint64_t path, int flags, unsigned mode)
+{
+    struct inode *i;
+    int error = (uint32_t)flags & O_TMPFILE ? -EOPNOTSUPP : open_place(at, path, (uint32_t)flags, mode, &i);
+    if (error)
+        return error;
+    struct file *f = file_new(inode_operations(i), (uint32_t)flags & ~O_CLOEXEC);
+    if (!f)
+        return -ENOMEM;
+    f->inode = i;
+    i->references++;
+    int fd = file_install(f, 0, (uint32_t)flags & O_CLOEXEC);
+    if (fd < 0)
+        file_put(f);
+    return fd;
+}
+
+int64_t sys_open(uint64_t path, int flags, unsigned mode)
+{
+    return sys_openat(AT_FDCWD, path, flags, mode);
+}
+int64_t sys_creat(uint64_t path, unsigned mode)
+{
+    return sys_openat(AT_FDCWD, path, O_CREAT | O_TRUNC | 1, mode);
+}
+
+/* ---- stat --------------------------------------------------------------------------------- */
+
+struct status { /* struct stat of x86_64 */
+    uint64_t device, number, links;
+    uint32_t mode, user, group, pad;
+    uint64_t special;
+    int64_t size, block_size, blocks;
+    uint64_t accessed[2], modified[2], changed[2];
+    uint64_t unused[3];
+};
+
+static void split_time(uint64_t ns, uint64_t to[2])
+{
+    to[0] = ns / NS_PER_S;
+    to[1] = ns % NS_PER_S;
+}
+
+static int64_t put_status(const struct inode *i, uint64_t to)
+{
+    uint64_t pages = 0;
+    for (uint64_t n = 0; n < i->capacity; n++)
+        pages += i->pages[n] != 0;
+    struct status s = {.device = 1, .number = i->number, .links = i->links, .mode = i->mode,
+                       .size = (int64_t)i->size, .block_size = 4096, .blocks = (int64_t)pages * 8};
+    split_time(i->accessed_ns, s.accessed);
+    split_time(i->modified_ns, s.modified);
+    split_time(i->changed_ns, s.changed);
+    return USER_PUT(to, s);
+}
+
+int64_t sys_fstat(int fd, uint64_t to)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    if (f->inode)
+        return put_status(f->inode, to);
+    struct status s = {.device = 1, .number = 1, .links = 1, .block_size = 1024,
+                       .mode = f->kind ? (unsigned)f->kind : S_IFIFO | 0600};
+    return USER_PUT(to, s);
+}
+
+int64_t sys_newfstatat(int at, uint64_t path, uint64_t to, int flags)
+{
+    struct inode *i;
+    char first;
+    if (flags & AT_EMPTY_PATH && at >= 0) {
+        if (user_read(&first, path, 1))
+            return -EFAULT;
+        if (!first)
+            return sys_fstat(at, to);
+    }
+    int error = existing(at, path, !(flags & AT_SYMLINK_NOFOLLOW), &i);
+    return error ? error : put_status(i, to);
+}
+
+int64_t sys_stat(uint64_t path, uint64_t to) { return sys_newfstatat(AT_FDCWD, path, to, 0); }
+int64_t sys_lstat(uint64_t path, uint64_t to)
+{
+    return sys_newfstatat(AT_FDCWD, path, to, AT_SYMLINK_NOFOLLOW);
+}
+
+static int64_t put_fs_status(uint64_t to)
+{
+    uint64_t s[15] = {0x01021994 /* tmpfs */, PAGE_SIZE, pages_total(), pages_free(), pages_free(),
+                      1000000, 1000000, 0, NAME_LENGTH_MAX, PAGE_SIZE};
+    return USER_PUT(to, s);
+}
+
+int64_t sys_statfs(uint64_t path, uint64_t to)
+{
+    struct inode *i;
+    int error = existing(AT_FDCWD, path, true, &i);
+    return error ? error : put_fs_status(to);
+}
+int64_t sys_fstatfs(int fd, uint64_t to) { return file_get(fd) ? put_fs_status(to) : -EBADF; }
+
+int64_t sys_faccessat(int at, uint64_t path, int mode)
+{
+    struct inode *i;
+    int error = existing(at, path, true, &i);
+    return error ? error : mode & 1 && S_ISREG(i->mode) && !(i->mode & 0111) ? -EACCES : 0;
+}
+int64_t sys_access(uint64_t path, int mode) { return sys_faccessat(AT_FDCWD, path, mode); }
+
+/* ---- directories -------------------------------------------------------------------------- */
+
+struct directory_record { /* linux_dirent64 */
+    uint64_t number;
+    int64_t next;
+    uint16_t length;
+    uint8_t type;
+    char name[NAME_LENGTH_MAX + 1];
+};
+#define RECORD_HEAD offsetof(struct directory_record, name)
+
+static int64_t put_record(uint64_t to, size_t room, const struct inode *i, uint64_t cookie,
+                          const char *name, size_t n)
+{
+    struct directory_record r = {.number = i->number, .next = (int64_t)cookie,
+                                 .type = (uint8_t)(i->mode >> 12)};
+    memcpy(r.name, name, n);
+    r.length = (uint16_t)ALIGN_UP(RECORD_HEAD + n + 1, 8);
+    if (r.length > room)
+        return 0;
+    return user_write(to, &r, r.length) ? -EFAULT : r.length;
+}
+
+/* Positions: 0 and 1 are . and .., an entry's is its cookie + 1. */
+int64_t sys_getdents64(int fd, uint64_t to, size_t room)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    struct inode *d = f->inode;
+    if (!d || !S_ISDIR(d->mode))
+        return -ENOTDIR;
+    size_t done = 0;
+    int64_t n = 1;
+    for (; n > 0 && f->position < 2; done += (size_t)n) {
+        const struct inode *i = f->position || !d->parent ? d->parent : d;
+        n = put_record(to + done, room - done, i ? i : d, f->position + 1, "..", f->position + 1);
+        f->position += n > 0;
+        if (n <= 0)
+            return done ? (int64_t)done : n ? n : -EINVAL;
+    }
+    for (struct entry *e = d->entries; e; e = e->next) {
+        if (e->cookie + 1 <= f->position)
+            continue;
+        n = put_record(to + done, room - done, e->inode, e->cookie + 1, e->name, e->length);
+        if (n <= 0)
+            return done ? (int64_t)done : n ? n : -EINVAL;
+        f->position = e->cookie + 1;
+        done += (size_t)n;
+    }
+    return (int64_t)done;
+}
+
+/* Built from the end: a directory knows its parent, the parent knows the name. */
+static int64_t path_of(const struct inode *d, char *buf)
+{
+    size_t at = PATH_LENGTH_MAX;
+    buf[--at] = 0;
+    for (; d != root; d = d->parent) {
+        const struct entry *e = d->parent ? d->parent->entries : NULL;
+        while (e && e->inode != d)
+            e = e->next;
+        if (!e)
+            return -ENOENT; /* removed */
+        if (at < e->length + 1)
+            return -ENAMETOOLONG;
+        at -= e->length;
+        memcpy(buf + at, e->name, e->length);
+        buf[--at] = '/';
+    }
+    if (!buf[at])
+        buf[--at] = '/';
+    return (int64_t)at;
+}
+
+int64_t sys_getcwd(uint64_t to, size_t n)
+{
+    char *buf = heap_alloc(PATH_LENGTH_MAX);
+    int64_t at = buf ? path_of(here ? here : root, buf) : -ENOMEM, length = PATH_LENGTH_MAX - at;
+    if (at >= 0)
+        at = (size_t)length > n ? -ERANGE : user_write(to, buf + at, (size_t)length) ? -EFAULT : length;
+    heap_free(buf);
+    return at;
+}
+
+static int64_t go_to(struct inode *d)
+{
+    if (!S_ISDIR(d->mode))
+        return -ENOTDIR;
+    d->references++;
+    if (here)
+        inode_put(here);
+    here = d;
+    return 0;
+}
+
+int64_t sys_chdir(uint64_t path)
+{
+    struct inode *d;
+    int error = existing(AT_FDCWD, path, true, &d);
+    return error ? error : go_to(d);
+}
+
+int64_t sys_fchdir(int fd)
+{
+    struct file *f = file_get(fd);
+    return !f ? -EBADF : f->inode ? go_to(f->inode) : -ENOTDIR;
+}
+
+int64_t sys_mkdirat(int at, uint64_t path, unsigned mode)
+{
+    struct place p;
+    struct inode *made = NULL;
+    int error = vacant(at, path, &p);
+    return error ? error : create(&p, S_IFDIR | (mode & 01777 & ~022u), &made);
+}
+int64_t sys_mkdir(uint64_t path, unsigned mode) { return sys_mkdirat(AT_FDCWD, path, mode); }
+
+int64_t sys_unlinkat(int at, uint64_t path, int flags)
+{
+    struct place p;
+    int error = look_up(at, path, false, &p);
+    if (error)
+        return error;
+    struct entry *e = p.inode ? directory_find(p.parent, p.name, p.length) : NULL;
+    if (!e)
+        return p.inode ? -EBUSY : -ENOENT; /* . and .. and / have no entry */
+    if (flags & AT_REMOVEDIR) {
+        if (!S_ISDIR(p.inode->mode))
+            return -ENOTDIR;
+        if (p.inode->entries)
+            return -ENOTEMPTY;
+    } else if (S_ISDIR(p.inode->mode)) {
+        return -EISDIR;
+    }
+    directory_remove(p.parent, e);
+    return 0;
+}
+int64_t sys_unlink(uint64_t path) { return sys_unlinkat(AT_FDCWD, path, 0); }
+int64_t sys_rmdir(uint64_t path) { return sys_unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
+
+/* ---- links, renaming ---------------------------------------------------------------------- */
+
+int64_t sys_linkat(int from_at, uint64_t from, int to_at, uint64_t to, int flags)
+{
+    struct inode *i;
+    struct place p;
+    int error = existing(from_at, from, flags & AT_SYMLINK_FOLLOW, &i);
+    if (error)
+        return error;
+    if (S_ISDIR(i->mode))
+        return -EPERM;
+    error = vacant(to_at, to, &p);
+    return error ? error : directory_add(p.parent, p.name, p.length, i);
+}
+int64_t sys_link(uint64_t from, uint64_t to) { return sys_linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
+
+int64_t sys_symlinkat(uint64_t target, int at, uint64_t path)
+{
+    struct place p;
+    struct inode *made = NULL;
+    int error = vacant(at, path, &p);
+    char *copy = error ? NULL : heap_alloc(PATH_LENGTH_MAX);
+    if (!copy)
+        return error ? error : -ENOMEM;
+    int64_t n = user_string(copy, target, PATH_LENGTH_MAX);
+    error = n < 0 ? (int)n : n == 0 ? -ENOENT : create(&p, S_IFLNK | 0777, &made);
+    char *small = error ? NULL : heap_alloc((size_t)n + 1);
+    if (small) {
+        memcpy(small, copy, (size_t)n);
+        made->target = small;
+        made->size = (uint64_t)n;
+    } else if (!error) {
+        directory_remove(p.parent, directory_find(p.parent, p.name, p.length));
+        error = -ENOSPC;
+    }
+    heap_free(copy);
+    return error;
+}
+int64_t sys_symlink(uint64_t target, uint64_t path) { return sys_symlinkat(target, AT_FDCWD, path); }
+
+int64_t sys_readlinkat(int at, uint64_t path, uint64_t to, size_t n)
+{
+    struct inode *i;
+    char own[32];
+    if (user_string(own, path, sizeof own) > 0 && !strcmp(own, "/proc/self/exe")) {
+        char exe[300];
+        size_t length = MIN(n, format_text(exe, sizeof exe, "/%s", image_name()));
+        return user_write(to, exe, length) ? -EFAULT : (int64_t)length;
+    }
+    int error = existing(at, path, false, &i);
+    if (error)
+        return error;
+    if (!S_ISLNK(i->mode))
+        return -EINVAL;
+    n = MIN(n, i->size);
+    return user_write(to, i->target, n) ? -EFAULT : (int64_t)n;
+}
+int64_t sys_readlink(uint64_t path, uint64_t to, size_t n)
+{
+    return sys_readlinkat(AT_FDCWD, path, to, n);
+}
+
+static int replaceable(const struct inode *moved, const struct inode *target)
+{
+    if (S_ISDIR(target->mode))
+        return !S_ISDIR(moved->mode) ? -EISDIR : target->entries ? -ENOTEMPTY : 0;
+    return S_ISDIR(moved->mode) ? -ENOTDIR : 0;
+}
+
+int64_t sys_renameat2(int from_at, uint64_t from, int to_at, uint64_t to, unsigned flags)
+{
+    struct place a, b;
+    int error = look_up(from_at, from, false, &a);
+    if (!error)
+        error = look_up(to_at, to, false, &b);
+    if (error)
+        return error;
+    struct entry *old = a.inode ? directory_find(a.parent, a.name, a.length) : NULL;
+    if (!old)
+        return a.inode ? -EBUSY : -ENOENT;
+    if (flags & ~1u)
+        return -EINVAL;
+    if (a.inode == b.inode)
+        return flags ? -EEXIST : 0;
+    for (const struct inode *d = b.parent; S_ISDIR(a.inode->mode) && d; d = d == root ? NULL : d->parent)
+        if (d == a.inode)
+            return -EINVAL; /* into itself */
+    if (b.inode) {
+        struct entry *target = directory_find(b.parent, b.name, b.length);
+        error = flags ? -EEXIST : !target ? -EBUSY : replaceable(a.inode, b.inode);
+        if (error)
+            return error;
+        directory_remove(b.parent, target);
+    }
+    a.inode->references++; /* outlives the moment without a name */
+    error = directory_add(b.parent, b.name, b.length, a.inode);
+    if (!error) {
+        unsigned links = a.inode->links;
+        directory_remove(a.parent, old);
+        if (S_ISDIR(a.inode->mode)) {
+            a.inode->links = links;
+            a.inode->parent = b.parent;
+        }
+    }
+    inode_put(a.inode);
+    return error;
+}
+int64_t sys_renameat(int from_at, uint64_t from, int to_at, uint64_t to)
+{
+    return sys_renameat2(from_at, from, to_at, to, 0);
+}
+int64_t sys_rename(uint64_t from, uint64_t to)
+{
+    return sys_renameat2(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* ---- attributes --------------------------------------------------------------------------- */
+
+static int64_t change_mode(struct inode *i, unsigned mode)
+{
+    i->mode = (i->mode & S_IFMT) | (mode & 07777);
+    i->changed_ns = clock_wall();
+    return 0;
+}
+
+int64_t sys_fchmodat(int at, uint64_t path, unsigned mode)
+{
+    struct inode *i;
+    int error = existing(at, path, true, &i);
+    return error ? error : change_mode(i, mode);
+}
+int64_t sys_chmod(uint64_t path, unsigned mode) { return sys_fchmodat(AT_FDCWD, path, mode); }
+int64_t sys_fchmod(int fd, unsigned mode)
+{
+    struct file *f = file_get(fd);
+    return !f ? -EBADF : f->inode ? change_mode(f->inode, mode) : 0;
+}
+
+static int64_t set_size(struct inode *i, int64_t size)
+{
+    if (size < 0 || !S_ISREG(i->mode))
+        return S_ISDIR(i->mode) ? -EISDIR : -EINVAL;
+    return inode_truncate(i, (uint64_t)size);
+}
+
+int64_t sys_truncate(uint64_t path, int64_t size)
+{
+    struct inode *i;
+    int error = existing(AT_FDCWD, path, true, &i);
+    return error ? error : set_size(i, size);
+}
+int64_t sys_ftruncate(int fd, int64_t size)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    return f->inode && f->flags & O_ACCMODE ? set_size(f->inode, size) : -EINVAL;
+}
+
+#define UTIME_NOW 0x3fffffff
+#define UTIME_OMIT 0x3ffffffe
+
+int64_t sys_utimensat(int at, uint64_t path, uint64_t times, int flags)
+{
+    struct inode *i;
+    uint64_t t[2][2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+    struct file *f = path ? NULL : file_get(at);
+    if (!path && !(f && f->inode))
+        return -EBADF;
+    int error = path ? existing(at, path, !(flags & AT_SYMLINK_NOFOLLOW), &i) : 0;
+    if (error)
+        return error;
+    if (!path)
+        i = f->inode;
+    if (times && USER_GET(t, times))
+        return -EFAULT;
+    uint64_t *to[2] = {&i->accessed_ns, &i->modified_ns};
+    for (int n = 0; n < 2; n++)
+        if (t[n][1] != UTIME_OMIT)
+            *to[n] = t[n][1] == UTIME_NOW ? clock_wall() : t[n][0] * NS_PER_S + t[n][1];
+    i->changed_ns = clock_wall();
+    return 0;
+}

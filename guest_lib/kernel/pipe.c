@@ -1,0 +1,123 @@
+/* pipe.c: 4 KiB between two descriptors of the same program. */
+#include "file.h"
+#include "heap.h"
+#include "signal.h"
+#include "syscall.h"
+#include "thread.h"
+#include "process.h"
+#include "user.h"
+
+#define PIPE_BYTES 4032UL
+#define O_NONBLOCK 04000
+#define O_CLOEXEC 02000000
+#define O_WRONLY 1
+
+struct pipe {
+    struct wait_queue readers, writers;
+    uint32_t start, length, reading, writing;
+    char bytes[PIPE_BYTES];
+};
+
+static int64_t pipe_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
+{
+    struct pipe *p = f->data;
+    (void)at;
+    while (!p->length) {
+        if (!p->writing || !n)
+            return 0;
+        if (f->flags & O_NONBLOCK)
+            return -EAGAIN;
+        if (thread_wait(&p->readers, NEVER) == -EINTR)
+            return -ERESTARTSYS;
+    }
+    size_t done = 0;
+    while (done < n && p->length) {
+        size_t part = MIN(MIN(n - done, p->length), PIPE_BYTES - p->start);
+        if (user_write(to + done, p->bytes + p->start, part))
+            return done ? (int64_t)done : -EFAULT;
+        p->start = (uint32_t)((p->start + part) % PIPE_BYTES);
+        p->length -= (uint32_t)part;
+        done += part;
+    }
+    wake_all(&p->writers);
+    return (int64_t)done;
+}
+
+static int64_t pipe_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
+{
+    struct pipe *p = f->data;
+    size_t done = 0;
+    (void)at;
+    while (done < n) {
+        if (!p->reading) {
+            struct signal_info info = {.number = SIGPIPE, .pid = PROCESS_ID};
+            signal_thread(current, &info);
+            return done ? (int64_t)done : -EPIPE;
+        }
+        if (p->length == PIPE_BYTES) {
+            if (f->flags & O_NONBLOCK)
+                return done ? (int64_t)done : -EAGAIN;
+            if (thread_wait(&p->writers, NEVER) == -EINTR)
+                return done ? (int64_t)done : -ERESTARTSYS;
+            continue;
+        }
+        size_t end = (p->start + p->length) % PIPE_BYTES;
+        size_t part = MIN(MIN(n - done, PIPE_BYTES - p->length), PIPE_BYTES - end);
+        if (user_read(p->bytes + end, from + done, part))
+            return done ? (int64_t)done : -EFAULT;
+        p->length += (uint32_t)part;
+        done += part;
+        wake_all(&p->readers);
+    }
+    return (int64_t)done;
+}
+
+static void pipe_close(struct file *f)
+{
+    struct pipe *p = f->data;
+    *(f->flags & O_WRONLY ? &p->writing : &p->reading) -= 1;
+    wake_all(&p->readers);
+    wake_all(&p->writers);
+    if (!p->reading && !p->writing)
+        heap_free(p);
+}
+
+static bool pipe_ready(struct file *f, bool write)
+{
+    struct pipe *p = f->data;
+    return write ? p->length < PIPE_BYTES || !p->reading : p->length || !p->writing;
+}
+
+static const struct file_operations read_end = {.read = pipe_read, .close = pipe_close,
+                                                .ready = pipe_ready};
+static const struct file_operations write_end = {.write = pipe_write, .close = pipe_close,
+                                                 .ready = pipe_ready};
+
+int64_t sys_pipe2(uint64_t to, int flags)
+{
+    struct pipe *p = heap_alloc(sizeof *p);
+    uint32_t keep = (uint32_t)flags & O_NONBLOCK;
+    struct file *r = p ? file_new(&read_end, keep) : NULL;
+    struct file *w = r ? file_new(&write_end, keep | O_WRONLY) : NULL;
+    if (!w) {
+        heap_free(r);
+        heap_free(p);
+        return -ENOMEM;
+    }
+    wait_queue_init(&p->readers);
+    wait_queue_init(&p->writers);
+    p->reading = p->writing = 1;
+    r->data = w->data = p;
+    int fds[2] = {file_install(r, 0, flags & O_CLOEXEC), file_install(w, 0, flags & O_CLOEXEC)};
+    if (fds[0] < 0 || fds[1] < 0) {
+        if (fds[0] >= 0)
+            sys_close(fds[0]);
+        else
+            file_put(r);
+        file_put(w);
+        return -EMFILE;
+    }
+    return USER_PUT(to, fds);
+}
+
+int64_t sys_pipe(uint64_t to) { return sys_pipe2(to, 0); }

@@ -1,0 +1,190 @@
+/* process.c: loads the program's ELF (System V ABI, AMD64 supplement) and ends the VM with it. */
+#include "process.h"
+#include <elf.h>
+#include "arch/arch.h"
+#include "channel.h"
+#include "heap.h"
+#include "image.h"
+#include "layout.h"
+#include "random.h"
+#include "space.h"
+#include "syscall.h"
+#include "thread.h"
+#include "user.h"
+
+#define STACK_STRINGS_MAX (PROGRAM_STACK / 4)
+
+static uint64_t break_start, break_end;
+
+/* ---- loading ------------------------------------------------------------------------------ */
+
+struct elf {
+    const uint8_t *bytes;
+    uint64_t pa, size, base;
+    Elf64_Ehdr header;
+};
+
+static const Elf64_Phdr *program_header(const struct elf *e, unsigned i)
+{
+    return (const Elf64_Phdr *)(e->bytes + e->header.e_phoff) + i;
+}
+
+static int elf_open(struct elf *e)
+{
+    e->pa = image_program(&e->size);
+    e->bytes = phys_to_virt(e->pa);
+    if (e->size < sizeof e->header)
+        return -ENOEXEC;
+    memcpy(&e->header, e->bytes, sizeof e->header);
+    const Elf64_Ehdr *h = &e->header;
+    if (memcmp(h->e_ident, ELFMAG, SELFMAG) || h->e_ident[EI_CLASS] != ELFCLASS64 ||
+        h->e_machine != EM_X86_64 || h->e_phentsize != sizeof(Elf64_Phdr) ||
+        h->e_phoff > e->size || h->e_phnum * sizeof(Elf64_Phdr) > e->size - h->e_phoff ||
+        h->e_phoff % 8)
+        return -ENOEXEC;
+    e->base = h->e_type == ET_DYN ? PROGRAM_PIE : 0;
+    return 0;
+}
+
+/* Whole pages of the file, then zeroes. */
+static int map_segment(const struct elf *e, const Elf64_Phdr *p)
+{
+    uint64_t start = ALIGN_DOWN(e->base + p->p_vaddr, PAGE_SIZE);
+    uint64_t end = ALIGN_UP(e->base + p->p_vaddr + p->p_memsz, PAGE_SIZE);
+    uint64_t file_end = e->base + p->p_vaddr + p->p_filesz;
+    uint32_t prot = (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
+                    (p->p_flags & PF_X ? PROT_EXEC : 0);
+    if (p->p_offset > e->size || p->p_filesz > e->size - p->p_offset || p->p_memsz < p->p_filesz ||
+        (p->p_vaddr - p->p_offset) & PAGE_MASK)
+        return -ENOEXEC;
+    uint64_t source = e->pa + ALIGN_DOWN(p->p_offset, PAGE_SIZE);
+    /* A read-only segment's last page may show what follows in the file, as on Linux. */
+    uint64_t source_end = prot & PROT_WRITE ? e->pa + p->p_offset + p->p_filesz
+                                            : ALIGN_UP(e->pa + p->p_offset + p->p_filesz, PAGE_SIZE);
+    uint64_t image_part = ALIGN_UP(file_end, PAGE_SIZE);
+    int error = p->p_filesz ? space_map_image(start, image_part - start, prot, source, source_end) : 0;
+    if (!p->p_filesz)
+        image_part = start;
+    if (!error && image_part < end)
+        error = space_map(image_part, end - image_part, prot, 0);
+    break_start = MAX(break_start, end);
+    return error;
+}
+
+static void push_word(uint64_t *at, uint64_t word, int *error)
+{
+    *error |= USER_PUT(*at, word);
+    *at += 8;
+}
+
+/* The initial stack: argc, argv, 0, envp, 0, auxv, then random bytes and strings above. */
+static uint64_t build_stack(const struct elf *e, const struct process_arguments *a, uint64_t headers)
+{
+    uint64_t top = PROGRAM_END - PAGE_SIZE, random_at = top - 16;
+    uint64_t strings = ALIGN_DOWN(random_at - a->bytes, 16);
+    uint8_t random[16];
+    random_bytes(random, sizeof random);
+    const uint64_t auxv[][2] = {
+        {AT_PHDR, headers},          {AT_PHENT, sizeof(Elf64_Phdr)}, {AT_PHNUM, e->header.e_phnum},
+        {AT_PAGESZ, PAGE_SIZE},      {AT_BASE, 0},                   {AT_FLAGS, 0},
+        {AT_ENTRY, e->base + e->header.e_entry}, {AT_UID, 0},        {AT_EUID, 0},
+        {AT_GID, 0},                 {AT_EGID, 0},                   {AT_SECURE, 0},
+        {AT_HWCAP, 0},               {AT_CLKTCK, 100},               {AT_RANDOM, random_at},
+        {AT_EXECFN, strings},        {AT_NULL, 0},
+    };
+    uint64_t words = 1 + a->argc + 1 + a->envc + 1 + 2 * ARRAY_SIZE(auxv);
+    uint64_t sp = ALIGN_DOWN(strings - words * 8, 16), at = sp;
+    int error = 0;
+
+    error |= user_write(random_at, random, sizeof random);
+    error |= user_write(strings, a->strings, a->bytes);
+    push_word(&at, a->argc, &error);
+    for (unsigned i = 0, offset = 0; i < a->argc + a->envc; i++) {
+        if (i == a->argc)
+            push_word(&at, 0, &error);
+        push_word(&at, strings + offset, &error);
+        offset += (unsigned)strlen(a->strings + offset) + 1;
+    }
+    if (!a->envc)
+        push_word(&at, 0, &error);
+    push_word(&at, 0, &error);
+    error |= user_write(at, auxv, sizeof auxv);
+    return error ? 0 : sp;
+}
+
+struct thread *process_load(const struct process_arguments *arguments)
+{
+    struct elf e;
+    uint64_t headers = 0, stack_end = PROGRAM_END - PAGE_SIZE;
+    int error = elf_open(&e);
+    if (error || space_init())
+        panic("the image holds no static ELF program for this machine");
+    if (arguments->bytes > STACK_STRINGS_MAX)
+        panic("arguments and environment are too long");
+    for (unsigned i = 0; i < e.header.e_phnum; i++) {
+        const Elf64_Phdr *p = program_header(&e, i);
+        if (p->p_type == PT_INTERP)
+            panic("the program is linked dynamically; it must be static");
+        if (p->p_type != PT_LOAD)
+            continue;
+        if ((error = map_segment(&e, p)))
+            panic("the program's segment %u cannot be mapped (%d)", i, error);
+        if (e.header.e_phoff - p->p_offset < p->p_filesz)
+            headers = e.base + p->p_vaddr + (e.header.e_phoff - p->p_offset);
+    }
+    break_end = break_start;
+    struct thread *t = thread_new();
+    if (!t || space_map(stack_end - PROGRAM_STACK, PROGRAM_STACK, PROT_READ | PROT_WRITE, SPACE_STACK))
+        panic("no memory for the first thread");
+    uint64_t sp = build_stack(&e, arguments, headers);
+    if (!sp)
+        panic("no memory for the program's stack");
+    frame_init(t->frame, e.base + e.header.e_entry, sp);
+    thread_start(t);
+    return t;
+}
+
+/* ---- the end ------------------------------------------------------------------------------ */
+
+_Noreturn static void end(int how, int status, const char *why)
+{
+    channel_end(how, (uint32_t)status, why);
+    serial_drain();
+    machine_end((unsigned)(how ? 128 + status : status & 255));
+}
+
+_Noreturn void process_exit(int status) { end(0, status & 255, ""); }
+_Noreturn void process_die(int signal, const char *why) { end(1, signal, why); }
+
+_Noreturn void process_out_of_memory(void)
+{
+    klog(LOG_ERROR, "out of memory: the program touched more than there is");
+    channel_end(2, 9, "out of memory");
+    serial_drain();
+    machine_end(128 + 9);
+}
+
+int64_t sys_exit_group(int status) { process_exit(status); }
+
+int64_t sys_exit(int status)
+{
+    if (threads_count() == 1)
+        process_exit(status);
+    thread_end();
+}
+
+/* ---- brk ---------------------------------------------------------------------------------- */
+
+int64_t sys_brk(uint64_t to)
+{
+    uint64_t old = ALIGN_UP(break_end, PAGE_SIZE), fresh = ALIGN_UP(to, PAGE_SIZE);
+    if (to < break_start || to > break_start + (1UL << 40))
+        return (int64_t)break_end;
+    if (fresh > old && (!space_is_free(old, fresh - old) ||
+                        space_map(old, fresh - old, PROT_READ | PROT_WRITE, 0)))
+        return (int64_t)break_end;
+    if (fresh < old && space_unmap(fresh, old - fresh))
+        return (int64_t)break_end;
+    break_end = to;
+    return (int64_t)to;
+}

@@ -1,0 +1,30 @@
+/* process.h: the one program: how it starts, what it may ask about itself, how it ends. */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+#include "kernel.h"
+
+#define PROCESS_ID 1
+
+/* argv, then environment, each a NUL-terminated string after the other. */
+struct process_arguments {
+    const char *strings;
+    size_t bytes;
+    unsigned argc, envc;
+};
+
+struct thread;
+struct thread *process_load(const struct process_arguments *arguments);
+
+_Noreturn void process_exit(int status);
+_Noreturn void process_die(int signal, const char *why);
+_Noreturn void process_out_of_memory(void);
+
+/* Interval timer (alarm, setitimer). */
+void process_tick(uint64_t now);
+uint64_t process_deadline(void);
+
+/* A struct timespec of the program's, relative or absolute, as a monotonic deadline. */
+int64_t time_deadline(uint64_t timespec, bool absolute, bool wall, uint64_t *deadline);
+
+#endif

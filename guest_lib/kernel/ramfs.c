@@ -1,0 +1,258 @@
+/*
+ * ramfs.c: inodes, directories, path look-up and file contents; path system calls are in path.c.
+ */
+#include "ramfs.h"
+#include "clock.h"
+#include "file.h"
+#include "heap.h"
+#include "inode.h"
+#include "layout.h"
+#include "page.h"
+#include "random.h"
+#include "user.h"
+
+struct inode *root;
+static uint64_t next_number = 1;
+
+/* ---- inodes ------------------------------------------------------------------------------- */
+
+struct inode *inode_new(unsigned mode)
+{
+    struct inode *i = heap_alloc(sizeof *i);
+    if (i) {
+        i->number = next_number++;
+        i->mode = mode;
+        i->links = S_ISDIR(mode) ? 2 : 0;
+        i->accessed_ns = i->modified_ns = i->changed_ns = clock_wall();
+    }
+    return i;
+}
+
+void inode_put(struct inode *i)
+{
+    if (--i->references > 0 || i->links > (S_ISDIR(i->mode) ? 1u : 0u))
+        return;
+    inode_truncate(i, 0);
+    heap_free(i->pages);
+    heap_free(i->target);
+    heap_free(i);
+}
+
+int64_t ramfs_size(const struct inode *i) { return (int64_t)i->size; }
+
+/* ---- directories -------------------------------------------------------------------------- */
+
+struct entry *directory_find(struct inode *directory, const char *name, size_t n)
+{
+    for (struct entry *e = directory->entries; e; e = e->next)
+        if (e->length == n && !memcmp(e->name, name, n))
+            return e;
+    return NULL;
+}
+
+static void touch(struct inode *directory)
+{
+    directory->modified_ns = directory->changed_ns = clock_wall();
+}
+
+int directory_add(struct inode *directory, const char *name, size_t n, struct inode *i)
+{
+    struct entry *e = heap_alloc(sizeof *e + n), **at = &directory->entries;
+    if (!e)
+        return -ENOMEM;
+    memcpy(e->name, name, n);
+    e->length = n;
+    e->inode = i;
+    e->cookie = ++directory->cookies + 1; /* 0 and 1 are . and .. */
+    while (*at)
+        at = &(*at)->next;
+    *at = e;
+    i->links++;
+    if (S_ISDIR(i->mode)) {
+        i->links = 2;
+        i->parent = directory;
+        directory->links++;
+    }
+    touch(directory);
+    return 0;
+}
+
+void directory_remove(struct inode *directory, struct entry *e)
+{
+    struct entry **at = &directory->entries;
+    while (*at != e)
+        at = &(*at)->next;
+    *at = e->next;
+    e->inode->links--;
+    e->inode->changed_ns = clock_wall();
+    if (S_ISDIR(e->inode->mode)) {
+        e->inode->links = 1;
+        e->inode->parent = NULL;
+        directory->links--;
+    }
+    touch(directory);
+    e->inode->references++;
+    inode_put(e->inode);
+    heap_free(e);
+}
+
+/* ---- contents ----------------------------------------------------------------------------- */
+
+static int reserve_pages(struct inode *i, uint64_t pages)
+{
+    if (pages <= i->capacity)
+        return 0;
+    uint64_t capacity = MAX(pages, i->capacity * 2);
+    uint64_t *more = heap_alloc(capacity * sizeof *more);
+    if (!more)
+        return -ENOSPC;
+    if (i->pages)
+        memcpy(more, i->pages, i->capacity * sizeof *more);
+    heap_free(i->pages);
+    i->pages = more;
+    i->capacity = capacity;
+    return 0;
+}
+
+int inode_truncate(struct inode *i, uint64_t size)
+{
+    if (size > FILE_MAX)
+        return -EFBIG;
+    for (uint64_t n = ALIGN_UP(size, PAGE_SIZE) / PAGE_SIZE; n < i->capacity; n++) {
+        if (i->pages[n])
+            page_free(i->pages[n]);
+        i->pages[n] = 0;
+    }
+    if (size < i->size && size & PAGE_MASK && i->pages[size / PAGE_SIZE])
+        memset((char *)phys_to_virt(i->pages[size / PAGE_SIZE]) + (size & PAGE_MASK), 0,
+               PAGE_SIZE - (size & PAGE_MASK));
+    i->size = size;
+    i->modified_ns = i->changed_ns = clock_wall();
+    return 0;
+}
+
+static int64_t regular_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
+{
+    struct inode *i = f->inode;
+    size_t done = 0;
+    n = *at < i->size ? MIN(n, i->size - *at) : 0;
+    while (done < n) {
+        uint64_t page = *at / PAGE_SIZE, offset = *at & PAGE_MASK;
+        size_t part = MIN(n - done, PAGE_SIZE - offset);
+        int error = page < i->capacity && i->pages[page]
+                        ? user_write(to + done, (char *)phys_to_virt(i->pages[page]) + offset, part)
+                        : user_zero(to + done, part);
+        if (error)
+            return done ? (int64_t)done : error;
+        done += part;
+        *at += part;
+    }
+    i->accessed_ns = clock_wall();
+    return (int64_t)done;
+}
+
+static int64_t regular_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
+{
+    struct inode *i = f->inode;
+    size_t done = 0;
+    if (f->flags & O_APPEND)
+        *at = i->size;
+    if (*at > FILE_MAX || n > FILE_MAX - *at)
+        return -EFBIG;
+    if (n && reserve_pages(i, (*at + n - 1) / PAGE_SIZE + 1))
+        return -ENOSPC;
+    while (done < n) {
+        uint64_t page = *at / PAGE_SIZE, offset = *at & PAGE_MASK;
+        size_t part = MIN(n - done, PAGE_SIZE - offset);
+        if (!i->pages[page] && !(i->pages[page] = page_alloc(PAGE_PROGRAM)))
+            return done ? (int64_t)done : -ENOSPC;
+        if (user_read((char *)phys_to_virt(i->pages[page]) + offset, from + done, part))
+            return done ? (int64_t)done : -EFAULT;
+        done += part;
+        *at += part;
+        i->size = MAX(i->size, *at);
+    }
+    i->modified_ns = i->changed_ns = clock_wall();
+    return (int64_t)done;
+}
+
+static void inode_close(struct file *f) { inode_put(f->inode); }
+
+/* ---- devices ------------------------------------------------------------------------------ */
+
+static int64_t null_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
+{
+    (void)f, (void)to, (void)n, (void)at;
+    return 0;
+}
+static int64_t null_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
+{
+    (void)f, (void)from, (void)at;
+    return (int64_t)n;
+}
+static int64_t zero_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
+{
+    (void)f, (void)at;
+    return user_zero(to, n) ? -EFAULT : (int64_t)n;
+}
+static int64_t random_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
+{
+    char part[256];
+    (void)f, (void)at;
+    for (size_t done = 0; done < n; done += sizeof part) {
+        random_bytes(part, sizeof part);
+        if (user_write(to + done, part, MIN(n - done, sizeof part)))
+            return -EFAULT;
+    }
+    return (int64_t)n;
+}
+static int64_t full_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
+{
+    (void)f, (void)from, (void)n, (void)at;
+    return -ENOSPC;
+}
+
+static const struct file_operations directory_operations = {.close = inode_close};
+static const struct file_operations regular_operations = {
+    .read = regular_read, .write = regular_write, .close = inode_close};
+static const struct file_operations null_operations = {
+    .read = null_read, .write = null_write, .close = inode_close};
+static const struct file_operations zero_operations = {
+    .read = zero_read, .write = null_write, .close = inode_close};
+static const struct file_operations random_operations = {
+    .read = random_read, .write = null_write, .close = inode_close};
+static const struct file_operations full_operations = {
+    .read = zero_read, .write = full_write, .close = inode_close};
+
+const struct file_operations *inode_operations(const struct inode *i)
+{
+    return i->device ? i->device : S_ISDIR(i->mode) ? &directory_operations : &regular_operations;
+}
+
+/* ---- start -------------------------------------------------------------------------------- */
+
+static struct inode *make(struct inode *directory, const char *name, unsigned mode)
+{
+    struct inode *i = inode_new(mode);
+    if (!i || directory_add(directory, name, strlen(name), i))
+        panic("no memory for files");
+    return i;
+}
+
+void ramfs_init(void)
+{
+    static const struct {
+        const char *name;
+        const struct file_operations *operations;
+    } devices[] = {{"null", &null_operations}, {"zero", &zero_operations},
+                   {"full", &full_operations}, {"random", &random_operations},
+                   {"urandom", &random_operations}};
+    root = inode_new(S_IFDIR | 0755);
+    if (!root)
+        panic("no memory for files");
+    root->parent = root;
+    make(root, "tmp", S_IFDIR | 01777);
+    struct inode *dev = make(root, "dev", S_IFDIR | 0755);
+    for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
+        make(dev, devices[i].name, S_IFCHR | 0666)->device = devices[i].operations;
+}

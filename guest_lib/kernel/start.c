@@ -1,0 +1,38 @@
+/* start.c: the boot order. entry.S jumps here, on the boot stack, with the first page tables. */
+#include "arch/arch.h"
+#include "channel.h"
+#include "clock.h"
+#include "file.h"
+#include "image.h"
+#include "page.h"
+#include "park.h"
+#include "process.h"
+#include "random.h"
+#include "thread.h"
+
+_Noreturn void start(uint64_t boot_info);
+
+_Noreturn void start(uint64_t boot_info)
+{
+    uint64_t memory_bytes = machine_memory(boot_info);
+    if (park_is_warm())
+        park_resume(memory_bytes);
+
+    serial_init();
+    image_init();
+    page_init(memory_bytes, image_end());
+    paging_init(memory_bytes, image_end());
+    machine_init();
+    clock_init();
+    random_init();
+    interrupt_route_devices();
+    channel_init();
+    files_init();
+
+    struct process_arguments arguments = {image_name(), strlen(image_name()) + 1, 1, 0};
+    if (channel_present())
+        channel_wait_hello(&arguments);
+    else
+        klog(LOG_WARN, "random numbers are weak: no host gave a seed");
+    threads_run(process_load(&arguments));
+}

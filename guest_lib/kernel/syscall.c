@@ -1,0 +1,86 @@
+/* syscall.c: the table of system calls. */
+#include "syscall.h"
+#include <asm/unistd.h>
+#include "arch/arch.h"
+#include "radics_abi.h"
+#include "signal.h"
+#include "thread.h"
+
+void syscall_handle(struct frame *f);
+
+typedef int64_t (*call)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+
+/* The calling convention passes every argument in a 64-bit register, whatever its C type. */
+#define CALL(name) [__NR_##name] = (call)(void (*)(void))sys_##name
+#define ZERO(name) [__NR_##name] = (call)(void (*)(void))sys_zero
+
+static const call calls[] = {
+    CALL(access), CALL(alarm), CALL(arch_prctl), CALL(brk), CALL(chdir), CALL(chmod),
+    CALL(clock_getres), CALL(clock_gettime), CALL(clock_nanosleep), CALL(clone), CALL(clone3),
+    CALL(close), CALL(creat), CALL(dup), CALL(dup2), CALL(dup3), CALL(exit), CALL(exit_group),
+    CALL(faccessat), CALL(fchdir), CALL(fchmod), CALL(fchmodat), CALL(fcntl), CALL(fstat),
+    CALL(fstatfs), CALL(fsync), CALL(ftruncate), CALL(futex), CALL(getcwd), CALL(getdents64),
+    CALL(getitimer), CALL(getpid), CALL(getppid), CALL(getrandom), CALL(getrlimit),
+    CALL(getrusage), CALL(gettid), CALL(gettimeofday), CALL(ioctl), CALL(kill), CALL(link),
+    CALL(linkat), CALL(lseek), CALL(lstat), CALL(madvise), CALL(mkdir), CALL(mkdirat), CALL(mmap),
+    CALL(mprotect), CALL(mremap), CALL(munmap), CALL(nanosleep), CALL(newfstatat), CALL(open),
+    CALL(openat), CALL(pause), CALL(pipe), CALL(pipe2), CALL(poll), CALL(prctl), CALL(pread64),
+    CALL(prlimit64), CALL(pwrite64), CALL(read), CALL(readlink), CALL(readlinkat), CALL(readv),
+    CALL(rename), CALL(renameat), CALL(renameat2), CALL(rmdir), CALL(rt_sigaction),
+    CALL(rt_sigpending), CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(rt_sigsuspend),
+    CALL(rt_sigtimedwait), CALL(sched_getaffinity), CALL(sched_yield), CALL(set_tid_address),
+    CALL(setitimer), CALL(sigaltstack), CALL(stat), CALL(statfs), CALL(symlink), CALL(symlinkat),
+    CALL(sysinfo), CALL(tgkill), CALL(time), CALL(times), CALL(tkill), CALL(truncate), CALL(umask),
+    CALL(uname), CALL(unlink), CALL(unlinkat), CALL(utimensat), CALL(write), CALL(writev),
+    [__NR_fdatasync] = (call)(void (*)(void))sys_fsync,
+    /* One user, root, whom everything belongs to. */
+    ZERO(chown), ZERO(fchown), ZERO(fchownat), ZERO(getegid), ZERO(geteuid), ZERO(getgid),
+    ZERO(getuid), ZERO(lchown), ZERO(mlock), ZERO(munlock), ZERO(sched_setaffinity), ZERO(sync),
+};
+
+static const call radics_calls[] = {
+    (call)(void (*)(void))sys_radics_send,      (call)(void (*)(void))sys_radics_receive,
+    (call)(void (*)(void))sys_radics_subscribe, (call)(void (*)(void))sys_radics_info,
+    (call)(void (*)(void))sys_radics_log,
+};
+
+/* Calls that every C library tries and does without: not worth a line. */
+static bool expected(uint64_t number)
+{
+    return number == __NR_rseq || number == __NR_set_robust_list || number == __NR_sendfile ||
+           number == __NR_copy_file_range || number == __NR_statx || number == __NR_faccessat2;
+}
+
+/* Built from asm/unistd_64.h: "number name" lines in the order of numbers. */
+static const char *const names[] = {
+#include "syscall_names.h"
+};
+
+static int64_t unknown(uint64_t number)
+{
+    static uint64_t told[8];
+    if (number < ARRAY_SIZE(told) * 64 && !(told[number / 64] >> number % 64 & 1) &&
+        !expected(number)) {
+        told[number / 64] |= 1UL << number % 64;
+        const char *name = number < ARRAY_SIZE(names) && names[number] ? names[number] : "?";
+        klog(LOG_WARN, "system call %lu (%s) is not implemented", number, name);
+    }
+    return -ENOSYS;
+}
+
+void syscall_handle(struct frame *f)
+{
+    uint64_t number = FRAME_CALL(f);
+    call function = NULL;
+    if (number < ARRAY_SIZE(calls))
+        function = calls[number];
+    else if (number - RADICS_SYS_BASE < ARRAY_SIZE(radics_calls))
+        function = radics_calls[number - RADICS_SYS_BASE];
+    int64_t result = function ? function(FRAME_ARGUMENTS(f))
+                              : unknown(number);
+    frame_set_result(f, result);
+    leave_kernel();
+    /* Interrupted, but the signal was somebody else's after all. */
+    if (frame_in_syscall(f) && frame_result(f) == -ERESTARTSYS)
+        frame_restart(f);
+}

@@ -1,0 +1,131 @@
+/*
+ * syscall.h: the program's way in.
+ *
+ * To add a system call: write `int64_t sys_name(...)` in the file of its concept, taking program
+ * addresses as uint64_t and reading them with user.h; declare it here; add one line to the table in
+ * syscall.c; add a tiny guest to tests/guest/programs. Results are Linux's.
+ */
+#ifndef SYSCALL_H
+#define SYSCALL_H
+
+#include "kernel.h"
+
+/* process.c, sysinfo.c */
+int64_t sys_brk(uint64_t to);
+int64_t sys_exit(int status);
+int64_t sys_exit_group(int status);
+int64_t sys_uname(uint64_t to);
+int64_t sys_sysinfo(uint64_t to);
+int64_t sys_getpid(void);
+int64_t sys_getppid(void);
+int64_t sys_zero(void);
+int64_t sys_getrandom(uint64_t to, size_t n, unsigned flags);
+int64_t sys_prlimit64(int pid, unsigned what, uint64_t fresh, uint64_t old);
+int64_t sys_getrlimit(unsigned what, uint64_t to);
+int64_t sys_getrusage(int who, uint64_t to);
+int64_t sys_times(uint64_t to);
+int64_t sys_prctl(int what, uint64_t a);
+int64_t sys_umask(unsigned mask);
+/* clone.c */
+int64_t sys_clone(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
+                  uint64_t tls);
+int64_t sys_clone3(uint64_t args, size_t size);
+int64_t sys_arch_prctl(int what, uint64_t address);
+int64_t sys_set_tid_address(uint64_t address);
+int64_t sys_gettid(void);
+int64_t sys_sched_yield(void);
+int64_t sys_sched_getaffinity(int pid, size_t n, uint64_t to);
+/* memory.c */
+int64_t sys_mmap(uint64_t at, uint64_t length, int prot, int flags, int fd, uint64_t offset);
+int64_t sys_munmap(uint64_t at, uint64_t length);
+int64_t sys_mprotect(uint64_t at, uint64_t length, int prot);
+int64_t sys_mremap(uint64_t at, uint64_t old, uint64_t fresh, int flags, uint64_t to);
+int64_t sys_madvise(uint64_t at, uint64_t length, int advice);
+/* signal.c */
+int64_t sys_rt_sigaction(int number, uint64_t action, uint64_t old, size_t set_bytes);
+int64_t sys_rt_sigprocmask(int how, uint64_t set, uint64_t old, size_t set_bytes);
+int64_t sys_rt_sigpending(uint64_t set, size_t set_bytes);
+int64_t sys_rt_sigsuspend(uint64_t set, size_t set_bytes);
+int64_t sys_rt_sigtimedwait(uint64_t set, uint64_t info, uint64_t timeout, size_t set_bytes);
+int64_t sys_rt_sigreturn(void);
+int64_t sys_sigaltstack(uint64_t stack, uint64_t old);
+int64_t sys_tgkill(int pid, int tid, int number);
+int64_t sys_tkill(int tid, int number);
+int64_t sys_kill(int pid, int number);
+/* futex.c */
+int64_t sys_futex(uint64_t address, int op, uint32_t value, uint64_t timeout, uint64_t address2,
+                  uint32_t value3);
+/* time.c */
+int64_t sys_clock_gettime(int clock, uint64_t to);
+int64_t sys_clock_getres(int clock, uint64_t to);
+int64_t sys_clock_nanosleep(int clock, int flags, uint64_t request, uint64_t rest);
+int64_t sys_nanosleep(uint64_t request, uint64_t rest);
+int64_t sys_gettimeofday(uint64_t to);
+int64_t sys_time(uint64_t to);
+int64_t sys_alarm(unsigned seconds);
+int64_t sys_setitimer(int which, uint64_t fresh, uint64_t old);
+int64_t sys_getitimer(int which, uint64_t to);
+int64_t sys_pause(void);
+/* file.c */
+int64_t sys_read(int fd, uint64_t to, size_t n);
+int64_t sys_write(int fd, uint64_t from, size_t n);
+int64_t sys_pread64(int fd, uint64_t to, size_t n, uint64_t at);
+int64_t sys_pwrite64(int fd, uint64_t from, size_t n, uint64_t at);
+int64_t sys_readv(int fd, uint64_t vectors, int count);
+int64_t sys_writev(int fd, uint64_t vectors, int count);
+int64_t sys_close(int fd);
+int64_t sys_lseek(int fd, int64_t offset, int whence);
+int64_t sys_fcntl(int fd, int command, uint64_t argument);
+int64_t sys_ioctl(int fd, unsigned request);
+int64_t sys_dup(int fd);
+int64_t sys_dup2(int fd, int to);
+int64_t sys_dup3(int fd, int to, int flags);
+int64_t sys_poll(uint64_t fds, unsigned count, int timeout_ms);
+int64_t sys_fsync(int fd);
+/* pipe.c */
+int64_t sys_pipe(uint64_t fds);
+int64_t sys_pipe2(uint64_t fds, int flags);
+/* ramfs.c */
+int64_t sys_open(uint64_t path, int flags, unsigned mode);
+int64_t sys_openat(int at, uint64_t path, int flags, unsigned mode);
+int64_t sys_creat(uint64_t path, unsigned mode);
+int64_t sys_stat(uint64_t path, uint64_t to);
+int64_t sys_lstat(uint64_t path, uint64_t to);
+int64_t sys_fstat(int fd, uint64_t to);
+int64_t sys_newfstatat(int at, uint64_t path, uint64_t to, int flags);
+int64_t sys_statfs(uint64_t path, uint64_t to);
+int64_t sys_fstatfs(int fd, uint64_t to);
+int64_t sys_access(uint64_t path, int mode);
+int64_t sys_faccessat(int at, uint64_t path, int mode);
+int64_t sys_getdents64(int fd, uint64_t to, size_t n);
+int64_t sys_getcwd(uint64_t to, size_t n);
+int64_t sys_chdir(uint64_t path);
+int64_t sys_fchdir(int fd);
+int64_t sys_mkdir(uint64_t path, unsigned mode);
+int64_t sys_mkdirat(int at, uint64_t path, unsigned mode);
+int64_t sys_rmdir(uint64_t path);
+int64_t sys_unlink(uint64_t path);
+int64_t sys_unlinkat(int at, uint64_t path, int flags);
+int64_t sys_rename(uint64_t from, uint64_t to);
+int64_t sys_renameat(int from_at, uint64_t from, int to_at, uint64_t to);
+int64_t sys_renameat2(int from_at, uint64_t from, int to_at, uint64_t to, unsigned flags);
+int64_t sys_link(uint64_t from, uint64_t to);
+int64_t sys_linkat(int from_at, uint64_t from, int to_at, uint64_t to, int flags);
+int64_t sys_symlink(uint64_t target, uint64_t path);
+int64_t sys_symlinkat(uint64_t target, int at, uint64_t path);
+int64_t sys_readlink(uint64_t path, uint64_t to, size_t n);
+int64_t sys_readlinkat(int at, uint64_t path, uint64_t to, size_t n);
+int64_t sys_chmod(uint64_t path, unsigned mode);
+int64_t sys_fchmod(int fd, unsigned mode);
+int64_t sys_fchmodat(int at, uint64_t path, unsigned mode);
+int64_t sys_truncate(uint64_t path, int64_t size);
+int64_t sys_ftruncate(int fd, int64_t size);
+int64_t sys_utimensat(int at, uint64_t path, uint64_t times, int flags);
+/* api.c: RADICS_SYS_* */
+int64_t sys_radics_send(uint64_t args);
+int64_t sys_radics_receive(uint64_t args);
+int64_t sys_radics_subscribe(uint64_t name, size_t n);
+int64_t sys_radics_info(int what, uint64_t to, size_t cap);
+int64_t sys_radics_log(int level, uint64_t text, size_t n);
+
+#endif

@@ -1,0 +1,237 @@
+/* thread.c: see thread.h. */
+#include "thread.h"
+#include "channel.h"
+#include "clock.h"
+#include "futex.h"
+#include "heap.h"
+#include "park.h"
+#include "process.h"
+#include "user.h"
+
+struct thread *current;
+struct list all_threads = {&all_threads, &all_threads};
+bool reschedule;
+
+static struct list run_queue = {&run_queue, &run_queue};
+static struct list sleepers = {&sleepers, &sleepers};
+static struct thread *dead; /* whose stack is still in use */
+static uint64_t slice_end;
+static unsigned count;
+static int next_tid = 1;
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+static int tid_new(void)
+{
+    while (thread_find(next_tid))
+        next_tid = next_tid < 0x3fffffff ? next_tid + 1 : 1;
+    return next_tid++;
+}
+
+struct thread *thread_new(void)
+{
+    struct thread *t = count < THREADS_MAX ? heap_alloc(PAGE_SIZE) : NULL;
+    if (!t || !(t->stack = heap_alloc(THREAD_STACK))) {
+        heap_free(t);
+        return NULL;
+    }
+    t->frame = (struct frame *)(t->stack + THREAD_STACK) - 1;
+    t->tid = tid_new();
+    t->deadline = NEVER;
+    list_init(&t->run);
+    list_init(&t->wait);
+    list_init(&t->sleep);
+    fp_reset(&t->fp);
+    return t;
+}
+
+void thread_start(struct thread *t)
+{
+    t->sp = stack_prepare(t->frame);
+    list_add_before(&all_threads, &t->all);
+    count++;
+    t->state = RUNNABLE;
+    list_add_before(&run_queue, &t->run);
+}
+
+static void bury(void)
+{
+    if (!dead)
+        return;
+    heap_free(dead->stack);
+    heap_free(dead);
+    dead = NULL;
+}
+
+void thread_started(struct frame *f)
+{
+    (void)f;
+    bury();
+    leave_kernel();
+}
+
+_Noreturn void thread_end(void)
+{
+    uint32_t zero = 0;
+    if (current->clear_tid && USER_PUT(current->clear_tid, zero) == 0)
+        futex_wake(current->clear_tid, 1, ~0u);
+    signals_thread_end(current);
+    list_remove(&current->all);
+    count--;
+    current->state = DEAD;
+    schedule();
+    panic("a dead thread ran");
+}
+
+struct thread *thread_find(int tid)
+{
+    for (struct list *l = all_threads.next; l != &all_threads; l = l->next)
+        if (container_of(l, struct thread, all)->tid == tid)
+            return container_of(l, struct thread, all);
+    return NULL;
+}
+
+unsigned threads_count(void) { return count; }
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+void wait_queue_init(struct wait_queue *q) { list_init(&q->waiting); }
+
+static void sleep_until(struct thread *t, uint64_t deadline)
+{
+    struct list *at = sleepers.next;
+    while (at != &sleepers && container_of(at, struct thread, sleep)->deadline <= deadline)
+        at = at->next;
+    t->deadline = deadline;
+    list_add_before(at, &t->sleep);
+}
+
+int thread_wait(struct wait_queue *q, uint64_t deadline)
+{
+    if (signals_pending(current))
+        return -EINTR;
+    if (deadline != NEVER) {
+        if (deadline <= clock_now())
+            return -ETIMEDOUT;
+        sleep_until(current, deadline);
+    }
+    if (q)
+        list_add_before(&q->waiting, &current->wait);
+    current->state = WAITING;
+    schedule();
+    return current->wake_result;
+}
+
+void thread_wake(struct thread *t, int result)
+{
+    if (t->state != WAITING)
+        return;
+    list_remove(&t->wait);
+    list_remove(&t->sleep);
+    t->deadline = NEVER;
+    t->wake_result = result;
+    t->state = RUNNABLE;
+    list_add_before(&run_queue, &t->run);
+}
+
+int wake_all(struct wait_queue *q)
+{
+    int n = 0;
+    for (; !list_empty(&q->waiting); n++)
+        thread_wake(container_of(q->waiting.next, struct thread, wait), 0);
+    return n;
+}
+
+/* ---- who runs ----------------------------------------------------------------------------- */
+
+void threads_tick(void)
+{
+    uint64_t now = clock_now();
+    while (!list_empty(&sleepers)) {
+        struct thread *t = container_of(sleepers.next, struct thread, sleep);
+        if (t->deadline > now)
+            break;
+        thread_wake(t, -ETIMEDOUT);
+    }
+    if (!list_empty(&run_queue) && now >= slice_end)
+        reschedule = true;
+    process_tick(now);
+    channel_tick(now);
+}
+
+static uint64_t next_event(bool running)
+{
+    uint64_t at = MIN(channel_deadline(), process_deadline());
+    if (!list_empty(&sleepers))
+        at = MIN(at, container_of(sleepers.next, struct thread, sleep)->deadline);
+    if (running && !list_empty(&run_queue))
+        at = MIN(at, slice_end);
+    return at;
+}
+
+void idle_once(void)
+{
+    channel_idle();
+    if (park_wanted())
+        park();
+    uint64_t at = next_event(false);
+    if (at != NEVER)
+        clock_alarm(at);
+    cpu_wait();
+    threads_tick();
+    channel_poll();
+}
+
+void schedule(void)
+{
+    reschedule = false;
+    if (current->state == RUNNABLE) {
+        if (list_empty(&run_queue))
+            return;
+        list_add_before(&run_queue, &current->run);
+    }
+    while (list_empty(&run_queue))
+        idle_once();
+    struct thread *next = container_of(run_queue.next, struct thread, run), *old = current;
+    list_remove(&next->run);
+    slice_end = clock_now() + SLICE_NS;
+    if (next == old)
+        return;
+    if (old->state == DEAD)
+        dead = old;
+    else
+        fp_save(&old->fp);
+    current = next;
+    fp_restore(&next->fp);
+    cpu_set_thread((uint64_t)(next->frame + 1), next->fs_base, next->gs_base);
+    stack_switch(&old->sp, next->sp);
+    bury();
+}
+
+void leave_kernel(void)
+{
+    for (;;) {
+        if (park_wanted())
+            park();
+        if (reschedule)
+            schedule();
+        if (!signals_pending(current))
+            break;
+        signals_deliver(current);
+    }
+    uint64_t at = next_event(true);
+    if (at != NEVER)
+        clock_alarm(at);
+}
+
+_Noreturn void threads_run(struct thread *first)
+{
+    uint64_t nowhere;
+    list_remove(&first->run);
+    current = first;
+    slice_end = clock_now() + SLICE_NS;
+    fp_restore(&first->fp);
+    cpu_set_thread((uint64_t)(first->frame + 1), first->fs_base, first->gs_base);
+    stack_switch(&nowhere, first->sp);
+    panic("the boot stack came back");
+}
