@@ -98,12 +98,11 @@ class UdpLink:
         while True:
             try:
                 data, source = await self._udp.recvfrom(_RECEIVE_MAX_BYTES)
-            except trio.ClosedResourceError as error:
-                raise LinkError("the link is closed") from error
-            except OSError:
+            except ConnectionError:
                 # An ICMP error about an earlier datagram: it says nothing about the socket.
-                await trio.lowlevel.checkpoint()
                 continue
+            except (OSError, trio.ClosedResourceError) as error:
+                raise LinkError(f"the link is closed: {error}") from error
             return data, plain(source)
 
     def close(self) -> None:
