@@ -52,11 +52,12 @@ def join(verbose: bool, **options: Any) -> None:
     With --invite TOKEN it is a member at once. Without, it knocks, prints a code and waits until
     `approve CODE` is run on a member.
     """
+    config = config_from(options)
     _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     # Imported here only: every other command is a client and starts faster without the node.
     from radics_mesh.node.run import run
 
-    trio.run(_until_signal, run, config_from(options))
+    trio.run(_until_signal, run, config)
 
 
 def config_from(options: dict[str, Any]) -> Config:

@@ -64,7 +64,8 @@ class Pane(urwid.Widget):
         self._clamp(len(lines), space)
         shown = lines[self._offset : self._offset + space]
         markup: list[Any] = [("heading", line + "\n") for line in heading[:height]]
-        markup.append("\n".join(shown))
+        # Named, so that the focus colours the frame around it only.
+        markup.append(("text", "\n".join(shown)))
         text = urwid.Text(markup, wrap=urwid.WrapMode.CLIP)
         canvas = urwid.CompositeCanvas(text.render((width,)))
         canvas.pad_trim_top_bottom(0, height - canvas.rows())

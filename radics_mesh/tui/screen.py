@@ -15,7 +15,7 @@ PALETTE = [
     ("down", "white,bold", "dark red"),
     ("keys", "black", "light gray"),
     ("heading", "bold", ""),
-    ("frame", "dark gray", ""),
+    ("text", "default", ""),
     ("focused", "light cyan,bold", ""),
 ]
 KEYS = " q quit   tab next pane   arrows, page up/down, home, end scroll"

@@ -1,0 +1,246 @@
+"""The command line as its users run it: real processes against a real control socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from radics_mesh.control import SOCKET_NAME, Answer, ControlServer
+from radics_mesh.errors import UsageError
+from tests import answers
+
+Done = subprocess.CompletedProcess[bytes]
+
+
+async def radics(*arguments: str, state: Path, stdin: bytes = b"", **extra: str) -> Done:
+    environment = {**os.environ, "RADICS_STATE": str(state), "RADICS_DEBUG": "", **extra}
+    return await trio.run_process(
+        [sys.executable, "-m", "radics_mesh", *arguments],
+        stdin=stdin,
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+        env=environment,
+    )
+
+
+@asynccontextmanager
+async def node(state: Path, **handlers: Any) -> AsyncIterator[ControlServer]:
+    """A control server that answers as a node would, with the given handlers."""
+    server = ControlServer(state / SOCKET_NAME)
+    for name, handler in handlers.items():
+        server.handle(name, handler)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run)
+            yield server
+            nursery.cancel_scope.cancel()
+
+
+def answering(answer: Answer, seen: dict[str, Any] | None = None) -> Any:
+    async def handler(**params: Any) -> Answer:
+        if seen is not None:
+            seen.update(params)
+        return answer
+
+    return handler
+
+
+def error_line(done: Done) -> str:
+    """The one line on stderr of a command that failed."""
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 1, done.stderr.decode()
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["ps"], 1, "no node runs here"),
+        (["dance"], 2, "No such command 'dance'"),
+        (["run", "missing.img", "--name", "x"], 2, "'missing.img' does not exist"),
+        (["build", "missing.cpp", "-o", "x.img"], 2, "'missing.cpp' does not exist"),
+        (["join", "--listen", "nonsense:port"], 1, "not an address: nonsense:port"),
+        (["join", "--foreign", "ipn:5.0"], 1, "not a foreign peer: ipn:5.0"),
+        (["migrate", "x"], 2, "Missing option '--to'"),
+        (["send", "mill/inbox", "missing.bin"], 2, "missing.bin"),
+    ],
+)
+async def test_a_mistake_is_one_line(
+    arguments: list[str], status: int, says: str, tmp_path: Path
+) -> None:
+    done = await radics(*arguments, state=tmp_path)
+    assert says in error_line(done)
+    assert (done.returncode, done.stdout) == (status, b"")
+
+
+async def test_the_nodes_refusal_is_one_line(tmp_path: Path) -> None:
+    async def stop(name: str) -> Answer:
+        raise UsageError(f"no VM is called {name};\n`ps` lists them")
+
+    async with node(tmp_path, stop=stop):
+        done = await radics("stop", "counter", state=tmp_path)
+    assert error_line(done) == "error: no VM is called counter; `ps` lists them"
+    assert done.returncode == 1
+
+
+async def test_a_bug_is_one_line_and_a_traceback_only_on_demand(tmp_path: Path) -> None:
+    async with node(tmp_path, ps=answering({})):
+        done = await radics("ps", state=tmp_path)
+        debugged = await radics("--debug", "ps", state=tmp_path)
+    assert "a bug in radics_mesh: KeyError" in error_line(done)
+    assert done.returncode != 0
+    assert b"Traceback" in debugged.stderr
+
+
+async def test_ps_is_plain_text_without_a_terminal(tmp_path: Path) -> None:
+    rows = [answers.vm("wordcount"), answers.vm("a\x1b[2Jb", status=3, state="exited")]
+    async with node(tmp_path, ps=answering({"vms": rows})):
+        done = await radics("ps", state=tmp_path)
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].split() == [
+        *("VM", "STATE", "NODE", "EPOCH", "MEMORY", "SOURCES", "IN", "MOVES", "UP", "NOTE")
+    ]
+    assert lines[1].startswith("wordcount  running     barn  2      64 MiB  camera/door  41 kB/s")
+    assert "exited (3)" in lines[2]
+    assert b"\x1b" not in done.stdout
+
+
+async def test_status_as_text_and_as_json(tmp_path: Path) -> None:
+    async with node(tmp_path, status=answering(dict(answers.status()))):
+        text = await radics("status", state=tmp_path)
+        as_json = await radics("status", "--json", state=tmp_path)
+    assert json.loads(as_json.stdout) == answers.status()
+    for word in ("barn  mesh mmmmmmmm  up 60 min", "tower", "wordcount", "event 29", "received 12"):
+        assert word in text.stdout.decode()
+
+
+async def test_run_passes_everything_on(tmp_path: Path) -> None:
+    image, seen = tmp_path / "prog.img", dict[str, Any]()
+    image.write_bytes(b"image")
+    async with node(tmp_path, run=answering({"vm": answers.vm("wc")}, seen)):
+        done = await radics(
+            *("run", str(image), "--name", "wc", "--source", "a", "--source", "b", "--memory"),
+            *("32", "--pin", "--", "--verbose", "x"),
+            state=tmp_path,
+        )
+    assert done.stdout == b"wc (vvvvvvvv) is running on barn\n"
+    assert seen == {
+        "image": str(image),
+        "name": "wc",
+        "sources": ["a", "b"],
+        "memory_bytes": 32 << 20,
+        "pin": True,
+        "arguments": ["--verbose", "x"],
+    }
+
+
+async def test_send_takes_standard_input_byte_for_byte(tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+    async with node(tmp_path, send=answering({"id": "b1"}, seen)):
+        done = await radics("send", "mill/inbox", state=tmp_path, stdin=b"\x00\xff\n")
+    assert done.stdout == b"b1\n"
+    assert seen == {"destination": "mill/inbox", "payload": b"\x00\xff\n", "lifetime_s": None}
+
+
+async def test_recv_prints_and_only_then_takes(tmp_path: Path) -> None:
+    taken = []
+
+    async def recv(service: str, count: int | None) -> AsyncGenerator[Answer, None]:
+        for payload in (b"text", b"\xff"):
+            yield {"id": "b1", "source": "dtn://x/", "signer": None, "payload": payload}
+            taken.append(payload)
+
+    async with node(tmp_path) as server:
+        server.handle_stream("recv", recv)
+        plain = await radics("recv", "inbox", state=tmp_path)
+        as_json = await radics("recv", "inbox", "--json", state=tmp_path)
+    assert plain.stdout == b"text\n\xff\n"
+    documents = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert [d.get("payload") for d in documents] == ["text", None]
+    assert documents[1]["payload_base64"] == "/w=="
+    assert taken == [b"text", b"\xff"] * 2
+
+
+async def test_recv_gives_up_after_its_timeout(tmp_path: Path) -> None:
+    async def recv(service: str, count: int | None) -> AsyncGenerator[Answer, None]:
+        await trio.Event().wait()
+        yield {}
+
+    async with node(tmp_path) as server:
+        server.handle_stream("recv", recv)
+        done = await radics("recv", "x", "--count", "1", "--timeout", "0.1", state=tmp_path)
+    assert error_line(done) == "error: 0 of 1 bundles arrived within 0.1 s"
+    assert done.returncode == 1
+
+
+async def test_logs_are_the_guests_bytes(tmp_path: Path) -> None:
+    async def logs(name: str, follow: bool) -> AsyncGenerator[Answer, None]:
+        yield {"data": b"one\n\xfe"}
+        yield {"data": b"two"}
+
+    async with node(tmp_path) as server:
+        server.handle_stream("logs", logs)
+        done = await radics("logs", "wc", state=tmp_path)
+    assert done.stdout == b"one\n\xfetwo"
+
+
+async def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    async def logs(name: str, follow: bool) -> AsyncGenerator[Answer, None]:
+        while True:
+            yield {"data": b"x" * 65536}
+
+    async with node(tmp_path) as server:
+        server.handle_stream("logs", logs)
+        command = f"{sys.executable} -m radics_mesh logs wc -f --state {tmp_path} | head -c 3"
+        done = await trio.run_process(
+            ["sh", "-c", command], capture_stdout=True, capture_stderr=True
+        )
+    assert (done.stdout, done.stderr) == (b"xxx", b"")
+
+
+async def test_the_other_commands_word_their_answers(tmp_path: Path) -> None:
+    moved = {
+        **{"name": "wc", "source": "barn", "target": "mill", "epoch": 3},
+        **{"bytes": 1_200_000, "downtime_s": 0.0874},
+    }
+    chain = [
+        {"epoch": 1, "holder": "barn", "snapshot": None},
+        {"epoch": 2, "holder": "mill", "snapshot": "s" * 52},
+    ]
+    whereabouts = {
+        **{"name": "wc", "id": "v" * 32, "node": "mill", "state": "running"},
+        **{"age_s": 4.0, "stale": False, "chain": chain},
+    }
+    invitation = {"token": "radics1-x", "uses": 1, "expires": 0.0, "addresses": ["[::1]:5050"]}
+    cases = {
+        ("migrate", "wc", "--to", "mill"): b"wc: barn -> mill, epoch 3, 1.2 MB, down 87 ms\n",
+        ("where", "wc"): b"wc is running on mill (4 s ago)\n  epoch 1  barn  born\n"
+        b"  epoch 2  mill  from snapshot ssssssssssssssss\n",
+        ("why", "wc"): b"stays: nothing is nearer\n",
+        ("approve", "12-34"): b"mill is a member now (nnnnnnnn)\n",
+        ("invite",): b"radics1-x\n",
+        ("bundles",): b"stored 2, 4.1 kB of 1.1 GB\nforwarded 7\nreceived 12\n",
+    }
+    async with node(
+        tmp_path,
+        migrate=answering(moved),
+        where=answering(whereabouts),
+        why=answering({"name": "wc", "lines": ["stays: nothing is nearer"]}),
+        approve=answering({"name": "mill", "id": "n" * 32}),
+        invite=answering(invitation),
+        bundles=answering({"bundles": [], "counts": dict(answers.status()["bundles"])}),
+    ):
+        for arguments, expected in cases.items():
+            done = await radics(*arguments, state=tmp_path)
+            assert (done.stdout, done.returncode) == (expected, 0), arguments

@@ -1,0 +1,61 @@
+"""What join makes of its options."""
+
+from __future__ import annotations
+
+import pytest
+
+from radics_mesh.cli.join import config_from, join, parse_foreign, parse_listen
+from radics_mesh.config import Address, Config
+from radics_mesh.errors import UsageError
+from radics_mesh.ids import Eid
+
+
+def configured(*arguments: str) -> Config:
+    options = dict(join.make_context("join", list(arguments)).params)
+    options.pop("verbose")
+    return config_from(options)
+
+
+def test_defaults_listen_everywhere_and_schedule() -> None:
+    config = configured("--name", "barn")
+    assert config.name == "barn"
+    assert config.listen == Address("0.0.0.0", 5050)
+    assert config.scheduler
+    assert config.state.is_absolute()
+    assert not (config.bootstrap or config.neighbours or config.foreign)
+
+
+def test_every_option_reaches_the_configuration() -> None:
+    config = configured(
+        *("--bootstrap", "10.0.0.1", "--bootstrap", "[fe80::1]:7", "--listen", "127.0.0.1:0"),
+        *("--neighbours", "10.0.0.2:1,10.0.0.3:2", "--foreign", "ipn:5.0=10.0.0.9:4556:echo,log"),
+        *("--foreign-listen", "0.0.0.0:4556", "--guest-memory", "64", "--no-scheduler"),
+        *("--invite", "radics1-x", "--accelerator", "tcg"),
+    )
+    assert config.bootstrap == (Address("10.0.0.1"), Address("fe80::1", 7))
+    assert config.listen == Address("127.0.0.1", 0)
+    assert config.neighbours == (Address("10.0.0.2", 1), Address("10.0.0.3", 2))
+    assert config.foreign_listen == Address("0.0.0.0", 4556)
+    assert config.guest_memory_bytes == 64 << 20
+    assert (config.scheduler, config.accelerator) == (False, "tcg")
+    (foreign,) = config.foreign
+    assert foreign.eid == Eid("ipn:5.0")
+    assert foreign.address == Address("10.0.0.9", 4556)
+    assert foreign.services == ("echo", "log")
+
+
+def test_a_foreign_peer_that_dials_us_has_no_address() -> None:
+    foreign = parse_foreign("dtn://pi/=[::1]:0:inbox")
+    assert (foreign.address, foreign.host, foreign.services) == (None, "::1", ("inbox",))
+
+
+@pytest.mark.parametrize("text", ["", "ipn:5.0", "=1.2.3.4:5:x", "no eid=1.2.3.4:5:x", "a:b=x"])
+def test_what_is_no_foreign_peer(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_foreign(text)
+
+
+@pytest.mark.parametrize("text", ["", ":0", "host:65536", "host:x", "[::1:0"])
+def test_what_is_no_place_to_listen(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_listen(text)
