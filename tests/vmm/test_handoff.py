@@ -1,0 +1,436 @@
+"""The hand-off: every state of two nodes within bounds, mutations that must be caught, directed
+cases for what the model leaves out (wrong senders, wire forms, restarts from bytes)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radics_mesh.errors import PeerError, UsageError, WireError
+from radics_mesh.identity import Identity
+from radics_mesh.ids import Digest, NodeId
+from radics_mesh.ownership import Ownership, born
+from radics_mesh.vmm.handoff import Handoff
+from radics_mesh.vmm.handoff_messages import (
+    Abort,
+    Ack,
+    Frozen,
+    Message,
+    Missing,
+    Offer,
+    Piece,
+    Refuse,
+    Release,
+    Reserve,
+    Staged,
+    decode,
+    encode,
+)
+from radics_mesh.vmm.handoff_state import (
+    FROZEN_S,
+    OFFER_S,
+    REPEAT_FIRST_S,
+    Consider,
+    Effect,
+    Failed,
+    Fetch,
+    Forget,
+    KillAndReap,
+    Park,
+    Persist,
+    Phase,
+    Send,
+    SendBlob,
+    Start,
+    Tenure,
+    Unpark,
+)
+from tests.vmm.handoff_model import TERMS, Model, Violation
+
+A, B, C = Identity(b"A" * 32), Identity(b"B" * 32), Identity(b"C" * 32)
+SNAPSHOT = Digest.of(b"parked")
+
+
+# --- all states ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("moves", "crashes", "in_flight", "one_way", "at_least"),
+    [
+        (2, 1, 3, False, 50_000),  # A to B to A, a crash after any effect
+        (2, 2, 2, False, 10_000),
+        (1, 2, 3, True, 4_000),
+        (2, 1, 2, True, 8_000),
+    ],
+)
+def test_never_two_live_never_stale_never_lost(
+    moves: int, crashes: int, in_flight: int, one_way: bool, at_least: int
+) -> None:
+    model = Model(moves=moves, crashes=crashes, in_flight=in_flight, one_way=one_way)
+    assert model.explore() > at_least
+
+
+class ReleaseNotDurable(Handoff):
+    def _release(self, now: float) -> None:
+        super()._release(now)
+        self._effects = [e for e in self._effects if not _persists(e, Phase.RELEASED)]
+
+
+class ReleaseTimesOut(Handoff):
+    def _release(self, now: float) -> None:
+        super()._release(now)
+        self._renew(now + FROZEN_S)
+
+    def _expire(self) -> None:
+        if self.tenure.phase is Phase.RELEASED:
+            self._become(Phase.FROZEN)
+        super()._expire()
+
+
+class SnapshotDeletedAtRelease(Handoff):
+    def _release(self, now: float) -> None:
+        super()._release(now)
+        assert self.tenure.snapshot is not None
+        self._emit(Forget(self.tenure.snapshot))
+
+
+class NoEpochFence(Handoff):
+    def _is_new(self, chain: Ownership) -> bool:
+        return True
+
+
+class RunsWithoutCertificate(Handoff):
+    def _say_staged(self) -> None:
+        super()._say_staged()
+        assert self.tenure.announced is not None
+        self._emit(Start(self.tenure.announced))
+
+
+class CertificateBeforeDurable(Handoff):
+    def _release(self, now: float) -> None:
+        super()._release(now)
+        durable = [e for e in self._effects if _persists(e, Phase.RELEASED)]
+        self._effects = [e for e in self._effects if e not in durable] + durable
+
+
+class FenceNotDurableBeforeStart(Handoff):
+    def _activate(self, chain: Ownership) -> None:
+        super()._activate(chain)
+        self._effects = [e for e in self._effects if not _persists(e, Phase.HOLDING)]
+
+
+class OneWayKillsBeforeAnythingIsDurable(Handoff):
+    def parked(self, snapshot: Digest, terms: object, now: float) -> None:
+        super().parked(snapshot, TERMS, now)
+        if self.tenure.one_way:
+            self._effects = [e for e in self._effects if not _persists(e, Phase.FROZEN)]
+
+
+def _persists(effect: Effect, phase: Phase) -> bool:
+    return isinstance(effect, Persist) and effect.tenure.phase is phase
+
+
+@pytest.mark.parametrize(
+    ("mutant", "broken"),
+    [
+        (ReleaseNotDurable, "two live|stale"),
+        (ReleaseTimesOut, "two live|stale"),
+        (SnapshotDeletedAtRelease, "no live state can follow"),
+        (NoEpochFence, "two live|stale"),
+        (RunsWithoutCertificate, "two live|stale"),
+        (CertificateBeforeDurable, "two live|stale"),
+        (FenceNotDurableBeforeStart, "two live|stale"),
+        (OneWayKillsBeforeAnythingIsDurable, "the state is lost"),
+    ],
+)
+def test_each_rule_is_needed(mutant: type[Handoff], broken: str) -> None:
+    one_way = mutant is OneWayKillsBeforeAnythingIsDurable
+    # An old certificate and its snapshot must both survive in the network beside a new move.
+    crashes, in_flight = (0, 3) if mutant is NoEpochFence else (1, 2)
+    model = Model(mutant, moves=2, crashes=crashes, in_flight=in_flight, one_way=one_way)
+    with pytest.raises(Violation, match=broken):
+        model.explore()
+
+
+# --- a hand-off, step by step -------------------------------------------------------------------
+
+
+def chain_of(holder: Identity = A) -> Ownership:
+    return born(holder, "counter", Digest.of(b"image"), b"n" * 16)
+
+
+def source() -> Handoff:
+    return Handoff.born(chain_of(), A)
+
+
+def target(me: Identity = B) -> Handoff:
+    return Handoff(Tenure(chain_of().vm_id), me)
+
+
+def sent(effects: list[Effect] | tuple[Effect, ...]) -> list[Message]:
+    return [effect.message for effect in effects if isinstance(effect, Send)]
+
+
+def frozen_source() -> Handoff:
+    handoff = source()
+    handoff.offer(B.node_id, TERMS, 0)
+    handoff.receive(Reserve(handoff.tenure.vm_id, 1, B.public, True), B.node_id, 1)
+    handoff.parked(SNAPSHOT, TERMS, 2)
+    handoff.take()
+    return handoff
+
+
+def test_a_move_takes_these_steps_in_this_order() -> None:
+    a, b = source(), target()
+    a.offer(B.node_id, TERMS, 0)
+    persist, offer = a.take()
+    assert isinstance(persist, Persist)
+    assert persist.tenure.attempt == 1
+    assert isinstance(offer, Send)
+    assert offer.to == B.node_id
+    [consider] = b.receive(offer.message, A.node_id, 1)
+    assert isinstance(consider, Consider)
+    b.reserve(consider, 1, has_image=True)
+    [reserve] = sent(list(b.take()))
+    assert list(a.receive(reserve, B.node_id, 2)) == [Park()]
+    a.parked(SNAPSHOT, TERMS, 3)
+    persist, blob, frozen = a.take()
+    assert _persists(persist, Phase.FROZEN)
+    assert blob == SendBlob(B.node_id, SNAPSHOT)
+    assert isinstance(frozen, Send)
+    assert list(b.receive(frozen.message, A.node_id, 4)) == [Fetch(A.node_id, SNAPSHOT)]
+    b.stored(SNAPSHOT)
+    [staged] = sent(list(b.take()))
+    kill, persist, release = a.receive(staged, B.node_id, 5)
+    assert kill == KillAndReap()
+    assert _persists(persist, Phase.RELEASED)
+    assert isinstance(release, Send)
+    persist, start, ack = b.receive(release.message, A.node_id, 6)
+    assert _persists(persist, Phase.HOLDING)
+    assert start == Start(SNAPSHOT)
+    assert isinstance(ack, Send)
+    persist, forget = a.receive(ack.message, B.node_id, 7)
+    assert _persists(persist, Phase.NONE)
+    assert forget == Forget(SNAPSHOT)
+    assert a.tenure.chain == b.tenure.chain
+    assert a.next_deadline() is None
+
+
+def test_a_target_that_lacks_the_image_gets_it_before_the_guest_is_parked() -> None:
+    a = source()
+    a.offer(B.node_id, TERMS, 0)
+    a.take()
+    vm_id, image = a.tenure.vm_id, chain_of().birth.image
+    assert list(a.receive(Reserve(vm_id, 1, B.public, False), B.node_id, 50)) == []
+    effects = a.receive(Missing(vm_id, image, (1, 2)), B.node_id, 50)
+    assert list(effects) == [SendBlob(B.node_id, image, (1, 2))]
+    assert a.tenure.deadline == 50 + OFFER_S
+    assert list(a.receive(Reserve(vm_id, 1, B.public, True), B.node_id, 60)) == [Park()]
+
+
+def test_silence_before_release_gives_up_and_the_guest_goes_on() -> None:
+    a = frozen_source()
+    effects = list(a.tick(1000))
+    assert _persists(effects[0], Phase.HOLDING)
+    assert effects[1] == Unpark(SNAPSHOT)
+    assert sent(effects) == [Abort(a.tenure.vm_id, 1)]
+    assert isinstance(effects[-1], Failed)
+    late = a.receive(Staged(a.tenure.vm_id, 1, SNAPSHOT), B.node_id, 1001)
+    assert list(late) == []
+
+
+def test_an_answer_to_an_earlier_attempt_is_none_to_this_one() -> None:
+    a = source()
+    a.offer(B.node_id, TERMS, 0)
+    a.tick(1000)
+    a = Handoff(Tenure.parse(a.tenure.pack()), A)  # the number survives a crash
+    a.offer(B.node_id, TERMS, 1000)
+    assert a.tenure.attempt == 2
+    a.take()
+    assert list(a.receive(Reserve(a.tenure.vm_id, 1, B.public, True), B.node_id, 1001)) == []
+
+
+def test_a_certificate_is_sent_again_until_it_is_acknowledged_ever_more_rarely() -> None:
+    a = frozen_source()
+    a.receive(Staged(a.tenure.vm_id, 1, SNAPSHOT), B.node_id, 3)
+    now, waits = 3.0, []
+    for _ in range(12):
+        due = a.next_deadline()
+        assert due is not None
+        waits.append(due - now)
+        now = due
+        [message] = sent(list(a.tick(now)))
+        assert isinstance(message, Release)
+    assert waits[:3] == [REPEAT_FIRST_S, 2 * REPEAT_FIRST_S, 4 * REPEAT_FIRST_S]
+    assert waits[-1] == 300
+    a = Handoff(Tenure.parse(a.tenure.pack()), A)
+    effects = list(a.restore(0))
+    assert effects[0] == KillAndReap()
+    assert isinstance(sent(effects)[0], Release)
+
+
+def test_a_one_way_move_releases_without_an_answer() -> None:
+    a, b = source(), target()
+    with pytest.raises(UsageError, match="public key"):
+        a.offer(B.node_id, TERMS, 0, one_way=True)
+    a.offer(B.node_id, TERMS, 0, key=B.public, one_way=True)
+    assert list(a.take())[-1] == Park()
+    a.parked(SNAPSHOT, TERMS, 1)
+    effects = list(a.take())
+    order = [type(effect) for effect in effects]
+    assert order == [Persist, KillAndReap, Persist, Send, SendBlob]
+    [release] = sent(effects)
+    # The certificate arrives before the snapshot, and the node crashes in between.
+    effects = list(b.receive(release, A.node_id, 2))
+    assert effects[-1] == Fetch(A.node_id, SNAPSHOT)
+    b = Handoff(Tenure.parse(b.tenure.pack()), B)
+    assert list(b.restore(3)) == [Fetch(A.node_id, SNAPSHOT)]
+    b.stored(SNAPSHOT)
+    assert Start(SNAPSHOT) in b.take()
+
+
+def test_a_node_that_got_its_vm_back_refuses_nothing_that_it_owes() -> None:
+    """A's ACK from B was lost, and B offers the VM back: that is the acknowledgement."""
+    a, b = frozen_source(), target()
+    [release] = sent(list(a.receive(Staged(a.tenure.vm_id, 1, SNAPSHOT), B.node_id, 3)))
+    b.stored(SNAPSHOT)
+    b.receive(release, A.node_id, 4)
+    b.offer(A.node_id, TERMS, 5)
+    [back] = sent(list(b.take()))
+    persist, forget, consider = a.receive(back, B.node_id, 6)
+    assert _persists(persist, Phase.NONE)
+    assert forget == Forget(SNAPSHOT)
+    assert isinstance(consider, Consider)
+
+
+def test_an_old_release_is_acknowledged_again_and_starts_nothing() -> None:
+    a, b = frozen_source(), target()
+    [release] = sent(list(a.receive(Staged(a.tenure.vm_id, 1, SNAPSHOT), B.node_id, 3)))
+    b.stored(SNAPSHOT)
+    b.receive(release, A.node_id, 4)
+    [ack] = sent(list(b.receive(release, A.node_id, 5)))
+    assert isinstance(ack, Ack)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Reserve(chain_of().vm_id, 1, C.public, True),
+        Refuse(chain_of().vm_id, 1, "no"),
+        Offer(chain_of().vm_id, 1, chain_of(), TERMS),
+        Frozen(chain_of().vm_id, 1, chain_of(), TERMS, SNAPSHOT),
+        Release(chain_of().vm_id, chain_of().released(A, C.public, SNAPSHOT)),
+    ],
+)
+def test_a_message_by_anyone_but_the_right_node_is_refused(message: Message) -> None:
+    a = source()
+    a.offer(B.node_id, TERMS, 0)
+    before = a.tenure
+    with pytest.raises(PeerError):
+        a.receive(message, C.node_id, 1)
+    assert a.tenure == before
+
+
+@pytest.mark.parametrize("sender", [C.node_id, A.node_id])
+def test_only_the_target_ends_a_release(sender: NodeId) -> None:
+    a = frozen_source()
+    with pytest.raises(PeerError):
+        a.receive(Staged(a.tenure.vm_id, 1, SNAPSHOT), sender, 3)
+    with pytest.raises(PeerError):
+        a.receive(Missing(a.tenure.vm_id, SNAPSHOT), sender, 3)
+    a.receive(Staged(a.tenure.vm_id, 1, SNAPSHOT), B.node_id, 3)
+    assert a.tenure.chain is not None
+    ack = Ack(a.tenure.vm_id, 2, a.tenure.chain.digest)
+    with pytest.raises(PeerError):
+        a.receive(ack, sender, 4)
+    with pytest.raises(PeerError):
+        a.receive(replace(ack, chain_digest=SNAPSHOT), B.node_id, 4)
+    assert a.tenure.phase is Phase.RELEASED
+
+
+def test_a_forked_ownership_is_refused() -> None:
+    """A signed two releases of one epoch (a state directory put back from a copy)."""
+    b = target()
+    first = chain_of().released(A, B.public, SNAPSHOT)
+    second = chain_of().released(A, B.public, Digest.of(b"other"))
+    b.stored(SNAPSHOT)
+    b.receive(Release(first.vm_id, first), A.node_id, 0)
+    with pytest.raises(PeerError, match="fork"):
+        b.receive(Release(second.vm_id, second), A.node_id, 1)
+
+
+def test_a_guest_that_does_not_park_goes_on() -> None:
+    a = source()
+    a.offer(B.node_id, TERMS, 0)
+    a.receive(Reserve(a.tenure.vm_id, 1, B.public, True), B.node_id, 1)
+    a.park_failed("it would not")
+    effects = list(a.take())
+    assert Unpark(None) in effects
+    assert a.tenure.phase is Phase.HOLDING
+
+
+def test_what_cannot_be_begun_says_why() -> None:
+    a = frozen_source()
+    with pytest.raises(UsageError, match="frozen"):
+        a.offer(B.node_id, TERMS, 0)
+    with pytest.raises(UsageError, match="here already"):
+        source().offer(A.node_id, TERMS, 0)
+
+
+# --- wire forms ---------------------------------------------------------------------------------
+
+CHAIN = chain_of().released(A, B.public, SNAPSHOT)
+MESSAGES: list[Message] = [
+    Offer(CHAIN.vm_id, 1, CHAIN, TERMS),
+    Reserve(CHAIN.vm_id, 2, B.public, False),
+    Refuse(CHAIN.vm_id, 3, "no room"),
+    Frozen(CHAIN.vm_id, 4, CHAIN, TERMS, SNAPSHOT),
+    Staged(CHAIN.vm_id, 5, SNAPSHOT),
+    Abort(CHAIN.vm_id, 6),
+    Release(CHAIN.vm_id, CHAIN),
+    Ack(CHAIN.vm_id, 2, CHAIN.digest),
+    Missing(CHAIN.vm_id, SNAPSHOT, (0, 7)),
+    Piece(CHAIN.vm_id, SNAPSHOT, 1, 2, b"pages"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
+def test_messages_survive_the_wire(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@given(st.sampled_from(MESSAGES), st.integers(0, 10_000), st.integers(1, 255))
+def test_a_damaged_message_is_refused_or_another_valid_one(
+    message: Message, place: int, change: int
+) -> None:
+    data = bytearray(encode(message))
+    data[place % len(data)] ^= change
+    try:
+        decode(bytes(data))
+    except (WireError, PeerError):
+        return
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_a_wire_error(data: bytes) -> None:
+    try:
+        decode(data)
+    except (WireError, PeerError):
+        return
+
+
+@pytest.mark.parametrize("phase", [Phase.HOLDING, Phase.FROZEN, Phase.RELEASED, Phase.NONE])
+def test_a_tenure_survives_as_what_is_durable(phase: Phase) -> None:
+    tenure = replace(frozen_source().tenure, phase=phase, fence=3, attempt=9, certificate=CHAIN)
+    assert Tenure.parse(tenure.pack()) == tenure.durable()
+
+
+@given(st.binary(max_size=100))
+def test_a_tenure_from_any_bytes(data: bytes) -> None:
+    try:
+        Tenure.parse(data)
+    except (WireError, PeerError):
+        return
