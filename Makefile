@@ -16,7 +16,7 @@ setup:
 	@scripts/setup.sh
 
 demo: setup
-	@$(PYTHON) scenarios/first_light.py
+	@$(PYTHON) -m scenarios.first_light $(ARGS)
 
 test: setup
 	@$(PYTHON) -m pytest --durations=15 $(ARGS)

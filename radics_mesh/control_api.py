@@ -88,7 +88,7 @@ class SourceRow(TypedDict):
     # Name of the publishing node.
     publisher: str
     local: bool
-    # Bytes a second, None: as fast as they are taken.
+    # Bytes a second; None: not known.
     rate: float | None
     # Messages so far; None for a remote source.
     messages: int | None
@@ -242,7 +242,7 @@ REQUESTS: Mapping[str, Request] = {
     "where": _NAMED,
     # -> {"name": str, "lines": [str]}: the last decision with its cost terms.
     "why": _NAMED,
-    # `file` is an absolute path, `rate` bytes a second. -> {"source": SourceRow}
+    # `file` is an absolute path, `rate` messages a second. -> {"source": SourceRow}
     "publish": Request({"name": _TEXT, "file": _TEXT, "rate": _MAYBE_NUMBER}, {"rate": None}),
     # `destination`: an EID, or NODE/SERVICE with a node's name or id. -> {"id": str}, once durable
     "send": Request(

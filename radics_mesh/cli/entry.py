@@ -50,7 +50,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except MeshError as error:
-        return _fail(str(error), 1)
+        return _refuse(error)
     except BrokenPipeError:
         # Whoever read our output has seen enough; keep the interpreter from complaining too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,7 +66,7 @@ def _group_status(group: BaseExceptionGroup[BaseException]) -> int:
     if bugs is not None or expected is None:
         raise group
     mistakes = [error for error in _leaves(expected) if isinstance(error, MeshError)]
-    return _fail(str(mistakes[0]), 1) if mistakes else 130
+    return _refuse(mistakes[0]) if mistakes else 130
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -82,6 +82,13 @@ def _with_hint(error: click.ClickException) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return f"{message}; see {error.ctx.command_path} --help"
     return message
+
+
+def _refuse(error: MeshError) -> int:
+    """A tool's own words, if the error brings some (a compiler's), then our line."""
+    for note in getattr(error, "__notes__", ()):
+        click.echo(note, err=True)
+    return _fail(str(error), 1)
 
 
 def _fail(text: str, status: int) -> int:

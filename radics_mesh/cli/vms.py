@@ -28,8 +28,11 @@ def build(program: Path, output: Path, arch: str, flags: tuple[str, ...]) -> Non
     # Imported here only: no other command needs the compiler's side.
     from radics_mesh.vmm.build import build_image
 
-    build_image(program, output, arch=arch, flags=flags)
-    click.echo(f"{output}: {cells.size(output.stat().st_size)}")
+    def tell(step: str) -> None:
+        click.echo(f"build: {step}", err=True)
+
+    report = build_image([program], output, arch=arch, flags=flags, on_progress=tell)
+    click.echo(f"{output}: {report.image_bytes} bytes in {report.compile_s + report.bake_s:.1f} s")
 
 
 @click.command()

@@ -84,6 +84,16 @@ async def test_a_mistake_is_one_line(
     assert (done.returncode, done.stdout) == (status, b"")
 
 
+async def test_a_compile_error_shows_the_compilers_words_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.cpp").write_text("int main() { return nothing; }\n")
+    done = await radics("build", str(tmp_path / "bad.cpp"), "-o", "x.img", state=tmp_path)
+    lines = done.stderr.decode().splitlines()
+    assert any("bad.cpp:1:21: error:" in line for line in lines)
+    assert lines[-1] == "error: compiling bad.cpp failed"
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
 async def test_the_nodes_refusal_is_one_line(tmp_path: Path) -> None:
     async def stop(name: str) -> Answer:
         raise UsageError(f"no VM is called {name};\n`ps` lists them")

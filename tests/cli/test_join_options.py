@@ -22,7 +22,7 @@ def test_defaults_listen_everywhere_and_schedule() -> None:
     assert config.listen == Address("0.0.0.0", 5050)
     assert config.scheduler
     assert config.state.is_absolute()
-    assert not (config.bootstrap or config.neighbours or config.foreign)
+    assert [config.bootstrap, config.neighbours, list(config.foreign)] == [(), (), []]
 
 
 def test_every_option_reaches_the_configuration() -> None:
