@@ -1,1 +1,21 @@
-"""Being laid."""
+"""Bundles (RFC 5050): signed, stored, forwarded over links that come and go.
+
+  sdnv         the numbers that everything below is written in
+  blocks       blocks after the primary one; dictionary and CBHE; previous hop, Age
+  bundle       the primary block, a whole bundle, its identity
+  security     who signed it: a Payload Integrity Block with Ed25519ph
+  processing   decisions, sans-IO: what is made, admitted, changed when it leaves, delivered
+  held         one stored bundle's index entry
+  database     the store's files;  salvage: opening damaged ones;  commits: group commit
+  store        what this node holds, durable before anybody is told so
+  routing      which neighbour leads to a node: link state or fixed routes
+  waiting      which waiting bundle a contact takes next, sans-IO
+  forwarding   contacts, several bundles in flight on each
+  endpoints    local registrations and their handlers
+  agent        all of these as one: send, register, receive, contact_up
+  tcpcl        TCP convergence layer (RFC 7242), sans-IO;  tcpcl_session: its Trio shell
+  contacts     the service that dials, listens and keeps one session a neighbour
+
+A bundle's way: send → store (on disk) → waiting → contact → the next node's receive: parse,
+verify, store, only then acknowledge → ... → endpoint's handler, remembered as delivered.
+"""

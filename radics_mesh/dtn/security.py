@@ -95,6 +95,12 @@ def sign(bundle: Bundle, identity: Identity, chain: bytes, ownership: bytes = b"
     return bundle.with_blocks((block, *bundle.blocks))
 
 
+def ownership_in(bundle: Bundle) -> bytes:
+    """The packed ownership chain that an already verified bundle carries, empty without one."""
+    found = _find(bundle)
+    return found.ownership if found else b""
+
+
 class BundleVerifier:
     """Checks bundles, and remembers ownership chains that held (one chain signs many bundles)."""
 

@@ -20,7 +20,7 @@ import hashlib
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -139,10 +139,11 @@ class BundleStore:
         hashed = _hashed(bundle_id)
         return hashed in self._just_delivered or was_delivered(self._reader, hashed)
 
-    async def add(self, held: Held, raw: bytes) -> bool:
+    async def add(self, held: Held, raw: bytes, stored: Callable[[Held], None]) -> bool:
         """Store a bundle; False when it was seen before. CapacityError when it does not fit.
 
-        On cancellation the bundle may or may not have been stored.
+        `stored` is called once it is safe, before this returns, and also when the caller has been
+        cancelled meanwhile: the bundle may be stored then, or not.
         """
         first = self._adding.get(held.bundle_id)
         if first is not None:  # the same bundle by another way, not yet on disk: wait with it
@@ -154,18 +155,19 @@ class BundleStore:
         self._check_room(len(raw))
         held.key, self._next_key = self._next_key, self._next_key + 1
         write = Write(Batch(added=[(self._row(held), raw)]), len(raw))
-        write.then = lambda: self._added(held, write)
+        write.then = lambda: self._added(held, write, stored)
         self.bytes_held += len(raw)
         self._adding[held.bundle_id] = write
         self._commits.put(write)
         await self._outcome(write)
         return True
 
-    def _added(self, held: Held, write: Write) -> None:
+    def _added(self, held: Held, write: Write, stored: Callable[[Held], None]) -> None:
         """In Trio's thread, right after the commit, whether or not the caller still waits."""
         del self._adding[held.bundle_id]
         if write.error is None:
             self._by_key[held.key] = self._by_id[held.bundle_id] = held
+            stored(held)
         else:
             self.bytes_held -= held.size_bytes
 

@@ -1,0 +1,271 @@
+"""The bundle agent: what applications send and receive, and what neighbours bring and take.
+
+A thin Trio shell over its parts: `processing` decides, `store` keeps, `endpoints` delivers here,
+`forwarding` hands on. A stored bundle is in exactly one place: waiting for a contact, in flight, in
+a registration's queue, in its handler's hands, or unclaimed (its local endpoint is not registered).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from radics_mesh.clock import Monotonic, to_dtn
+from radics_mesh.config import Foreign
+from radics_mesh.dtn.bundle import BULK, EXPEDITED, NORMAL, Bundle, BundleId
+from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
+from radics_mesh.dtn.forwarding import Contact, Forwarding, Transmit
+from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.processing import Delivery, Gate, Peer, Refusal, originate
+from radics_mesh.dtn.routing import Router
+from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.waiting import Locate, Waiting
+from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError, WireError
+from radics_mesh.ids import Eid, NodeId
+from radics_mesh.me import Me
+
+__all__ = ["Agent", "BundleSummary", "Contact", "Delivery", "Registration"]
+
+log = structlog.get_logger(__name__)
+
+# How often, at least, routes are asked for again, and uptime is kept: nobody tells of every change.
+TICK_S = 5.0
+_LOGGED_MAX = 1024
+
+
+@dataclass(frozen=True)
+class BundleSummary:
+    """One held bundle, for people. `state`: waiting, in flight, unclaimed or local."""
+
+    bundle_id: BundleId
+    destination: Eid
+    size_bytes: int
+    priority: int
+    age_s: float
+    remaining_s: float
+    state: str
+
+
+class Agent:
+    """One node's agent. `locate` says on which node a VM is, None while that is unknown.
+
+    Made before anything else that uses bundles; `run` it for as long as the node lives.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: Me,
+        store: BundleStore,
+        router: Router,
+        locate: Locate,
+        lifetime_s: int,
+    ) -> None:
+        self._me = me
+        self._store = store
+        self._clock = me.clock
+        self._lifetime_s = lifetime_s
+        self._gate = Gate(me)
+        self.counters: Counter[str] = Counter()
+        self.bytes_in = 0
+        self._forwarding = Forwarding(
+            own=me.identity.eid,
+            store=store,
+            waiting=Waiting(me.node_id, router, locate),
+            clock=me.clock,
+            counters=self.counters,
+        )
+        self._endpoints = Endpoints(me.node_id, store, self.counters, self._forwarding.put)
+        self._deadlines: list[tuple[Monotonic, int, Held]] = []
+        self._sooner = trio.Event()
+        self._logged: set[tuple[str, Peer]] = set()
+        for held in store:
+            self._take_up(held)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Deliver, forward and expire until cancelled."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._endpoints.run)
+            await nursery.start(self._forwarding.run)
+            nursery.start_soon(self._watch_lifetimes)
+            task_status.started()
+
+    # --- applications ---
+
+    async def send(
+        self,
+        destination: Eid,
+        payload: bytes,
+        *,
+        source: Eid | None = None,
+        lifetime_s: int | None = None,
+        stamp: tuple[int, int] | None = None,
+        ownership: bytes = b"",
+        priority: int = NORMAL,
+    ) -> BundleId:
+        """Returns when the bundle would survive power loss. CapacityError, UsageError.
+
+        `stamp`, (creation time, sequence number), is for senders that count by themselves: the same
+        stamp twice is the same bundle. `source` may be a VM's endpoint, with the packed ownership
+        chain that ends at this node. On cancellation it may or may not have been sent.
+        """
+        source = self._me.identity.eid if source is None else source
+        lifetime_s = self._lifetime_s if lifetime_s is None else lifetime_s
+        if lifetime_s <= 0 or not BULK <= priority <= EXPEDITED:
+            raise UsageError(f"lifetime {lifetime_s} s, priority {priority}: no such bundle")
+        if stamp is None:
+            stamp = to_dtn(self._clock.wall()), await self._store.sequence()
+        bundle = originate(
+            self._me,
+            destination,
+            payload,
+            source=source,
+            stamp=stamp,
+            lifetime_s=lifetime_s,
+            ownership=ownership,
+            priority=priority,
+        )
+        raw = bundle.encode()
+        held = Held(
+            bundle_id=bundle.id,
+            destination=destination,
+            priority=priority,
+            size_bytes=len(raw),
+            lifetime_s=lifetime_s,
+            age_us=0,
+            received=self._clock.monotonic(),
+            previous=None,
+            signer=self._me.node_id,
+        )
+        if await self._store.add(held, raw, self._take_up):
+            self.counters["sent"] += 1
+        return bundle.id
+
+    def register(self, endpoint: Eid, handler: Handler, *, prefix: bool = False) -> Registration:
+        """Hand bundles for `endpoint` (or all that begin with it) to `handler`, one at a time.
+
+        Its normal return means processed for good; MeshError drops the bundle; anything that
+        cancels it delivers the bundle again. UsageError when the endpoint is taken.
+        """
+        registration = self._endpoints.register(endpoint, handler, prefix=prefix)
+        for held in self._forwarding.take_all(self._endpoints.is_local):
+            self._endpoints.route(held)
+        self._endpoints.claim()
+        return registration
+
+    # --- neighbours ---
+
+    async def receive(self, raw: bytes, peer: Peer) -> None:
+        """Take a bundle from a neighbour; on return it may be acknowledged.
+
+        A duplicate (held, or delivered here) returns at once. WireError, PeerError, CapacityError:
+        refused, counted, logged once a reason and peer.
+        """
+        with self._counting_refusals(peer):
+            now, wall = self._clock.monotonic(), self._clock.wall()
+            bundle = Bundle.parse(raw)
+            admitted = self._gate.admit(bundle, peer, now=now, wall=wall)
+            kept = raw if admitted.bundle is bundle else admitted.bundle.encode()
+            admitted.held.size_bytes = len(kept)
+            new = await self._store.add(admitted.held, kept, self._take_up)
+        self.bytes_in += len(raw)
+        self.counters["received" if new else "duplicate"] += 1
+
+    def contact_up(self, peer: Peer, transmit: Transmit) -> Contact:
+        """A neighbour can take bundles. See `forwarding` for what `transmit` must do."""
+        return self._forwarding.contact_up(peer, transmit)
+
+    def routes_changed(self) -> None:
+        """Routes or locations of VMs are not what they were."""
+        self._forwarding.routes_changed()
+
+    # --- for people ---
+
+    @property
+    def bytes_out(self) -> int:
+        return self._forwarding.bytes_out
+
+    def contacts(self) -> list[Contact]:
+        return list(self._forwarding.contacts)
+
+    def bundles(self) -> list[BundleSummary]:
+        """All that is held, in order of arrival."""
+        now = self._clock.monotonic()
+        return [
+            BundleSummary(
+                bundle_id=held.bundle_id,
+                destination=held.destination,
+                size_bytes=held.size_bytes,
+                priority=held.priority,
+                age_s=held.age_at(now) / 1e6,
+                remaining_s=max(0.0, held.deadline - now),
+                state=self._state(held),
+            )
+            for held in self._store
+        ]
+
+    def _state(self, held: Held) -> str:
+        if self._endpoints.is_local(held.destination):
+            return "local" if self._endpoints.is_claimed(held) else "unclaimed"
+        flying = any(held in contact.in_flight for contact in self._forwarding.contacts)
+        return "in flight" if flying else "waiting"
+
+    # --- inside ---
+
+    def _take_up(self, held: Held) -> None:
+        """A bundle is in the store: from now on it lives, and is going somewhere."""
+        entry = (held.deadline, held.key, held)
+        heapq.heappush(self._deadlines, entry)
+        if self._deadlines[0] is entry:
+            self._sooner.set()
+        self._endpoints.route(held)
+
+    async def _watch_lifetimes(self) -> None:
+        while True:
+            self._sooner = trio.Event()
+            wait_s = min(TICK_S, self._expire() - self._clock.monotonic())
+            with trio.move_on_after(max(0.0, wait_s)) as scope:
+                await self._sooner.wait()
+            if scope.cancelled_caught and wait_s == TICK_S:
+                self._store.tick()
+                self.routes_changed()
+
+    def _expire(self) -> float:
+        """Let go of what has outlived its lifetime; when the next one will."""
+        now = self._clock.monotonic()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, key, held = heapq.heappop(self._deadlines)
+            if held in self._endpoints.in_hands:  # its handler decides first
+                heapq.heappush(self._deadlines, (Monotonic(now + TICK_S), key, held))
+            elif held in self._store:
+                self.counters["expired"] += 1
+                self._store.drop(held)
+        return self._deadlines[0][0] if self._deadlines else float("inf")
+
+    @contextmanager
+    def _counting_refusals(self, peer: Peer) -> Iterator[None]:
+        try:
+            yield
+        except (WireError, PeerError, CapacityError) as error:
+            reason = _reason(error)
+            self.counters[f"refused_{reason}"] += 1
+            if (reason, peer) not in self._logged and len(self._logged) < _LOGGED_MAX:
+                self._logged.add((reason, peer))
+                log.warning("bundle refused", peer=_name(peer), kind=reason, reason=str(error))
+            raise
+
+
+def _reason(error: MeshError) -> str:
+    if isinstance(error, Refusal):
+        return error.reason
+    return {WireError: "malformed", CapacityError: "full"}.get(type(error), "forbidden")
+
+
+def _name(peer: Peer) -> str:
+    return peer.eid if isinstance(peer, Foreign) else NodeId(peer).text

@@ -1,0 +1,169 @@
+"""Local endpoints: who is registered, and one task each that hands over bundles one by one.
+
+A handler's normal return means that the bundle is processed for good. It then leaves the store and
+is remembered as delivered, in one transaction; a crash before that delivers it again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+
+from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.processing import Delivery, open_delivery
+from radics_mesh.dtn.store import BundleStore
+from radics_mesh.errors import MeshError, UsageError
+from radics_mesh.ids import Eid, NodeId
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class Registration:
+    """Made by `Endpoints.register`."""
+
+    def __init__(
+        self, endpoints: Endpoints, endpoint: Eid, handler: Handler, *, prefix: bool
+    ) -> None:
+        self.endpoint = endpoint
+        self.handler = handler
+        self.prefix = prefix
+        self.queue: deque[Held] = deque()
+        self.closed = False
+        self.woken = trio.Event()
+        self._endpoints = endpoints
+
+    def covers(self, eid: Eid) -> bool:
+        return eid.startswith(self.endpoint) if self.prefix else eid == self.endpoint
+
+    def close(self) -> None:
+        """No further bundle is handed over; one in the handler's hands is finished. Idempotent."""
+        self._endpoints.unregister(self)
+
+
+class Endpoints:
+    """All registrations. `elsewhere` gets the bundles whose endpoint has left this node."""
+
+    def __init__(
+        self,
+        own: NodeId,
+        store: BundleStore,
+        counters: Counter[str],
+        elsewhere: Callable[[Held], None],
+    ) -> None:
+        self._own = own
+        self._store = store
+        self._counters = counters
+        self._elsewhere = elsewhere
+        self._registrations: list[Registration] = []
+        self._unclaimed: dict[int, Held] = {}
+        self._nursery: trio.Nursery | None = None
+        self.in_hands: set[Held] = set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                for registration in self._registrations:
+                    nursery.start_soon(self._serve, registration)
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def register(self, endpoint: Eid, handler: Handler, *, prefix: bool) -> Registration:
+        """UsageError when this very endpoint is taken."""
+        if any(r.endpoint == endpoint and r.prefix == prefix for r in self._registrations):
+            raise UsageError(f"{endpoint} is registered already")
+        registration = Registration(self, endpoint, handler, prefix=prefix)
+        self._registrations.append(registration)
+        # The most exact one wins, so look at long endpoints first.
+        self._registrations.sort(key=lambda r: (r.prefix, -len(r.endpoint)))
+        if self._nursery is not None:
+            self._nursery.start_soon(self._serve, registration)
+        return registration
+
+    def unregister(self, registration: Registration) -> None:
+        if registration.closed:
+            return
+        registration.closed = True
+        registration.woken.set()
+        self._registrations.remove(registration)
+        left, registration.queue = registration.queue, deque()
+        for held in left:
+            self.route(held)
+
+    def is_local(self, eid: Eid) -> bool:
+        return eid.node_id == self._own or self._find(eid) is not None
+
+    def put(self, held: Held) -> None:
+        """A bundle for a local endpoint. A fragment waits for its siblings, not for a handler."""
+        registration = self._find(held.destination)
+        if registration is None or held.bundle_id.offset is not None:
+            self._unclaimed[held.key] = held
+        else:
+            registration.queue.append(held)
+            registration.woken.set()
+
+    def route(self, held: Held) -> None:
+        """Put a bundle where it belongs now."""
+        if held not in self._store:
+            return
+        if self.is_local(held.destination):
+            self.put(held)
+        else:
+            self._elsewhere(held)
+
+    def is_claimed(self, held: Held) -> bool:
+        return held.key not in self._unclaimed
+
+    def claim(self) -> None:
+        """After a new registration: give it what has waited for it, in order of arrival."""
+        waiting, self._unclaimed = self._unclaimed, {}
+        for held in waiting.values():
+            self.route(held)
+
+    def _find(self, eid: Eid) -> Registration | None:
+        return next((r for r in self._registrations if r.covers(eid)), None)
+
+    async def _serve(self, registration: Registration) -> None:
+        while not registration.closed:
+            if registration.queue:
+                await self._hand_over(registration, registration.queue.popleft())
+            else:
+                registration.woken = trio.Event()
+                await registration.woken.wait()
+
+    async def _hand_over(self, registration: Registration, held: Held) -> None:
+        if held not in self._store:
+            return
+        self.in_hands.add(held)
+        processed = False
+        try:
+            raw = await self._store.read(held)
+            if raw is None:
+                return
+            delivery = open_delivery(Bundle.parse(raw), held.signer)
+            try:
+                await registration.handler(delivery)
+                self._counters["delivered"] += 1
+            except MeshError as error:
+                self._counters["dropped_by_handler"] += 1
+                log.warning(
+                    "bundle dropped by its endpoint",
+                    bundle=str(held.bundle_id),
+                    endpoint=registration.endpoint,
+                    reason=str(error),
+                )
+            processed = True
+        finally:
+            self.in_hands.discard(held)
+            if processed:
+                self._store.finish(held)
+            else:  # cancelled within the handler: it is delivered again
+                self.route(held)

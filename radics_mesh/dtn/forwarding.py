@@ -1,0 +1,210 @@
+"""Handing bundles to neighbours: contacts, and for each a task that keeps several in flight.
+
+A convergence layer says that a neighbour is there (`contact_up`) and gives an async `transmit`
+that returns when the neighbour has acknowledged. What `transmit` raises decides:
+
+  returns         the neighbour has it: it leaves this store
+  CapacityError   the neighbour is full: it waits here, and the contact rests for a while
+  PeerError       the neighbour refuses this bundle: not offered again while this contact lasts
+  LinkError       the contact is over; everything in flight waits for another one
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+
+from radics_mesh.clock import Clock, Monotonic
+from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.processing import Peer, depart
+from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.waiting import Waiting
+from radics_mesh.errors import CapacityError, LinkError, PeerError
+from radics_mesh.ids import Eid
+
+log = structlog.get_logger(__name__)
+
+Transmit = Callable[[bytes], Awaitable[None]]
+# Enough to hide a round trip behind its neighbours, few enough to be sent again after a break.
+IN_FLIGHT_MAX = 16
+IN_FLIGHT_BYTES = 8 << 20
+# How long a contact rests whose neighbour is full: doubled each time up to the bound.
+_REST_FIRST_S, _REST_MAX_S = 0.5, 30.0
+
+
+class Contact:
+    """A neighbour that can take bundles now. Made by `Forwarding.contact_up`."""
+
+    def __init__(
+        self, forwarding: Forwarding, peer: Peer, transmit: Transmit, since: Monotonic
+    ) -> None:
+        self.peer = peer
+        self.since = since
+        self.forwarded = 0
+        self.bytes_out = 0
+        self.in_flight: set[Held] = set()
+        self.transmit = transmit
+        self.refused: list[Held] = []
+        self.closed = False
+        self.rest_s = 0.0
+        self.rest_until = Monotonic(-math.inf)
+        self.woken = trio.Event()
+        self.scope = trio.CancelScope()
+        self._forwarding = forwarding
+
+    @property
+    def has_room(self) -> bool:
+        flying_bytes = sum(held.size_bytes for held in self.in_flight)
+        return len(self.in_flight) < IN_FLIGHT_MAX and flying_bytes < IN_FLIGHT_BYTES
+
+    def close(self) -> None:
+        """The neighbour is gone. What was not acknowledged waits again. Idempotent."""
+        self._forwarding.contact_down(self)
+
+
+class Forwarding:
+    """All contacts, and what waits for one."""
+
+    def __init__(
+        self,
+        *,
+        own: Eid,
+        store: BundleStore,
+        waiting: Waiting,
+        clock: Clock,
+        counters: Counter[str],
+    ) -> None:
+        self._own = own
+        self._store = store
+        self._waiting = waiting
+        self._clock = clock
+        self._counters = counters
+        self._nursery: trio.Nursery | None = None
+        self.contacts: list[Contact] = []
+        self.bytes_out = 0
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                for contact in self.contacts:
+                    nursery.start_soon(self._serve, contact)
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def contact_up(self, peer: Peer, transmit: Transmit) -> Contact:
+        contact = Contact(self, peer, transmit, self._clock.monotonic())
+        self.contacts.append(contact)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._serve, contact)
+        self.routes_changed()
+        return contact
+
+    def contact_down(self, contact: Contact) -> None:
+        if contact.closed:
+            return
+        contact.closed = True
+        contact.scope.cancel()
+        self.contacts.remove(contact)
+        for held in contact.refused:
+            self._put_back(held)
+        self.routes_changed()
+
+    def put(self, held: Held) -> None:
+        """A bundle for elsewhere."""
+        self._waiting.put(held)
+        self._wake()
+
+    def take_all(self, belongs: Callable[[Eid], bool]) -> list[Held]:
+        """Waiting bundles that turned out to be for an endpoint here."""
+        return self._waiting.take_all(belongs)
+
+    def routes_changed(self) -> None:
+        self._waiting.changed()
+        self._wake()
+
+    def _wake(self) -> None:
+        for contact in self.contacts:
+            contact.woken.set()
+
+    def _put_back(self, held: Held) -> None:
+        if held in self._store:
+            self.put(held)
+
+    async def _serve(self, contact: Contact) -> None:
+        with contact.scope:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    contact.woken = trio.Event()
+                    again = await self._fill(contact, nursery)
+                    wait_s = math.inf if again is None else again - self._clock.monotonic()
+                    with trio.move_on_after(max(0.0, wait_s)):
+                        await contact.woken.wait()
+
+    async def _fill(self, contact: Contact, nursery: trio.Nursery) -> Monotonic | None:
+        """Start as many transmissions as may be; when to try again (None: when woken)."""
+        while contact.has_room:
+            now = self._clock.monotonic()
+            if contact.rest_until > now:
+                return contact.rest_until
+            peers = [other.peer for other in self.contacts]
+            pick = self._waiting.pick(contact.peer, peers, self._store.__contains__, now)
+            if pick.held is None:
+                return pick.again
+            await self._start(contact, pick.held, nursery)
+        return None
+
+    async def _start(self, contact: Contact, held: Held, nursery: trio.Nursery) -> None:
+        contact.in_flight.add(held)
+        raw: bytes | None = None
+        try:
+            raw = await self._store.read(held)
+        finally:
+            if raw is None:  # damaged, or cancelled while reading
+                contact.in_flight.discard(held)
+                self._put_back(held)
+        if raw is not None:
+            age_us = held.age_at(self._clock.monotonic())
+            departing = depart(Bundle.parse(raw), self._own, age_us).encode()
+            nursery.start_soon(self._transmit, contact, held, departing)
+            # Let it reach its session before the next one is picked: bundles leave in order.
+            await trio.lowlevel.checkpoint()
+
+    async def _transmit(self, contact: Contact, held: Held, raw: bytes) -> None:
+        keep: Callable[[Held], None] = self._put_back
+        try:
+            await contact.transmit(raw)
+            keep = self._handed_on
+            contact.forwarded += 1
+            contact.bytes_out += len(raw)
+            self.bytes_out += len(raw)
+            contact.rest_s = 0.0
+        except CapacityError:
+            self._rest(contact)
+        except PeerError as error:
+            log.info("bundle refused by neighbour", bundle=str(held.bundle_id), reason=str(error))
+            self._counters["refused_by_neighbour"] += 1
+            keep = contact.refused.append
+        except LinkError:
+            contact.close()
+        finally:
+            contact.in_flight.discard(held)
+            keep(held)
+            contact.woken.set()
+
+    def _handed_on(self, held: Held) -> None:
+        self._counters["forwarded"] += 1
+        if held in self._store:  # else its life ended in flight
+            self._store.drop(held)
+
+    def _rest(self, contact: Contact) -> None:
+        contact.rest_s = min(_REST_MAX_S, max(_REST_FIRST_S, contact.rest_s * 2))
+        contact.rest_until = Monotonic(self._clock.monotonic() + contact.rest_s)
+        self._counters["neighbour_full"] += 1

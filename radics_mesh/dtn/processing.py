@@ -1,0 +1,205 @@
+"""What happens to a bundle: decisions without I/O (RFC 5050 section 5).
+
+  made here      `originate`: stamp, age, signature
+  arrived        `admit`: is it young enough, signed by whom, may this peer bring it, can every
+                 block be obeyed; the result is what goes to the store
+  leaving        `depart`: this node as previous hop, the age of now, dictionary re-packed
+  delivered      `open_delivery`: the payload and who vouches for it
+
+Age decides over life and death, not the wall clock: every bundle of ours carries an Age block,
+which each hop advances by what its monotonic clock measured. A creation time is believed only
+when there is no Age block and the wall clock can be right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from radics_mesh.clock import DtnTime, Monotonic, Wall, from_dtn, is_plausible
+from radics_mesh.config import Foreign
+from radics_mesh.dtn import blocks
+from radics_mesh.dtn.blocks import Block
+from radics_mesh.dtn.bundle import (
+    PRIORITY_SHIFT,
+    SINGLETON,
+    Bundle,
+    BundleId,
+)
+from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.security import BundleVerifier, Signed, ownership_in, sign
+from radics_mesh.errors import PeerError, UsageError
+from radics_mesh.ids import NONE_EID, Eid, NodeId
+from radics_mesh.me import Me
+
+Peer = NodeId | Foreign
+
+_PROCESSED = {
+    blocks.PAYLOAD,
+    blocks.INTEGRITY,
+    blocks.PREVIOUS_HOP,
+    blocks.AGE,
+    blocks.AGE_OF_OTHERS,
+}
+_REWRITTEN = {blocks.PREVIOUS_HOP, blocks.AGE}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One bundle for a local endpoint. `signer` None: an unsigned one from a foreign peer.
+
+    `vm_chain` is the packed ownership chain that came with it, empty for nodes' bundles.
+    """
+
+    bundle_id: BundleId
+    source: Eid
+    destination: Eid
+    payload: bytes
+    signer: NodeId | None
+    vm_chain: bytes
+
+
+class Refusal(PeerError):
+    """A well-formed bundle that is not taken; `reason` is what refusals are counted by."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def originate(
+    me: Me,
+    destination: Eid,
+    payload: bytes,
+    *,
+    source: Eid,
+    stamp: tuple[int, int],
+    lifetime_s: int,
+    ownership: bytes,
+    priority: int,
+) -> Bundle:
+    """A signed bundle of this node or of a VM that it holds; UsageError when it may not be.
+
+    No reports are asked for: nobody would read them.
+    """
+    if source.node_id != me.node_id and (source.vm_id is None or not ownership):
+        raise UsageError(f"this node cannot send as {source}")
+    if destination == NONE_EID:
+        raise UsageError("nobody is at dtn:none")
+    if destination.scheme == "ipn":
+        # An ipn: destination beside a dtn: source cannot be compressed, and ION aborts on that.
+        raise UsageError("an ipn: destination needs an ipn: source, which this node has not")
+    created, sequence = stamp
+    unsigned = Bundle(
+        destination=destination,
+        source=source,
+        created=created,
+        sequence=sequence,
+        lifetime_s=lifetime_s,
+        flags=SINGLETON | priority << PRIORITY_SHIFT,
+        blocks=(blocks.age(0), Block(blocks.PAYLOAD, 0, payload)),
+    )
+    return sign(unsigned, me.identity, me.chain, ownership)
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """`bundle` differs from what arrived when a block had to be dropped or marked."""
+
+    bundle: Bundle
+    held: Held
+
+
+class Gate:
+    """Judges what arrives."""
+
+    def __init__(self, me: Me) -> None:
+        self._me = me
+        self._verifier = BundleVerifier(me.verifier)
+
+    def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted:
+        """What to store (its size is the caller's to fill in); Refusal or WireError."""
+        if bundle.block(blocks.PAYLOAD) is None:
+            raise Refusal("empty", f"bundle {bundle.id} has no payload block")
+        age_us = age_on_arrival(bundle, wall)
+        if age_us >= bundle.lifetime_s * 1_000_000:
+            raise Refusal("expired", f"bundle {bundle.id} has outlived its {bundle.lifetime_s} s")
+        try:
+            signed = self._verifier.verify(bundle, wall)
+        except PeerError as error:
+            raise Refusal("signature", str(error)) from error
+        self._check_sender(bundle, signed, peer)
+        obeyed = obey_flags(bundle)
+        held = Held(
+            bundle_id=bundle.id,
+            destination=bundle.destination,
+            priority=bundle.priority,
+            size_bytes=0,
+            lifetime_s=bundle.lifetime_s,
+            age_us=age_us,
+            received=now,
+            previous=peer if isinstance(peer, NodeId) else None,
+            signer=signed.signer if signed else None,
+        )
+        return Admitted(obeyed, held)
+
+    def _check_sender(self, bundle: Bundle, signed: Signed | None, peer: Peer) -> None:
+        """Unsigned bundles come from listed peers only, to the services listed for them."""
+        if signed is not None:
+            return
+        if isinstance(peer, NodeId):
+            raise Refusal("unsigned", f"unsigned bundle {bundle.id}")
+        if bundle.source.node_id is not None or bundle.source.vm_id is not None:
+            raise Refusal("unsigned", f"unsigned bundle in the name of a member: {bundle.id}")
+        here = bundle.destination.node_id == self._me.node_id
+        if not here or bundle.destination.service_name not in peer.services:
+            raise Refusal("closed", f"{bundle.destination} is not open to {peer.eid}")
+
+
+def age_on_arrival(bundle: Bundle, wall: Wall) -> int:
+    """Microseconds."""
+    said = bundle.age_us
+    if said is not None:
+        return said
+    if bundle.created == 0 or not is_plausible(wall):
+        return 0
+    return max(0, int((wall - from_dtn(DtnTime(bundle.created))) * 1e6))
+
+
+def obey_flags(bundle: Bundle) -> Bundle:
+    """What RFC 5050 section 5.6 step 3 demands of a node that cannot process a block."""
+    kept = []
+    for block in bundle.blocks:
+        if block.kind in _PROCESSED:
+            kept.append(block)
+        elif block.flags & blocks.DELETE_BUNDLE_IF_UNPROCESSABLE:
+            raise Refusal("block", f"block type {block.kind} of {bundle.id} must be understood")
+        elif not block.flags & blocks.DISCARD_IF_UNPROCESSABLE:
+            kept.append(replace(block, flags=block.flags | blocks.FORWARDED_UNPROCESSED))
+    return bundle if tuple(kept) == bundle.blocks else bundle.with_blocks(tuple(kept))
+
+
+def depart(bundle: Bundle, own: Eid, age_us: int) -> Bundle:
+    """The bundle as the next hop gets it.
+
+    New blocks go before the payload; an Age of IBR-DTN's number is replaced by ours.
+    """
+    others = tuple(
+        block
+        for block in bundle.blocks
+        if block.kind not in _REWRITTEN and blocks.read_age(block) is None
+    )
+    payload = next((i for i, b in enumerate(others) if b.kind == blocks.PAYLOAD), len(others))
+    written = (blocks.previous_hop(own), blocks.age(age_us))
+    return bundle.with_blocks((*others[:payload], *written, *others[payload:]))
+
+
+def open_delivery(bundle: Bundle, signer: NodeId | None) -> Delivery:
+    """`signer` is who was proved to have signed it when it came in."""
+    return Delivery(
+        bundle_id=bundle.id,
+        source=bundle.source,
+        destination=bundle.destination,
+        payload=bundle.payload,
+        signer=signer,
+        vm_chain=ownership_in(bundle) if signer else b"",
+    )

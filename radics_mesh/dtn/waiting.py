@@ -1,0 +1,170 @@
+"""Bundles that wait for a contact, in groups that share a fate, and who may take which.
+
+Sans-IO. A group is all bundles to one node, VM or foreign peer that came from one neighbour: the
+same routing decision holds for all of it, so the number of decisions does not grow with the number
+of bundles. Within a group: higher priority first, then order of arrival.
+
+A bundle goes back to the neighbour it came from only when routing knows no other way (a VM has
+moved behind the sender), and then not at once: two nodes with old routes would toss it to and fro
+as fast as the link allows.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+from radics_mesh.clock import Monotonic
+from radics_mesh.config import Foreign
+from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.processing import Peer
+from radics_mesh.dtn.routing import Router
+from radics_mesh.ids import Eid, NodeId
+
+# How long a bundle stays here, at least, before it is sent back to where it came from.
+TURN_BACK_AFTER_S = 0.5
+
+Locate = Callable[[Eid], NodeId | None]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """`target`: the destination without its service. `own`: signed by this node."""
+
+    target: str
+    previous: NodeId | None
+    own: bool
+
+
+@dataclass(slots=True)
+class _Group:
+    """`example` stands for all destinations in the group when a way is looked for."""
+
+    example: Eid
+    heap: list[tuple[int, int, Held]] = field(default_factory=list)
+    # The choice made last, as long as nothing it rests on has changed.
+    route: tuple[Peer | None, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What a contact may send now, or when to ask again (None: when something changes)."""
+
+    held: Held | None
+    again: Monotonic | None = None
+
+
+class Waiting:
+    """What waits, and the routing decisions about it."""
+
+    def __init__(self, own: NodeId, router: Router, locate: Locate) -> None:
+        self._own = own
+        self._router = router
+        self._locate = locate
+        self._groups: dict[GroupKey, _Group] = {}
+
+    def __iter__(self) -> Iterator[Held]:
+        for group in self._groups.values():
+            for _, _, held in group.heap:
+                yield held
+
+    def put(self, held: Held) -> None:
+        key = GroupKey(target_of(held.destination), held.previous, held.signer == self._own)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(held.destination)
+        heapq.heappush(group.heap, (-held.priority, held.key, held))
+
+    def take_all(self, belongs: Callable[[Eid], bool]) -> list[Held]:
+        """Remove and return every bundle whose destination `belongs` somewhere else now."""
+        taken = [held for held in self if belongs(held.destination)]
+        gone = {held.key for held in taken}
+        for group in self._groups.values():
+            group.heap = [item for item in group.heap if item[1] not in gone]
+            heapq.heapify(group.heap)
+        return sorted(taken, key=lambda held: held.key)
+
+    def changed(self) -> None:
+        """Routes, locations or contacts are not what they were."""
+        for group in self._groups.values():
+            group.route = None
+
+    def pick(
+        self,
+        contact: Peer,
+        contacts: Collection[Peer],
+        is_held: Callable[[Held], bool],
+        now: Monotonic,
+    ) -> Pick:
+        """Take the best bundle for this contact out of the waiting ones."""
+        best: tuple[int, int] | None = None
+        chosen: _Group | None = None
+        again: Monotonic | None = None
+        for key, group in list(self._groups.items()):
+            head = self._head(key, group, is_held)
+            if head is None or self._chosen(key, group, contacts)[0] != contact:
+                continue
+            ready = self._ready_at(key, group, head, contacts)
+            if ready > now:
+                again = ready if again is None else min(again, ready)
+            elif best is None or (-head.priority, head.key) < best:
+                best, chosen = (-head.priority, head.key), group
+        if chosen is None:
+            return Pick(None, again)
+        return Pick(heapq.heappop(chosen.heap)[2])
+
+    def _head(self, key: GroupKey, group: _Group, is_held: Callable[[Held], bool]) -> Held | None:
+        """The group's first bundle; those that expired meanwhile are cleared away."""
+        while group.heap and not is_held(group.heap[0][2]):
+            heapq.heappop(group.heap)
+        if not group.heap:
+            del self._groups[key]
+            return None
+        return group.heap[0][2]
+
+    def _ready_at(
+        self, key: GroupKey, group: _Group, head: Held, contacts: Collection[Peer]
+    ) -> Monotonic:
+        turns_back = self._chosen(key, group, contacts)[1]
+        return Monotonic(head.received + (TURN_BACK_AFTER_S if turns_back else 0.0))
+
+    def _chosen(
+        self, key: GroupKey, group: _Group, contacts: Collection[Peer]
+    ) -> tuple[Peer | None, bool]:
+        """(which contact, whether that is where it came from)."""
+        if group.route is None:
+            group.route = self._route(key, group.example, contacts)
+        return group.route
+
+    def _route(
+        self, key: GroupKey, example: Eid, contacts: Collection[Peer]
+    ) -> tuple[Peer | None, bool]:
+        target = example.node_id
+        if target is None and example.vm_id is not None:
+            target = self._locate(example)  # late binding: asked anew at every hop
+            if target is None:
+                return None, False
+        if target is None:
+            return (_foreign(key.target, contacts) if key.own else None), False
+        members = [peer for peer in contacts if isinstance(peer, NodeId)]
+        hops = self._router.next_hops(target, members) if target != self._own else ()
+        onward = next((hop for hop in hops if hop != key.previous), None)
+        if onward is not None:
+            return onward, False
+        return (hops[0], True) if hops else (None, False)
+
+
+def _foreign(target: str, contacts: Collection[Peer]) -> Peer | None:
+    """The foreign peer that answers for this name: nothing of others goes through it."""
+    for peer in contacts:
+        if isinstance(peer, Foreign) and target_of(peer.eid) == target:
+            return peer
+    return None
+
+
+def target_of(eid: Eid) -> str:
+    """`dtn://node` in `dtn://node/service`, `ipn:20` in `ipn:20.1`: what a route leads to."""
+    if eid.scheme == "ipn":
+        return eid.partition(".")[0]
+    return f"{eid.scheme}://{eid.authority}" if eid.authority else str(eid)
