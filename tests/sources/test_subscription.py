@@ -30,7 +30,7 @@ from radics_mesh.sources.messages import (
 from radics_mesh.sources.publication import Publication
 from radics_mesh.sources.reception import Reception
 
-LENGTH = 60
+LENGTH = 25
 MESSAGES = [b"message %d " % n * (n % 7) for n in range(1, LENGTH + 1)]
 VM: Eid = VmId(b"v" * 20).eid
 NODES = [NodeId(bytes([n]) * 20) for n in range(3)]
@@ -60,10 +60,13 @@ class World(RuleBasedStateMachine):
         self.publication = self.restored()
         self.checkpoint: list[bytes] = []
         self.host = self.attach(NODES[0], [])
+        for _ in range(2):  # it begins with a working network and an established subscription
+            self.work()
+            self.deliver_all_in_order()
 
     def restored(self) -> Publication:
         head, cursors = self.flushed
-        return Publication("s", LENGTH, 5.0, position, head=head, cursors=cursors, now=self.now)
+        return Publication("s", LENGTH, 20.0, position, head=head, cursors=cursors, now=self.now)
 
     def attach(self, node: NodeId, got: list[bytes]) -> Host:
         key = Key("s", VM, Fence(self.epoch, self.attachment))
@@ -118,9 +121,19 @@ class World(RuleBasedStateMachine):
         self.arrive(node, message)
 
     @precondition(lambda self: self.network)
-    @rule(which=st.integers(0, 1 << 16))
-    def lose(self, which: int) -> None:
-        del self.network[which % len(self.network)]
+    @rule(which=st.integers(0, 1 << 16), everything=st.booleans())
+    def lose(self, which: int, everything: bool) -> None:
+        if everything:
+            self.network.clear()
+        else:
+            del self.network[which % len(self.network)]
+
+    @rule()
+    def all_goes_well_for_a_while(self) -> None:
+        for _ in range(4):
+            self.pass_time(0.1)
+            self.deliver_all_in_order()
+            self.guest_takes(1000, True)
 
     @rule()
     def deliver_all_in_order(self) -> None:
@@ -172,31 +185,34 @@ class World(RuleBasedStateMachine):
 
     # --- disasters ------------------------------------------------------------------------------
 
+    @rule(
+        what=st.sampled_from(["publisher", "move", "rollback", "host"]),
+        to=st.sampled_from(NODES),
+        says_so=st.booleans(),
+    )
+    def disaster(self, what: str, to: NodeId, says_so: bool) -> None:
+        match what:
+            case "publisher":
+                self.publication = self.restored()
+            case "move":
+                self.move(to, says_so)
+            case "rollback":  # to the last checkpoint, at a higher epoch
+                self.epoch += 1
+                self.host = self.attach(self.host.node, self.checkpoint)
+            case "host":  # its node is killed, its guest lives
+                self.attachment += 1
+                self.host = self.attach(self.host.node, self.host.got)
+
     @rule()
     def flush(self) -> None:
         cursors = [s.cursor for s in self.publication.subscriptions.values()]
         self.flushed = (self.publication.head, cursors)
 
-    @rule()
-    def publisher_is_killed(self) -> None:
-        self.publication = self.restored()
-
-    @rule(to=st.sampled_from(NODES), says_so=st.booleans())
     def move(self, to: NodeId, says_so: bool) -> None:
         if says_so:
             self.network.append((self.host.node, self.host.reception.leave()))
         self.epoch += 1
         self.host = self.attach(to, self.host.got)
-
-    @rule()
-    def recover_from_checkpoint(self) -> None:
-        self.epoch += 1
-        self.host = self.attach(self.host.node, self.checkpoint)
-
-    @rule()
-    def host_is_killed_its_guest_lives(self) -> None:
-        self.attachment += 1
-        self.host = self.attach(self.host.node, self.host.got)
 
     # --- what must hold -------------------------------------------------------------------------
 
@@ -227,4 +243,4 @@ class World(RuleBasedStateMachine):
 
 
 TestSubscription = World.TestCase
-TestSubscription.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestSubscription.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
