@@ -1,1 +1,19 @@
-"""Being laid."""
+"""Virtual machines: images, QEMU, the guest's channel, snapshots, and who may run what.
+
+  build        program sources to one bootable image; image: what QEMU's loader makes of it
+  images       content-addressed store of images
+  accelerator  which accelerator really works here, found by booting a probe
+  abi          constants twin of guest_lib/include/radics_abi.h
+  cobs         byte stuffing; frames: the channel's frames as typed values
+  channel      sans-IO: numbering, windows, going back, of one guest's channel
+  lock         one lock a VM, held by its QEMU; process: that QEMU, by pidfd
+  qemu         its command line, files and rights; qmp: its control socket
+  adoption     finding a QEMU that outlived its node, ending one for certain
+  machine      the Trio shell: one running guest, from launch or adoption to its end (ends)
+  snapshot     a parked guest's memory as a signed manifest and pages
+  handoff*     sans-IO: at most one live copy, whatever is lost on the way
+
+What flows: Launch -> machine.launch -> Machine; its `events` are the guest's numbered outputs and
+stream reports, `deliver` and `acknowledge` go down. park, take, kill make a Snapshot;
+prepare and warm_start make a Machine of it, here or anywhere.
+"""

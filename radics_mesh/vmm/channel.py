@@ -1,0 +1,372 @@
+"""The host's side of a guest's channel, sans-IO.
+
+What holds, whatever the guest sends, loses or repeats:
+
+- Outputs are handed up in order, each once. `_received` is the last one handed up, `_acked` the
+  last one that our caller called durable; the guest repeats everything above `_acked` after each
+  hello. A number already received is dropped as a duplicate, a number beyond the next is refused
+  (a frame was lost) and a new hello makes the guest go back.
+- Messages go down in order. Each stream keeps what the guest does not have for certain (`items`),
+  and goes back to the guest's `have` at each hello. At most STREAM_WINDOW bytes are beyond `done`.
+- After a fresh start of this side (adoption, warm start) the guest's memory holds messages whose
+  sizes only it knows; the window stays shut until the program has taken them.
+- Nothing lasts that the guest could not have caused on purpose: a lying guest harms itself only.
+
+A hello is repeated (with back-off) until it is answered. It is also how we ask after losses: any
+sign of one (a bad frame, a gap, messages that the guest does not confirm) starts a new one.
+
+GuestError is raised where going on is impossible: another major version, outputs that neither side
+can produce any more, a stream that went back behind what it confirmed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from radics_mesh.clock import Monotonic, Wall
+from radics_mesh.errors import GuestError, UsageError, WireError
+from radics_mesh.vmm import abi, cobs, frames
+from radics_mesh.vmm.frames import Hello, HelloAck, Message, Output, StreamState
+
+_ENCODED_MAX = cobs.encoded_max(abi.FRAME_MAX)
+_HELLO_FIRST_S, _HELLO_MAX_S = 0.5, 8.0
+# Messages unconfirmed for so long: ask. The guest confirms when its program takes them, so a busy
+# program is no loss; hence the back-off.
+_CONFIRM_FIRST_S, _CONFIRM_MAX_S = 2.0, 32.0
+
+FRESH, RUNNING, WARM = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The guest answered the first hello of a connection. Feed each stream from have + 1 on.
+
+    `state`: FRESH (just booted), RUNNING (it had talked to a host before), WARM (warm start).
+    """
+
+    state: int
+    out_next: int
+    streams: tuple[StreamState, ...]
+
+
+@dataclass(frozen=True)
+class Parked:
+    """The program has stopped and its memory will not change any more."""
+
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Panicked:
+    """The library OS itself failed; the VM ends."""
+
+    text: str
+
+
+Event = Ready | Output | StreamState | Parked | Panicked
+
+
+@dataclass
+class _Stream:
+    source: str = ""
+    have: int = 0
+    done: int = 0
+    sent: int = 0
+    # (number, cost, encoded message) of all that is sent and not yet known to be taken.
+    items: deque[tuple[int, int, bytes]] = field(default_factory=deque)
+    cost: int = 0
+
+    @property
+    def window(self) -> int:
+        """Bytes that may still go down; 0 while unknown messages wait in the guest."""
+        known_from = self.items[0][0] if self.items else self.sent + 1
+        if self.done + 1 < known_from:
+            return 0
+        return max(0, abi.STREAM_WINDOW - self.cost)
+
+    def push(self, message: Message) -> None:
+        self.sent += 1
+        self.items.append((self.sent, message.cost, frames.encode_message(message)))
+        self.cost += message.cost
+
+    def taken(self, have: int, done: int) -> None:
+        self.have, self.done = have, done
+        while self.items and self.items[0][0] <= done:
+            self.cost -= self.items.popleft()[1]
+
+    def unconfirmed(self) -> list[bytes]:
+        return [encoded for number, _, encoded in self.items if number > self.have]
+
+
+class Channel:
+    """One guest's channel over any number of connections.
+
+    Feed it `connected`, `received`, `disconnected` and `poll`; after each call `outgoing` has the
+    bytes to write, and `deadline` the time of the next `poll`.
+    """
+
+    def __init__(self, hello: Hello, random: Callable[[int], bytes]) -> None:
+        """UsageError when the hello does not fit its frame."""
+        self.hello = hello
+        self.counters: Counter[str] = Counter()
+        self.ready = False
+        self._random = random
+        self._received = self._acked = hello.out_acked
+        self._streams: dict[int, _Stream] = {0: _Stream()}
+        self._known = False  # whether a guest has told its streams since this object was made
+        self._connected = False
+        self._input = bytearray()
+        self._skipping = False  # until the next delimiter: what came was too long for a frame
+        self._first = True  # a connection may begin in the middle of a frame
+        self._output = bytearray()
+        self._nonce: int | None = None  # of the hello that waits for its answer
+        self._hello_at = Monotonic(0.0)
+        self._hello_wait_s = _HELLO_FIRST_S
+        self._confirm_at: Monotonic | None = None
+        self._confirm_wait_s = _CONFIRM_FIRST_S
+        self._park_nonce: int | None = None
+        self._hello_frame(0, Wall(0.0))
+
+    # --- connections and time ---
+
+    def connected(self, now: Monotonic, wall: Wall) -> None:
+        self._connected, self.ready = True, False
+        self._input.clear()
+        self._output[:] = b"\0"
+        self._skipping, self._first = False, True
+        self._ask(now, wall)
+
+    def disconnected(self) -> None:
+        self._connected = self.ready = False
+        self._nonce = self._confirm_at = None
+        self._output.clear()
+
+    @property
+    def deadline(self) -> Monotonic | None:
+        """When `poll` wants to be called, if nothing happens before."""
+        if not self._connected:
+            return None
+        return self._hello_at if self._nonce is not None else self._confirm_at
+
+    def poll(self, now: Monotonic, wall: Wall) -> None:
+        """Do what is due: repeat an unanswered hello, ask after unconfirmed messages."""
+        due = self.deadline
+        if due is None or now < due:
+            return
+        if self._nonce is None:
+            self._confirm_wait_s = min(self._confirm_wait_s * 2, _CONFIRM_MAX_S)
+            self._ask(now, wall)
+        else:
+            self._output += self._hello_frame(self._nonce, wall)
+            self._hello_wait_s = min(self._hello_wait_s * 2, _HELLO_MAX_S)
+            self._hello_at = Monotonic(now + self._hello_wait_s)
+
+    def outgoing(self) -> bytes:
+        """Take the bytes that are to be written now."""
+        taken = bytes(self._output)
+        self._output.clear()
+        return taken
+
+    def _ask(self, now: Monotonic, wall: Wall) -> None:
+        self._nonce = int.from_bytes(self._random(8), "little")
+        self._hello_wait_s = _HELLO_FIRST_S
+        self._hello_at = Monotonic(now + self._hello_wait_s)
+        self._output += self._hello_frame(self._nonce, wall)
+
+    def _hello_frame(self, nonce: int, wall: Wall) -> bytes:
+        return frames.encode_hello(
+            self.hello,
+            nonce=nonce,
+            wall_ns=max(0, int(wall * 1e9)),
+            out_acked=self._acked,
+            seed=self._random(32),
+        )
+
+    # --- what our side wants ---
+
+    def acknowledge(self, number: int) -> None:
+        """Outputs up to `number` are durable. Lower than before is a no-op."""
+        if number > self._received:
+            raise UsageError(f"output {number} is acknowledged before it came")
+        if number > self._acked:
+            self._acked = number
+            self._write(frames.encode_out_ack(number))
+
+    @property
+    def acknowledged(self) -> int:
+        return self._acked
+
+    def streams(self) -> tuple[StreamState, ...]:
+        """Where the guest stands, as far as it has told."""
+        return tuple(StreamState(n, s.have, s.done, s.source) for n, s in self._streams.items())
+
+    def window(self, stream: int) -> int:
+        """Bytes (payload + MESSAGE_OVERHEAD a message) that may be delivered now."""
+        state = self._streams.get(stream)
+        return state.window if state is not None and self.ready else 0
+
+    def deliver(self, stream: int, first: int, messages: Sequence[Message], now: Monotonic) -> int:
+        """Send what the window allows; how many messages, from the first on, were taken.
+
+        Those sent before count as taken. UsageError for a gap and for a message over the limits.
+        """
+        state = self._streams.get(stream)
+        if state is None or not self.ready:
+            return 0
+        if first > state.sent + 1:
+            raise UsageError(f"stream {stream}: message {first} after {state.sent}")
+        taken = min(len(messages), state.sent + 1 - first)
+        start, fresh = state.sent + 1, taken
+        while taken < len(messages) and messages[taken].cost <= state.window:
+            state.push(messages[taken])
+            taken += 1
+        if taken > fresh:
+            items = [item[2] for item in list(state.items)[fresh - taken :]]
+            self._write(frames.encode_data(stream, start, items))
+            if self._confirm_at is None:
+                self._confirm_at = Monotonic(now + self._confirm_wait_s)
+        return taken
+
+    def park(self) -> None:
+        """Ask the guest to stop for good; a Parked event answers. Asked again on reconnection."""
+        if self._park_nonce is None:
+            self._park_nonce = int.from_bytes(self._random(8), "little")
+        self._write(frames.encode_park(self._park_nonce))
+
+    def _write(self, data: bytes) -> None:
+        if self._connected:
+            self._output += data
+
+    # --- what the guest sends ---
+
+    def received(self, data: bytes, now: Monotonic, wall: Wall) -> list[Event]:
+        """Events in the order in which they happened. GuestError: see the module's docstring."""
+        *complete, rest = data.split(b"\0")
+        events: list[Event] = []
+        for part in complete:
+            self._collect(part)
+            encoded = bytes(self._input)
+            self._input.clear()
+            if self._skipping:
+                self._skipping = False
+            elif encoded:
+                events += self._frame(encoded, now, wall)
+        self._collect(rest)
+        return events
+
+    def _collect(self, part: bytes) -> None:
+        if len(self._input) + len(part) > _ENCODED_MAX:
+            self._count("frame: too long")
+            self._input.clear()
+            self._skipping = True
+        elif not self._skipping:
+            self._input += part
+
+    def _frame(self, encoded: bytes, now: Monotonic, wall: Wall) -> list[Event]:
+        first, self._first = self._first, False
+        try:
+            frame = frames.decode(encoded)
+        except WireError as error:
+            if first:
+                return []
+            self._count(str(error))
+            self._lost(now, wall)
+            return []
+        match frame:
+            case HelloAck():
+                return self._answered(frame, now)
+            case frames.Panic():
+                return [Panicked(frame.text)]
+            case _ if not self.ready:
+                return []  # from before this connection; it comes again after the hello
+            case Output():
+                return self._out(frame, now, wall)
+            case StreamState():
+                return self._progress(frame, now)
+            case frames.ParkedFrame():
+                return self._parked(frame)
+
+    def _count(self, reason: str) -> None:
+        self.counters[reason] += 1
+
+    def _lost(self, now: Monotonic, wall: Wall) -> None:
+        """Something did not arrive: ask, unless an answer is awaited anyhow."""
+        if self._nonce is None:
+            self._ask(now, wall)
+
+    def _answered(self, ack: HelloAck, now: Monotonic) -> list[Event]:
+        if ack.major != abi.ABI_MAJOR:
+            raise GuestError(f"the guest speaks channel version {ack.major}, not {abi.ABI_MAJOR}")
+        if ack.nonce != self._nonce:
+            self._count("hello: answer to another hello")
+            return []
+        if ack.out_next > self._received + 1:
+            raise GuestError(f"outputs {self._received + 1} to {ack.out_next - 1} are lost")
+        self._nonce = self._confirm_at = None
+        changed = [event for state in ack.streams if (event := self._resume(state, now))]
+        self._known = True
+        if self.ready:
+            return changed
+        self.ready = True
+        if self._park_nonce is not None:
+            self.park()
+        return [Ready(ack.state, ack.out_next, ack.streams)]
+
+    def _resume(self, told: StreamState, now: Monotonic) -> Event | None:
+        """Go back to what the guest has of one stream."""
+        state = self._streams.get(told.stream)
+        if state is None or not self._known:
+            state = _Stream(told.source, told.have, told.done, sent=told.have)
+            self._streams[told.stream] = state
+        if told.done > told.have or told.have > state.sent:
+            self._count("stream: impossible report")
+            return None
+        if self._known and (told.have < state.have or told.done < state.done):
+            raise GuestError(f"stream {told.stream} went back to {told.have} from {state.have}")
+        moved = (told.have, told.done) != (state.have, state.done)
+        state.source = state.source or told.source
+        state.taken(told.have, told.done)
+        self._write(frames.encode_data(told.stream, told.have + 1, state.unconfirmed()))
+        self._rearm(now)
+        return StreamState(told.stream, told.have, told.done, state.source) if moved else None
+
+    def _rearm(self, now: Monotonic) -> None:
+        """Set the time at which unconfirmed messages make us ask."""
+        waiting = any(state.have < state.sent for state in self._streams.values())
+        self._confirm_at = Monotonic(now + self._confirm_wait_s) if waiting else None
+
+    def _out(self, output: Output, now: Monotonic, wall: Wall) -> list[Event]:
+        if output.number <= self._received:
+            self.counters["duplicates"] += 1
+            return []
+        if output.number > self._received + 1:
+            self._count("output: gap")
+            self._lost(now, wall)
+            return []
+        self._received = output.number
+        body = output.body
+        if isinstance(body, frames.Subscribe):
+            self._streams.setdefault(body.stream, _Stream(body.source))
+        return [output]
+
+    def _progress(self, told: StreamState, now: Monotonic) -> list[Event]:
+        state = self._streams.get(told.stream)
+        if state is None or not state.done <= told.done <= told.have <= state.sent:
+            self._count("stream: impossible report")
+            return []
+        if told.have < state.have or (told.have, told.done) == (state.have, state.done):
+            return []
+        if told.have > state.have:
+            self._confirm_wait_s = _CONFIRM_FIRST_S
+        state.taken(told.have, told.done)
+        self._rearm(now)
+        return [StreamState(told.stream, told.have, told.done, state.source)]
+
+    def _parked(self, frame: frames.ParkedFrame) -> list[Event]:
+        if self._park_nonce is None or frame.nonce != self._park_nonce:
+            self._count("parked: unasked")
+            return []
+        self._park_nonce = None
+        return [Parked(frame.memory_bytes)]

@@ -1,0 +1,393 @@
+"""One running guest: its QEMU, its channel over whatever connections, its end.
+
+    machine = await launch(Launch(...))      cold, or warm from a snapshot
+    machine = await adopt(directory, hello)  after a node's restart; None: nothing runs
+    nursery.start_soon(machine.run)          until the guest has ended
+    async for event in machine.events: ...   the last one says how it ended
+
+Four ends, each its own event: `Exited` (the program said so), `Panicked` (the library OS failed),
+`Died` (QEMU went away without a word), `Killed` (we did it). `Broken` is a guest that broke the
+channel's contract; its QEMU is killed. Cancelling `run` leaves QEMU running: the next node process
+adopts it.
+
+The reader waits while `events` is full, which is the guest's back-pressure. So whoever takes events
+must not wait in `deliver` in the same task.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from radics_mesh.clock import Clock, Monotonic, SystemClock, Wall
+from radics_mesh.errors import GuestError, LinkError
+from radics_mesh.ids import Digest
+from radics_mesh.vmm import adoption, qemu, snapshot
+from radics_mesh.vmm import channel as channels
+from radics_mesh.vmm.channel import Channel, Panicked, Parked, Ready
+from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
+from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
+from radics_mesh.vmm.process import Process
+from radics_mesh.vmm.qmp import Qmp
+from radics_mesh.vmm.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+_EVENTS_HELD = 256
+_PARK_DEADLINE_S = 10.0
+# A connection that broke while QEMU lives: how long until the next attempt.
+# Also covers the moment between QEMU's sockets closing and its being gone.
+_RECONNECT_S = 0.05
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a VM starts from. `directory` is the VM's own; `ram_directory` is on a tmpfs."""
+
+    directory: Path
+    ram_directory: Path
+    image: Path
+    memory_bytes: int
+    accelerator: str
+    hello: Hello
+    snapshot: Snapshot | None = None
+
+
+Event = Ready | Output | StreamState | End
+
+
+class Machine:
+    """Made by `launch`, `prepare` and `adopt` only."""
+
+    def __init__(
+        self, files: qemu.Files, process: Process, hello: Hello, clock: Clock, *, paused: bool
+    ) -> None:
+        self.files = files
+        self.process = process
+        self.ended: End | None = None
+        self._clock = clock
+        self._channel = Channel(hello, os.urandom)
+        self._send_events, self.events = trio.open_memory_channel[Event](_EVENTS_HELD)
+        self._started = trio.Event()
+        if not paused:
+            self._started.set()
+        self._kick = trio.Event()
+        self._changed = trio.Event()
+        self._gone = trio.Event()
+        self._exit: Exit | None = None
+        self._panic: Panicked | None = None
+        self._broken: Broken | None = None
+        self._killing = False
+        self._parked: Parked | None = None
+        self._memory_kept = False
+        self._tidied = False
+
+    # --- what the host wants of the guest ---
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Frames dropped by reason, and duplicates."""
+        return dict(self._channel.counters)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the guest has answered on the present connection."""
+        return self._channel.ready
+
+    def streams(self) -> tuple[StreamState, ...]:
+        return self._channel.streams()
+
+    async def wait_ready(self) -> None:
+        """Until the guest answers on the channel; GuestError when it ends before."""
+        while not self._channel.ready:
+            await self._change()
+
+    async def acknowledge(self, number: int) -> None:
+        """Outputs up to `number` are durable here; the guest forgets them."""
+        self._channel.acknowledge(number)
+        self._kick.set()
+        await trio.lowlevel.checkpoint()
+
+    def window(self, stream: int) -> int:
+        """Bytes that `deliver` would take at once: payloads, and MESSAGE_OVERHEAD a message."""
+        return self._channel.window(stream)
+
+    async def deliver(self, stream: int, first: int, messages: Sequence[Message]) -> None:
+        """Send messages numbered from `first`; waits for the stream's window.
+
+        Returning means sent, not taken: that a StreamState event says. What was sent already is
+        skipped; a gap is a UsageError. GuestError when the guest ends meanwhile.
+        """
+        await trio.lowlevel.checkpoint()
+        while True:
+            self._check_alive()
+            taken = self._channel.deliver(stream, first, messages, self._now())
+            self._kick.set()
+            first, messages = first + taken, messages[taken:]
+            if not messages:
+                return
+            await self._change()
+
+    async def park(self, *, deadline_s: float = _PARK_DEADLINE_S) -> None:
+        """Stop the program for good: afterwards the guest is nothing but its memory.
+
+        GuestError when it does not answer in time; it may be parked nevertheless, so nothing
+        is left to do with it but `kill` and a warm start from an earlier state.
+        """
+        self._channel.park()
+        self._kick.set()
+        with trio.move_on_after(deadline_s):
+            while self._parked is None:
+                await self._change()
+            return
+        raise GuestError("the guest did not park in time")
+
+    async def take(self, subject: snapshot.Subject, signer: snapshot.Signer) -> Snapshot:
+        """The parked guest's snapshot; GuestError when it is not parked."""
+        if self._parked is None:
+            raise GuestError("a snapshot needs a parked guest")
+        files = self.files
+        return await trio.to_thread.run_sync(
+            lambda: snapshot.take(files.ram, files.memory_bytes, _template(files), subject, signer)
+        )
+
+    async def warm_start(self, state: Snapshot) -> None:
+        """Let a QEMU that `prepare` made carry on from a snapshot, which must fit (PeerError)."""
+        files = self.files
+        check_fits(state, files)
+        await trio.to_thread.run_sync(lambda: snapshot.restore(state, files.ram, _template(files)))
+        qmp = await self._control()
+        self._started.set()  # the hello may wait in the socket for the guest
+        try:
+            await qmp.execute("cont")
+        finally:
+            await trio.aclose_forcefully(qmp)
+
+    async def kill(self, *, keep_memory: bool = False) -> None:
+        """SIGKILL; returns when QEMU is reaped and its lock free, so really gone.
+
+        Its RAM file is removed unless it is to be kept. GuestError: it would not go.
+        """
+        self._killing = self._killing or not self._gone.is_set()
+        self._memory_kept = keep_memory
+        await adoption.end(self.process, self.files.lock)
+        self._left()
+
+    # --- its life ---
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve the channel until the guest has ended; then the last event, then no more."""
+        async with self._send_events:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch)
+                task_status.started()
+                await self._connections()  # ends after the guest's last word has been read
+                if self._broken is not None:
+                    self.process.signal()
+            self.ended = self._end()
+            self._left()
+            log.info("guest ended", vm=self.files.directory.name, how=type(self.ended).__name__)
+            await self._tell(self.ended)
+
+    async def _watch(self) -> None:
+        await self.process.wait()
+        self._gone.set()
+        self._started.set()
+
+    def _end(self) -> End:
+        if self._broken is not None:
+            return self._broken
+        if self._panic is not None:
+            return self._panic
+        if self._exit is not None:
+            return Exited(self._exit.how, self._exit.status, self._exit.why)
+        if self._killing:
+            return Killed()
+        return Died(self.process.returncode, self.files.stderr_tail())
+
+    def _left(self) -> None:
+        """QEMU is gone: nobody may wait for it any more, and its memory is of no use.
+
+        Tidies once only: a new QEMU may have taken over the directory since.
+        """
+        self._gone.set()
+        self._note()
+        if not self._tidied:
+            self._tidied = True
+            self.files.discard(keep_memory=self._memory_kept)
+
+    async def _connections(self) -> None:
+        """Hold a connection to the channel until the guest has ended or is broken."""
+        await self._started.wait()
+        while self._broken is None and not self._gone.is_set():
+            with suppress(LinkError):
+                await self._session(await qemu.connect(self.files.directory, "channel"))
+            with trio.move_on_after(_RECONNECT_S):
+                await self._gone.wait()
+
+    async def _session(self, stream: trio.SocketStream) -> None:
+        self._channel.connected(self._now(), self._wall())
+        try:
+            async with stream, trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, stream)
+                await self._read(stream)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._channel.disconnected()
+
+    async def _write(self, stream: trio.SocketStream) -> None:
+        """Write what the channel has to say, now and when its time comes.
+
+        A broken connection ends the session at the reader, who first takes all that still came.
+        """
+        try:
+            while True:
+                self._kick = trio.Event()
+                if data := self._channel.outgoing():
+                    await stream.send_all(data)
+                    continue
+                deadline = self._channel.deadline
+                with trio.move_on_at(math.inf if deadline is None else deadline):
+                    await self._kick.wait()
+                self._channel.poll(self._now(), self._wall())
+        except trio.BrokenResourceError:
+            return
+
+    async def _read(self, stream: trio.SocketStream) -> None:
+        try:
+            async for data in stream:
+                for event in self._channel.received(bytes(data), self._now(), self._wall()):
+                    await self._happened(event)
+                self._kick.set()
+        except trio.BrokenResourceError:
+            return
+        except GuestError as error:
+            log.warning("guest broke the channel", vm=self.files.directory.name, reason=str(error))
+            self._broken = Broken(str(error))
+
+    async def _happened(self, event: channels.Event) -> None:
+        if isinstance(event, Parked):
+            self._parked = event
+        elif isinstance(event, Panicked):
+            self._panic = event
+        elif isinstance(event, Output) and isinstance(event.body, Exit):
+            self._exit = event.body
+        self._note()
+        if not isinstance(event, Parked | Panicked):
+            await self._tell(event)
+
+    async def _tell(self, event: Event) -> None:
+        with suppress(trio.BrokenResourceError):  # nobody takes events any more
+            await self._send_events.send(event)
+
+    def _note(self) -> None:
+        """Wake everyone who waits for a change."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _change(self) -> None:
+        self._check_alive()
+        await self._changed.wait()
+        self._check_alive()
+
+    def _check_alive(self) -> None:
+        if self._gone.is_set():
+            raise GuestError("the guest has ended")
+
+    async def _control(self) -> Qmp:
+        try:
+            return await qemu.control(self.files.directory)
+        except LinkError as error:
+            said = self.files.stderr_tail()
+            raise GuestError(f"QEMU: {error}{': ' if said else ''}{said}") from error
+
+    def _now(self) -> Monotonic:
+        return Monotonic(trio.current_time())
+
+    def _wall(self) -> Wall:
+        return self._clock.wall()
+
+
+def check_fits(state: Snapshot, files: qemu.Files) -> None:
+    """PeerError unless this host's guests and this image can carry the state on."""
+    image = Digest.of(files.image.read_bytes())
+    state.check_fits(image, qemu.ARCHITECTURE, qemu.CPU)
+    if state.manifest.memory_bytes != files.memory_bytes:
+        raise GuestError("the snapshot is of a VM with another size of memory")
+
+
+def _template(files: qemu.Files) -> dict[int, bytes]:
+    from radics_mesh.vmm.image import loaded_pages
+
+    return loaded_pages(files.image.read_bytes(), files.memory_bytes)
+
+
+async def launch(launch: Launch, *, clock: Clock | None = None) -> Machine:
+    """Start the VM, cold or from its snapshot. Nothing is left running when this raises.
+
+    UsageError: no QEMU, no image. CapacityError: no room. PeerError: the snapshot does not fit.
+    """
+    if launch.snapshot is None:
+        return await _start(launch, clock, paused=False)
+    machine = await prepare(launch, clock=clock)
+    try:
+        await machine.warm_start(launch.snapshot)
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await machine.kill()
+        raise
+    return machine
+
+
+async def prepare(launch: Launch, *, clock: Clock | None = None) -> Machine:
+    """A QEMU that waits for `warm_start`; its own start-up is then no part of the pause."""
+    machine = await _start(launch, clock, paused=True)
+    try:
+        if launch.snapshot is not None:
+            check_fits(launch.snapshot, machine.files)
+        qmp = await machine._control()
+        await trio.aclose_forcefully(qmp)
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await machine.kill()
+        raise
+    return machine
+
+
+async def _start(launch: Launch, clock: Clock | None, *, paused: bool) -> Machine:
+    files = qemu.Files.name(
+        launch.directory, launch.ram_directory, launch.image, launch.memory_bytes
+    )
+    process = await qemu.start(files, launch.accelerator, paused=paused)
+    log.info("guest started", vm=launch.directory.name, pid=process.pid, paused=paused)
+    return Machine(files, process, launch.hello, clock or SystemClock(), paused=paused)
+
+
+async def adopt(directory: Path, hello: Hello, *, clock: Clock | None = None) -> Machine | None:
+    """The VM's QEMU that has outlived an earlier node process; None when none runs (any more).
+
+    One that does not answer, or had not been started yet, is killed. GuestError: it is alive and
+    cannot be found or killed; then nothing may be started for this VM.
+    """
+    files = qemu.Files.read(directory)
+    process = await adoption.find(directory / "lock")
+    if process is not None and files is not None and await adoption.is_running(directory):
+        log.info("guest adopted", vm=directory.name, pid=process.pid)
+        return Machine(files, process, hello, clock or SystemClock(), paused=False)
+    if process is not None:
+        log.warning("orphan killed", vm=directory.name, pid=process.pid)
+        await adoption.end(process, directory / "lock")
+    if files is not None:
+        files.discard()
+    return None

@@ -1,0 +1,297 @@
+"""How a QEMU is started: its command line, what it may touch, who it runs as.
+
+QEMU gets every file as an open descriptor (RAM, image, both listening sockets, the lock), so it
+needs no right to any directory and runs as nobody when the node is root. It is a session of its
+own, so that it outlives the node; the node comes back to it over the same sockets.
+
+What a VM's directory holds (`Files`):
+  lock           see radics_mesh.vmm.lock
+  vm.json        where RAM and image are, for adoption
+  channel, qmp   Unix sockets on which QEMU listens
+  stderr         what QEMU said
+"""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
+from radics_mesh.vmm import lock
+from radics_mesh.vmm.process import Process
+from radics_mesh.vmm.qmp import Qmp
+
+BINARY = "qemu-system-x86_64"
+PACKAGE = "qemu-system-x86"
+ARCHITECTURE = "x86_64"
+# The CPU that every guest sees everywhere, under TCG and KVM alike: glibc picks its string
+# routines once, so CPUID must not change over a move.
+CPU = "qemu64"
+MEMORY_UNIT_BYTES = 1 << 20
+MEMORY_MIN_BYTES = 2 << 20
+UNPRIVILEGED_USER = "nobody"
+
+# Guests of a few megabytes need little translated code; QEMU's default is up to a gigabyte.
+_TCG_CACHE_MIB = 32
+# Address space beyond the guest's RAM: measured 380 MB with that cache.
+_ADDRESS_SPACE_BYTES = 1 << 30
+_OPEN_FILES = 128
+_STDERR_TAIL_BYTES = 2000
+_QMP_DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where one VM's QEMU has its things."""
+
+    directory: Path
+    ram: Path
+    image: Path
+    memory_bytes: int
+
+    @property
+    def lock(self) -> Path:
+        return self.directory / "lock"
+
+    @property
+    def stderr(self) -> Path:
+        return self.directory / "stderr"
+
+    @classmethod
+    def name(cls, directory: Path, ram_directory: Path, image: Path, memory_bytes: int) -> Files:
+        """Names for a new QEMU; its RAM file's is like no other."""
+        if memory_bytes < MEMORY_MIN_BYTES or memory_bytes % MEMORY_UNIT_BYTES:
+            raise UsageError("a VM's memory is a whole number of MiB, at least 2")
+        ram = ram_directory / f"radics-{os.getuid()}-{secrets.token_hex(8)}.ram"
+        return cls(directory, ram, image, memory_bytes)
+
+    def write(self) -> None:
+        """For `read` after the node's end. Not synced: no QEMU survives a power loss."""
+        aside = self.directory / ".vm.json"
+        content = {"ram": str(self.ram), "image": str(self.image), "memory": self.memory_bytes}
+        aside.write_text(json.dumps(content))
+        aside.replace(self.directory / "vm.json")
+
+    @classmethod
+    def read(cls, directory: Path) -> Files | None:
+        try:
+            content = json.loads((directory / "vm.json").read_text())
+            ram, image = Path(content["ram"]), Path(content["image"])
+            return cls(directory, ram, image, int(content["memory"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def stderr_tail(self) -> str:
+        """The end of what QEMU said, for a message to people."""
+        try:
+            return self.stderr.read_bytes()[-_STDERR_TAIL_BYTES:].decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+    def discard(self, *, keep_memory: bool = False) -> None:
+        """Remove the guest's memory and what only a running QEMU needs; the lock file stays."""
+        if not keep_memory:
+            self.ram.unlink(missing_ok=True)
+        for name in ("channel", "qmp", "vm.json"):
+            (self.directory / name).unlink(missing_ok=True)
+
+
+def find() -> str:
+    """QEMU's path; UsageError with what to install."""
+    path = shutil.which(BINARY)
+    if path is None:
+        raise UsageError(f"{BINARY} is missing: install it (Debian: apt install {PACKAGE})")
+    return path
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """Numbers of the open files that QEMU inherits, the lock apart."""
+
+    ram: int
+    image: int
+    channel: int
+    qmp: int
+
+
+def arguments(fds: Descriptors, memory_bytes: int, accelerator: str, *, paused: bool) -> list[str]:
+    """The command line after the program's name.
+
+    `/proc/self/fd/N` opens an inherited file again, past directories that QEMU may not enter.
+    """
+    memory = f"{memory_bytes // MEMORY_UNIT_BYTES}M"
+    accel = f"tcg,tb-size={_TCG_CACHE_MIB}" if accelerator == "tcg" else accelerator
+    ram = f"memory-backend-file,id=ram,size={memory},mem-path=/proc/self/fd/{fds.ram},share=on"
+    return [
+        *("-M", "microvm,acpi=off,memory-backend=ram"),
+        *("-accel", accel, "-cpu", CPU, "-m", memory, "-object", ram),
+        *("-kernel", f"/proc/self/fd/{fds.image}"),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-global", "virtio-mmio.force-legacy=false"),
+        *("-chardev", f"socket,id=channel,fd={fds.channel},server=on,wait=off"),
+        *("-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=channel"),
+        *("-chardev", f"socket,id=qmp,fd={fds.qmp},server=on,wait=off"),
+        *("-mon", "chardev=qmp,mode=control"),
+        *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
+        *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+        *(("-S",) if paused else ()),
+    ]
+
+
+async def start(files: Files, accelerator: str, *, paused: bool) -> Process:
+    """Start a QEMU that holds the VM's lock. GuestError while another one lives.
+
+    `paused`: it loads the image, then waits for QMP's `cont`. CapacityError: no room for its RAM.
+    """
+    program = find()
+    with ExitStack() as stack:
+        held = lock.take(files.lock)
+        if held is None:
+            raise GuestError(f"a QEMU of {files.directory.name} is still alive")
+        stack.callback(os.close, held)
+        if (earlier := Files.read(files.directory)) is not None:
+            earlier.discard()
+        try:
+            fds = _open(files, stack)
+            command = [program, *arguments(fds, files.memory_bytes, accelerator, paused=paused)]
+            command = [*_limits(files.memory_bytes), *command]
+            inherited = (held, fds.ram, fds.image, fds.channel, fds.qmp)
+            files.write()
+            child = await trio.to_thread.run_sync(partial(_spawn, command, inherited, files.stderr))
+        except BaseException:
+            files.discard()
+            raise
+    return Process.of_child(child)
+
+
+def _open(files: Files, stack: ExitStack) -> Descriptors:
+    try:
+        image = os.open(files.image, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError(f"cannot open the image {files.image}: {error.strerror}") from error
+    stack.callback(os.close, image)
+    ram = _create_ram(files)
+    stack.callback(os.close, ram)
+    channel = stack.enter_context(_listen(files.directory, "channel"))
+    qmp = stack.enter_context(_listen(files.directory, "qmp"))
+    return Descriptors(ram, image, channel.fileno(), qmp.fileno())
+
+
+def _create_ram(files: Files) -> int:
+    room = os.statvfs(files.ram.parent)
+    if room.f_bavail * room.f_frsize < files.memory_bytes:
+        raise CapacityError(f"no room for {files.memory_bytes} bytes in {files.ram.parent}")
+    descriptor = os.open(files.ram, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    os.ftruncate(descriptor, files.memory_bytes)
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(UNPRIVILEGED_USER)
+        os.fchown(descriptor, user.pw_uid, user.pw_gid)
+    return descriptor
+
+
+def _spawn(
+    command: Sequence[str], inherited: Sequence[int], stderr: Path
+) -> subprocess.Popen[bytes]:
+    user, group, groups = _unprivileged()
+    with stderr.open("wb") as errors:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            pass_fds=inherited,
+            start_new_session=True,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            user=user,
+            group=group,
+            extra_groups=groups,
+        )
+
+
+def _unprivileged() -> tuple[int | None, int | None, list[int] | None]:
+    """User, group and more groups for QEMU: nobody when we are root, else who we are (None).
+
+    /dev/kvm's group goes along, so that acceleration does not need root either.
+    """
+    if os.geteuid() != 0:
+        return None, None, None
+    groups: list[int] = []
+    with suppress(KeyError):
+        groups.append(grp.getgrnam("kvm").gr_gid)
+    user = pwd.getpwnam(UNPRIVILEGED_USER)
+    return user.pw_uid, user.pw_gid, groups
+
+
+def _limits(memory_bytes: int) -> list[str]:
+    """A command prefix: bounds for a QEMU that its guest has taken over.
+
+    util-linux's prlimit sets them and becomes QEMU: without CAP_SYS_RESOURCE, as in a container,
+    we could not limit a process of another user, and code between fork and exec is not safe here.
+    """
+    prlimit = shutil.which("prlimit")
+    if prlimit is None:
+        return []
+    return [
+        prlimit,
+        "--core=0",
+        f"--nofile={_OPEN_FILES}",
+        f"--as={memory_bytes + _ADDRESS_SPACE_BYTES}",
+        f"--fsize={memory_bytes + MEMORY_UNIT_BYTES}",
+    ]
+
+
+@contextmanager
+def _listen(directory: Path, name: str) -> Iterator[socket.socket]:
+    (directory / name).unlink(missing_ok=True)
+    with _short(directory) as short, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(f"{short}/{name}")
+        listener.listen(4)
+        yield listener
+
+
+@contextmanager
+def _short(directory: Path) -> Iterator[str]:
+    """Another name for a directory, short enough for a Unix socket's 107 bytes."""
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+async def connect(directory: Path, name: str) -> trio.SocketStream:
+    """A connection to a QEMU's `channel` or `qmp` socket; LinkError when nobody listens."""
+    try:
+        with _short(directory) as short:
+            return await trio.open_unix_socket(f"{short}/{name}")
+    except OSError as error:
+        raise LinkError(f"QEMU does not listen: {error.strerror}") from error
+
+
+async def control(directory: Path, *, deadline_s: float = _QMP_DEADLINE_S) -> Qmp:
+    """A negotiated QMP connection; LinkError also when QEMU does not answer in time."""
+    qmp = Qmp(await connect(directory, "qmp"))
+    try:
+        with trio.fail_after(deadline_s):
+            await qmp.negotiate()
+    except trio.TooSlowError as error:
+        await trio.aclose_forcefully(qmp)
+        raise LinkError("QEMU does not answer") from error
+    except BaseException:
+        await trio.aclose_forcefully(qmp)
+        raise
+    return qmp
