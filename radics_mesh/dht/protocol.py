@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from radics_mesh.dht.store import ValueStore
 from radics_mesh.dht.table import ExactTable
 from radics_mesh.errors import CapacityError, LinkError, PeerError, WireError
 from radics_mesh.ids import ID_BYTES, NodeId
+from radics_mesh.jobs import Jobs
 from radics_mesh.link import DatagramLink, SocketAddress
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,6 @@ SILENCE_FIRST_S, SILENCE_MAX_S = 2.0, 60.0
 HEARD_MAX = 1024
 _SILENT_MAX = 1024
 
-Job = Callable[[], Awaitable[object]]
 Result = tuple[bool, object]
 FAILED: Result = (False, None)
 
@@ -59,7 +59,7 @@ class _Silence:
 
 
 class TrioProtocol(KademliaProtocol):
-    """`spawn` queues a job (False: too many wait); `met` is told of every node that answered."""
+    """`met` is told of every node that was heard from, `seek` when another one wants a search."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class TrioProtocol(KademliaProtocol):
         ksize: int,
         *,
         link: DatagramLink,
-        spawn: Callable[[Job], bool],
+        jobs: Jobs,
         met: Callable[[bytes, SocketAddress], None],
     ) -> None:
         super().__init__(source_node, storage, ksize)
@@ -78,11 +78,10 @@ class TrioProtocol(KademliaProtocol):
         self.heard: OrderedDict[NodeId, SocketAddress] = OrderedDict()
         self.seek: Callable[[bytes, int], bool] = lambda key, hops: False
         self._link = link
-        self._spawn = spawn
+        self._jobs = jobs
         self._met = met
         self._calls: dict[bytes, _Pending] = {}
         self._silences: OrderedDict[SocketAddress, _Silence] = OrderedDict()
-        self._checked: set[bytes] = set()  # contacts whose address or life is being checked
         self._procedures: dict[str, Callable[[SocketAddress, Fields], object]] = {
             "ping": self._answer_ping,
             "stun": lambda sender, fields: list(sender),
@@ -146,7 +145,7 @@ class TrioProtocol(KademliaProtocol):
         self.welcome_if_new(caller)
         # Contacts hardly ping each other: one who does has restarted and lost what it held.
         if known is not None and known.same_home_as(caller):
-            self._check(node_id, lambda: self._hand_over(caller))
+            self._jobs.start(lambda: self._hand_over(caller), once=node_id)
         return bytes(self.source_node.id)
 
     def _answer_store(self, sender: SocketAddress, fields: Fields) -> bool:
@@ -196,14 +195,14 @@ class TrioProtocol(KademliaProtocol):
         self._silences.pop(address, None)
         known = self.router.contact(node.id)
         if known is not None and not known.same_home_as(node):
-            self._check(node.id, lambda: self._move(known, node))
+            self._jobs.start(lambda: self._move(known, node), once=node.id)
             return
         self.router.add_contact(node)
         self.hear(node.id, address)
         self._met(node.id, address)
         if known is None and self.router.contact(node.id) is not None:
             self.counters["contacts_added"] += 1
-            self._spawn(lambda: self._hand_over(node))
+            self._jobs.start(lambda: self._hand_over(node), once=node.id)
 
     def hear(self, node_id: bytes, address: SocketAddress) -> None:
         if node_id == self.source_node.id:
@@ -215,17 +214,7 @@ class TrioProtocol(KademliaProtocol):
 
     def doubt(self, node: Node) -> None:
         """Ask whether the node still lives; if not, one that waits takes its place."""
-        self._check(node.id, lambda: self.call_ping(node))
-
-    def _check(self, node_id: bytes, job: Job) -> None:
-        async def checked() -> None:
-            try:
-                await job()
-            finally:
-                self._checked.discard(node_id)
-
-        if node_id not in self._checked and self._spawn(checked):
-            self._checked.add(node_id)
+        self._jobs.start(lambda: self.call_ping(node), once=node.id)
 
     async def _move(self, known: Node, moved: Node) -> None:
         """A known id speaks from a new address: believed if it answers there and not here."""

@@ -29,10 +29,11 @@ from radics_mesh.config import Address
 from radics_mesh.dht import rpc
 from radics_mesh.dht.crawl import NodeCrawl, RecordCrawl, gather_dict
 from radics_mesh.dht.peers import PeerBook
-from radics_mesh.dht.protocol import Job, TrioProtocol
+from radics_mesh.dht.protocol import TrioProtocol
 from radics_mesh.dht.store import Contents, Slot, ValueStore
 from radics_mesh.errors import CapacityError, LinkError, PeerError, WireError
 from radics_mesh.ids import NodeId
+from radics_mesh.jobs import Jobs
 from radics_mesh.link import DatagramLink, SocketAddress, resolve
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,6 @@ log = structlog.get_logger(__name__)
 K = 8
 ALPHA = 3
 WORKERS = 8
-JOBS_MAX = 512
 # Waits between two rounds of trying old addresses: without any contact, and with some.
 ISOLATED_ROUND_S, JOINED_ROUND_S = 1.0, 5.0
 REFRESH_S = 60.0
@@ -75,7 +75,7 @@ class Dht(Server):
         self._link = link
         self._bootstrap = bootstrap
         self._random = random or Random()
-        self._jobs_in, self._jobs_out = trio.open_memory_channel[Job](JOBS_MAX)
+        self._jobs = Jobs()
         self._sought: OrderedDict[bytes, tuple[float, bool]] = OrderedDict()
         self.protocol: TrioProtocol = self._create_protocol()
 
@@ -85,7 +85,7 @@ class Dht(Server):
             self.storage,
             self.ksize,
             link=self._link,
-            spawn=self._spawn,
+            jobs=self._jobs,
             met=self.book.met,
         )
         protocol.seek = self._start_seek
@@ -97,7 +97,7 @@ class Dht(Server):
 
     @property
     def counters(self) -> dict[str, int]:
-        return dict(self.protocol.counters)
+        return {**self.protocol.counters, "jobs_dropped": self._jobs.dropped}
 
     def heard(self) -> dict[NodeId, SocketAddress]:
         """Every node heard of, with its last known (unproved) address; bounded, newest last."""
@@ -114,8 +114,7 @@ class Dht(Server):
         self.book.load()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive)
-            for _ in range(WORKERS):
-                nursery.start_soon(self._work)
+            nursery.start_soon(self._jobs.run, WORKERS)
             nursery.start_soon(self._keep_joined)
             nursery.start_soon(self._refresh)
             nursery.start_soon(self._keep_book)
@@ -130,18 +129,6 @@ class Dht(Server):
                     await self.protocol.send(answer, sender)
                 except LinkError as error:
                     self.protocol.refuse("unanswerable", str(error), sender)
-
-    def _spawn(self, job: Job) -> bool:
-        try:
-            self._jobs_in.send_nowait(job)
-        except trio.WouldBlock:
-            self.protocol.counters["jobs_dropped"] += 1
-            return False
-        return True
-
-    async def _work(self) -> None:
-        async for job in self._jobs_out:
-            await job()
 
     async def _keep_joined(self) -> None:
         while True:
@@ -250,7 +237,7 @@ class Dht(Server):
             finally:
                 self._sought[key] = (now, False)
 
-        if not self._spawn(seek):
+        if not self._jobs.start(seek):
             self._sought[key] = (now, False)
             return False
         return True
@@ -293,7 +280,7 @@ class Dht(Server):
             if values:
                 self.protocol.counters["repairs"] += 1
                 packed = rpc.pack_values(values)
-                self._spawn(_Repair(self.protocol, peer, target.id, packed))
+                self._jobs.start(_Repair(self.protocol, peer, target.id, packed))
 
 
 class _Repair:

@@ -31,6 +31,7 @@ class Slot:
     """Which value another one replaces, and how new and how durable it is.
 
     `owner` is the publisher; content-addressed values belong to nobody (b"") and never change.
+    `ttl_s` is how long it has left, by the judgement of Contents and not by what the value says.
     """
 
     owner: bytes
@@ -56,9 +57,10 @@ class Held:
     slot: Slot
     value: bytes
     since: Monotonic
+    expires: float
 
     def expired(self, now: Monotonic) -> bool:
-        return now - self.since > self.slot.ttl_s
+        return now > self.expires
 
 
 class ValueStore(IStorage):
@@ -85,16 +87,16 @@ class ValueStore(IStorage):
         """Hold an admitted value; PeerError if it is older, CapacityError if there is no room."""
         now = self._clock.monotonic()
         held = self._keys.get(key, {}).get(slot.owner)
-        if held is not None:
-            if slot.sequence > held.slot.sequence:
-                self._keys[key][slot.owner] = Held(key, slot, value, now)
-            elif slot.sequence < held.slot.sequence:
-                raise PeerError("an older value than the one held")
+        if held is None:
+            self._make_room(key, slot, now)
+            self._owned[slot.owner] += 1
+            self._total += 1
+        elif slot.sequence < held.slot.sequence:
+            raise PeerError("an older value than the one held")
+        elif slot.sequence == held.slot.sequence:
+            held.expires = max(held.expires, now + slot.ttl_s)
             return
-        self._make_room(key, slot, now)
-        self._keys.setdefault(key, {})[slot.owner] = Held(key, slot, value, now)
-        self._owned[slot.owner] += 1
-        self._total += 1
+        self._keys.setdefault(key, {})[slot.owner] = Held(key, slot, value, now, now + slot.ttl_s)
 
     def _make_room(self, key: bytes, slot: Slot, now: Monotonic) -> None:
         if len(self._keys.get(key, {})) >= KEY_MAX:
@@ -104,8 +106,13 @@ class ValueStore(IStorage):
             self._evict_one(owned, now, "its publisher")
         if self._total < TOTAL_MAX:
             return
-        worst = max(self._all(), key=lambda held: (held.expired(now), self._distance(held.key)))
-        if not worst.expired(now) and self._distance(worst.key) < self._distance(key):
+        others = (held for held in self._all() if held.slot.owner != self._own)
+        worst = max(others, key=lambda held: (held.expired(now), self._distance(held.key)))
+        if (
+            not worst.expired(now)
+            and slot.owner != self._own
+            and self._distance(worst.key) < self._distance(key)
+        ):
             raise CapacityError("full of values that lie closer")
         self._drop(worst)
 

@@ -1,0 +1,430 @@
+"""One look-up over what this node knows and what the DHT holds.
+
+    announce, withdraw ─▶ sign ─▶ RecordBook ─▶ DHT, again and again until withdrawn
+    lookup: fresh in the book? else the DHT, else what is stale
+    DHT stores, bundles, sessions ─▶ check ─▶ RecordBook ─▶ changes()
+
+The directory is also the DHT's judge (`Contents`): what others store here is checked once and
+learned in the same breath. Where nothing can be reached it answers from the book alone, and says
+so by the age of the entries and their `stale` flag.
+
+VM records are shown only when their publisher proves by a chain of ownership that it holds the VM
+(radics_mesh.knowledge.holders). The chain is fetched in the background when such a record comes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from radics_mesh.broadcast import Broadcast
+from radics_mesh.clock import Clock, Monotonic
+from radics_mesh.config import Config
+from radics_mesh.dht.server import Dht
+from radics_mesh.dht.store import Slot
+from radics_mesh.durable import write_durably
+from radics_mesh.errors import CapacityError, MeshError, PeerError, WireError
+from radics_mesh.exchange import TTL_S as OBJECT_TTL_S
+from radics_mesh.exchange import ObjectExchange
+from radics_mesh.identity import Identity
+from radics_mesh.ids import Digest, Eid, NodeId, VmId
+from radics_mesh.jobs import Jobs
+from radics_mesh.knowledge import objects
+from radics_mesh.knowledge.book import Entry, RecordBook, aged, is_record
+from radics_mesh.knowledge.holders import Holders, Standing, claimed
+from radics_mesh.knowledge.refresh import Fact, Refresh
+from radics_mesh.knowledge.sequence import SequenceNumbers
+from radics_mesh.membership import Verifier
+from radics_mesh.ownership import Ownership
+from radics_mesh.records import Kind, Record, dht_key, sign
+
+log = structlog.get_logger(__name__)
+
+WORKERS = 8
+# How often what was stated is looked through for what must be stated again.
+TICK_S = 1.0
+# How often the book is written to disk. A crash loses what was learned since; it is learned again.
+SAVE_S = 300.0
+
+
+Slotted = tuple[Kind, str, NodeId]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A fact is news: stated, renewed, withdrawn, gone stale, or (a VM) handed on.
+
+    `publisher` is who stated it, or the VM's new holder.
+    """
+
+    kind: Kind
+    subject: str
+    publisher: NodeId
+
+
+@dataclass(frozen=True)
+class VmEntry:
+    """Where a VM is, by its holder's record and the chain that proves it."""
+
+    entry: Entry
+    ownership: Ownership
+
+    @property
+    def record(self) -> Record:
+        return self.entry.record
+
+
+@dataclass
+class _Announced:
+    """What this node states, and when to state it again."""
+
+    kind: Kind
+    subject: str
+    body: Mapping[str, object]
+    ttl_s: int
+    withdrawn: bool
+    due: float
+    until: float = math.inf
+
+
+class Directory:
+    """`run` keeps it alive; everything else may be called before and meanwhile.
+
+    `counters`: refused_* by reason, learned, lookups, lookups_remote, jobs_dropped.
+    """
+
+    def __init__(
+        self,
+        *,
+        dht: Dht,
+        identity: Identity,
+        chain: bytes,
+        verifier: Verifier,
+        clock: Clock,
+        config: Config,
+    ) -> None:
+        self.me = identity.node_id
+        self.counters: Counter[str] = Counter()
+        self._dht = dht
+        self._identity = identity
+        self._chain = chain
+        self._verifier = verifier
+        self._clock = clock
+        self._ttl_s = config.record_ttl_s
+        self._round_s = config.publish_every_s / 2
+        self._path: Path = config.state / "records.msgpack"
+        self._book = RecordBook(verifier)
+        self._holders = Holders()
+        self._sequence = SequenceNumbers(config.state / "sequence.msgpack", clock)
+        self._refresh = Refresh(config.publish_every_s, config.record_ttl_s)
+        self._own: dict[Fact, _Announced] = {}
+        self._jobs = Jobs()
+        self._objects = ObjectExchange(dht, identity, chain, clock, self._jobs)
+        self._changes: Broadcast[Change] = Broadcast()
+        self._fresh: set[Slotted] = set()
+        self._contacts_added = 0
+        self._load()
+        dht.serve(self)
+
+    # --- stating ------------------------------------------------------------------------------
+
+    async def announce(
+        self,
+        kind: Kind,
+        subject: str,
+        body: Mapping[str, object],
+        *,
+        ttl_s: int | None = None,
+    ) -> Record:
+        """State a fact, now and again until withdrawn or stated anew.
+
+        Returns when it is known here and on its way; whether any other node has it cannot be
+        waited for. UsageError when it is too long for one datagram.
+        """
+        stated = _Announced(kind, subject, body, ttl_s or self._ttl_s, False, 0.0)
+        return self._state(stated)
+
+    async def withdraw(self, kind: Kind, subject: str) -> None:
+        """Take a fact back. The withdrawal is repeated until all copies would have expired."""
+        known = self._own.get((kind, subject))
+        ttl_s = known.ttl_s if known else self._ttl_s
+        until = self._clock.monotonic() + 2.0 * ttl_s
+        self._state(_Announced(kind, subject, {}, ttl_s, True, 0.0, until))
+
+    def _state(self, stated: _Announced) -> Record:
+        now = self._clock.monotonic()
+        record = sign(
+            self._identity,
+            self._chain,
+            stated.kind,
+            stated.subject,
+            sequence=self._sequence.next(),
+            ttl_s=stated.ttl_s,
+            body=stated.body,
+            withdrawn=stated.withdrawn,
+        )
+        self._own[stated.kind, stated.subject] = stated
+        stated.due = now + stated.ttl_s / 3
+        self._note(record)
+        self._jobs.start(lambda: self._put_newest(record.slot), once=("put", record.slot))
+        return record
+
+    async def _put_newest(self, slot: Slotted) -> None:
+        """Store the newest record of a slot; a newer one that comes meanwhile is stored too."""
+        stored = -1
+        while True:
+            now = self._clock.monotonic()
+            entry = self._book.entry(*slot, now)
+            if entry is None or entry.record.sequence == stored:
+                return
+            stored = entry.record.sequence
+            try:
+                await self._dht.put(entry.record.key, entry.record.pack(entry.age_s))
+            except (PeerError, CapacityError) as error:
+                self._refuse(error)
+                return
+
+    # --- asking -------------------------------------------------------------------------------
+
+    async def lookup(self, kind: Kind, subject: str) -> list[Entry]:
+        """Who states this fact: fresh entries known here, else what the DHT has, else stale ones.
+
+        The youngest first. Takes seconds when nodes fail to answer; never raises for it.
+        """
+        self.counters["lookups"] += 1
+        self._refresh.asked((kind, subject), self._clock.monotonic())
+        known = self.known(kind, subject)
+        if not known or known[0].stale:
+            await self._fetch(kind, subject)
+            known = self.known(kind, subject)
+        return known
+
+    def known(self, kind: Kind, subject: str | None = None) -> list[Entry]:
+        """The same from local knowledge alone; None: of every subject."""
+        entries = self._book.entries(kind, subject, self._clock.monotonic())
+        return [entry for entry in entries if self._counts(entry.record)]
+
+    def _counts(self, record: Record) -> bool:
+        """Of itself a node believes only what it states now, of VMs only what is proved."""
+        if record.publisher == self.me and (record.kind, record.subject) not in self._own:
+            return False
+        if record.kind is not Kind.VM:
+            return True
+        return self._holders.standing(record) is Standing.COUNTS
+
+    async def vm(self, vm_id: VmId) -> VmEntry | None:
+        """The VM's record by its proven holder, stale or not; None when none is known."""
+        await self.lookup(Kind.VM, vm_id.text)
+        return self.known_vm(vm_id)
+
+    def known_vm(self, vm_id: VmId) -> VmEntry | None:
+        """The same from local knowledge alone."""
+        chain = self._holders.chain(vm_id)
+        entries = self.known(Kind.VM, vm_id.text)
+        return VmEntry(entries[0], chain) if chain and entries else None
+
+    def ownership(self, vm_id: VmId) -> Ownership | None:
+        """The best chain known of a VM, whether or not anybody states a record of it."""
+        return self._holders.chain(vm_id)
+
+    def locate(self, eid: Eid) -> NodeId | None:
+        """Which node bundles for this endpoint should go to, as far as is known here.
+
+        For a VM that is unknown or whose record is not fresh a look-up starts in the background;
+        a Change of kind VM follows if it finds something.
+        """
+        vm_id = eid.vm_id
+        if vm_id is None:
+            return eid.node_id
+        known, fact = self.known_vm(vm_id), (Kind.VM, vm_id.text)
+        outdated = known is None or known.entry.stale
+        if outdated and self._refresh.try_now(fact, self._clock.monotonic()):
+            self._jobs.start(lambda: self._fetch(*fact), once=fact)
+        return self._holders.holder(vm_id)
+
+    async def _fetch(self, kind: Kind, subject: str) -> None:
+        """Ask the DHT; what it finds is learned through `admit`."""
+        self.counters["lookups_remote"] += 1
+        await self._dht.get(dht_key(kind, subject))
+        if kind is Kind.VM:
+            await self._prove(subject)
+
+    # --- learning -----------------------------------------------------------------------------
+
+    def learn(self, raw: bytes) -> Entry | None:
+        """A packed record that came by another way; None when refused (counted) or outdated."""
+        try:
+            record = self._book.parse(raw, self._clock.wall())
+            self._note(record)
+        except (WireError, PeerError, CapacityError) as error:
+            self._refuse(error)
+            return None
+        return self._book.entry(*record.slot, self._clock.monotonic())
+
+    def learn_ownership(self, packed: bytes) -> Ownership | None:
+        """A chain of ownership from a bundle or a hand-off; None when refused (counted)."""
+        try:
+            chain = Ownership.parse(packed)
+            self._take_chain(chain)
+        except (WireError, PeerError) as error:
+            self._refuse(error)
+            return None
+        return chain
+
+    def _take_chain(self, chain: Ownership) -> None:
+        if self._holders.learn(chain):
+            self._tell(Change(Kind.VM, chain.vm_id.text, chain.holder))
+
+    def admit(self, key: bytes, value: bytes) -> Slot:
+        """As `radics_mesh.dht.store.Contents`: check a value for the DHT, and learn it."""
+        try:
+            if is_record(value):
+                return self._admit_record(key, value)
+            signer = objects.check(key, value, self._verifier, self._clock.wall())
+        except (WireError, PeerError, CapacityError) as error:
+            self._refuse(error)
+            raise
+        return Slot(bytes(signer or b""), 0, OBJECT_TTL_S)
+
+    def _admit_record(self, key: bytes, value: bytes) -> Slot:
+        record = self._book.parse(value, self._clock.wall())
+        if record.key != key:
+            raise PeerError(f"a {record.kind} record under another key than its own")
+        self._note(record)
+        remaining_s = self._book.remaining_s(record, self._clock.monotonic())
+        return Slot(bytes(record.publisher), record.sequence, remaining_s)
+
+    def aged(self, value: bytes, held_s: float) -> bytes:
+        """As `Contents`."""
+        return aged(value, held_s) if is_record(value) else value
+
+    def _note(self, record: Record) -> None:
+        if record.publisher == self.me:
+            self._sequence.used(record.sequence)
+        if not self._book.hold(record, self._clock.monotonic()):
+            return
+        self.counters["learned"] += 1
+        self._refresh.found((record.kind, record.subject))
+        self._fresh.add(record.slot)
+        if self._lacks_proof(record):
+            self._jobs.start(lambda: self._prove(record.subject), once=("prove", record.subject))
+            return
+        self._tell(Change(*record.slot))
+
+    def _lacks_proof(self, record: Record) -> bool:
+        if record.kind is not Kind.VM or record.withdrawn:
+            return False
+        return self._holders.standing(record) is Standing.UNPROVED
+
+    async def _prove(self, subject: str) -> None:
+        """Fetch the chains that unproved records of a VM name."""
+        for entry in self._book.entries(Kind.VM, subject, self._clock.monotonic()):
+            if not self._lacks_proof(entry.record):
+                continue
+            try:
+                packed = await self.get_object(claimed(entry.record))
+                if packed is not None:
+                    self._take_chain(Ownership.parse(packed))
+            except (WireError, PeerError) as error:
+                self._refuse(error)
+                continue
+            if self._counts(entry.record):
+                self._tell(Change(*entry.record.slot))
+
+    # --- objects ------------------------------------------------------------------------------
+
+    async def put_object(self, content: bytes) -> Digest:
+        """Make bytes available by their digest, from now on. UsageError above 128 KiB."""
+        return self._objects.put(content)
+
+    async def get_object(self, digest: Digest) -> bytes | None:
+        """The bytes of that digest, from here or the DHT; None when nobody reachable has them."""
+        return await self._objects.get(digest)
+
+    # --- running ------------------------------------------------------------------------------
+
+    def changes(self) -> trio.MemoryReceiveChannel[Change]:
+        """Changes from now on; see `Broadcast.listen` for what a slow reader loses."""
+        return self._changes.listen()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; then what is known is written to disk."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._jobs.run, WORKERS)
+                nursery.start_soon(self._every, TICK_S, self._restate)
+                nursery.start_soon(self._every, self._round_s, self._look_around)
+                nursery.start_soon(self._every, SAVE_S, self._save)
+                task_status.started()
+        finally:
+            self._save()
+
+    async def _every(self, period_s: float, act: Callable[[], None]) -> None:
+        while True:
+            await trio.sleep(period_s)
+            act()
+
+    def _restate(self) -> None:
+        now = self._clock.monotonic()
+        for fact, stated in list(self._own.items()):
+            if stated.until <= now:
+                del self._own[fact]
+            elif stated.due <= now:
+                self._state(stated)
+        self._objects.put_again()
+
+    def _look_around(self) -> None:
+        """Report what has gone stale, and look up what should be fresh."""
+        now = self._clock.monotonic()
+        for slot in [slot for slot in self._fresh if self._is_stale(slot, now)]:
+            self._fresh.discard(slot)
+            self._tell(Change(*slot))
+        added = self._dht.counters.get("contacts_added", 0)
+        if added != self._contacts_added:
+            self._contacts_added = added
+            self._refresh.again()
+        nodes = {node.text for node in {*self._dht.heard(), *self._book.publishers()} - {self.me}}
+        for fact in self._refresh.due(nodes, lambda fact: self._age_s(fact, now), now):
+            self._look_up_again(fact)
+
+    def _look_up_again(self, fact: Fact) -> None:
+        self._jobs.start(lambda: self._fetch(*fact), once=fact)
+
+    def _is_stale(self, slot: Slotted, now: Monotonic) -> bool:
+        entry = self._book.entry(*slot, now)
+        return entry is None or entry.stale
+
+    def _age_s(self, fact: Fact, now: Monotonic) -> float:
+        entries = self._book.entries(*fact, now)
+        return entries[0].age_s if entries else math.inf
+
+    def _tell(self, change: Change) -> None:
+        self._changes.tell(change)
+
+    def _refuse(self, error: MeshError) -> None:
+        """Count, and log the first of each reason."""
+        reason = f"refused_{type(error).__name__}"
+        self.counters[reason] += 1
+        if self.counters[reason] == 1:
+            log.warning("record refused", reason=str(error))
+
+    def _load(self) -> None:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        try:
+            loaded = self._book.load(data, self._clock.monotonic(), self._clock.wall())
+        except WireError as error:
+            log.warning("records ignored", path=str(self._path), reason=str(error))
+        else:
+            log.info("records loaded", count=loaded)
+
+    def _save(self) -> None:
+        write_durably(self._path, self._book.dump(self._clock.monotonic(), self._clock.wall()))

@@ -1,0 +1,91 @@
+"""What to look up again before anybody asks: records of nodes, and facts that were asked for.
+
+In a small mesh everyone stores at everyone's, and little is ever due here. In a larger one, or
+where only neighbours hear each other, this is how a node's picture of the mesh stays true. The
+looking-up is bounded by a share of what is known per round, and whoever is not found is tried ever
+more rarely, but never given up: a node may come back after a week.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from radics_mesh.records import Kind
+
+Fact = tuple[Kind, str]
+_WAIT_MAX_S = 120.0
+ROUND_MIN = 4
+FACTS_MAX = 256
+# A fact that nobody has asked for this long is not kept fresh any more.
+INTEREST_S = 300.0
+
+
+@dataclass
+class _Try:
+    due: float
+    wait_s: float
+
+
+class Refresh:
+    """`period_s`: how often nodes renew their own records; `ttl_s`: how long those live."""
+
+    def __init__(self, period_s: float, ttl_s: float) -> None:
+        self._period_s = period_s
+        self._ttl_s = ttl_s
+        self._asked: OrderedDict[Fact, float] = OrderedDict()
+        self._tries: dict[Fact, _Try] = {}
+
+    def asked(self, fact: Fact, now: float) -> None:
+        """Somebody wants to know, and will again."""
+        self._asked[fact] = now
+        self._asked.move_to_end(fact)
+        if len(self._asked) > FACTS_MAX:
+            self._asked.popitem(last=False)
+
+    def due(self, nodes: Iterable[str], age_s: Callable[[Fact], float], now: float) -> list[Fact]:
+        """Facts to look up now, the most outdated first; each counts as tried.
+
+        `age_s` gives the age of the youngest record of a fact, infinity if there is none.
+        """
+        self._asked = OrderedDict(
+            (fact, when) for fact, when in self._asked.items() if now - when < INTEREST_S
+        )
+        candidates = {(Kind.NODE, subject): 1.5 * self._period_s for subject in nodes}
+        candidates |= {fact: 0.5 * self._ttl_s for fact in self._asked}
+        self._tries = {fact: one for fact, one in self._tries.items() if fact in candidates}
+        old = [(age_s(fact), fact) for fact, limit_s in candidates.items() if age_s(fact) > limit_s]
+        ready = [
+            (age, fact)
+            for age, fact in old
+            if fact not in self._tries or self._tries[fact].due <= now
+        ]
+        ready.sort(key=lambda one: -one[0])
+        # All of them within three quarters of a record's life.
+        share = int(len(candidates) * self._period_s / (0.75 * self._ttl_s)) + 1
+        chosen = [fact for _, fact in ready[: max(ROUND_MIN, share)]]
+        for fact in chosen:
+            self._tried(fact, now)
+        return chosen
+
+    def _tried(self, fact: Fact, now: float) -> None:
+        known = self._tries.get(fact)
+        wait_s = min(2 * known.wait_s, _WAIT_MAX_S) if known else self._period_s / 2
+        self._tries[fact] = _Try(now + wait_s, wait_s)
+
+    def try_now(self, fact: Fact, now: float) -> bool:
+        """Whether to look this one up out of turn; counts as tried then."""
+        if fact in self._tries and self._tries[fact].due > now:
+            return False
+        self.asked(fact, now)
+        self._tried(fact, now)
+        return True
+
+    def again(self) -> None:
+        """Somebody came into reach: what could not be found before may be now."""
+        self._tries.clear()
+
+    def found(self, fact: Fact) -> None:
+        """There is a record of it that is news: it may be looked up again when that gets old."""
+        self._tries.pop(fact, None)
