@@ -1,7 +1,7 @@
 /*
  * channel.h: the way to the host, as seen from the rest of the kernel. radics_abi.h is its law.
  *
- *   console, api.c ──> output.c (numbered, kept until acknowledged) ──┐
+ *   print.c, api.c ──> output.c (numbered, kept until acknowledged) ──┐
  *                                                                     ├─> session.c ─> virtio.c
  *   api.c <── stream.c (messages, kept until taken) <── session.c <───┘   wire.c: COBS, CRC
  */
@@ -15,7 +15,9 @@ struct process_arguments;
 bool channel_present(void);
 void channel_init(void);                                     /* finds the device */
 void channel_wait_hello(struct process_arguments *arguments); /* first start */
-void channel_resume(void);                                   /* warm start: device, then hello */
+/* Warm start: device, then hello; then panics if there is a refusal. */
+void channel_resume(const char *refusal);
+_Noreturn void channel_parked(uint64_t nonce, uint64_t memory_bytes);
 
 int channel_print(int level, const char *text, size_t n); /* blocks; -ERESTARTSYS, -ENOMEM */
 void channel_printed(void);                               /* end of one write() */

@@ -57,6 +57,8 @@
 #define LOW_RX_SIZE 0x10000UL
 #define LOW_TX 0x50000UL
 #define LOW_TX_SIZE 0x20000UL
+#define LOW_FRAME 0x70000UL
+#define LOW_FRAME_SIZE 0x20000UL
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

@@ -54,5 +54,6 @@ void page_free(uint64_t pa)
 }
 
 uint64_t pages_free(void) { return free_count > reserve ? free_count - reserve : 0; }
+uint64_t memory_size(void) { return end * PAGE_SIZE; }
 uint64_t pages_total(void) { return end - first; }
 void page_reserve(uint64_t pages) { reserve = MIN(pages, (end - first) / 8); }

@@ -245,6 +245,8 @@ int64_t sys_fstat(int fd, uint64_t to)
         return put_status(f->inode, to);
     struct status s = {.device = 1, .number = 1, .links = 1, .block_size = 1024,
                        .mode = f->kind ? (unsigned)f->kind : S_IFIFO | 0600};
+    if (f->kind)
+        s.special = 136 << 8; /* a pty's number: C libraries then flush at the end of a line */
     return USER_PUT(to, s);
 }
 

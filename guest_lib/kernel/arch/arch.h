@@ -14,7 +14,6 @@ uint64_t machine_memory(uint64_t boot_info); /* bytes of RAM from 0 */
 void machine_init(void);                     /* descriptor tables, system registers, interrupts */
 uint64_t machine_wall_s(void);               /* the battery clock's Unix time */
 _Noreturn void machine_end(unsigned status);
-bool machine_restart_by_reset(void);
 
 /* What the program can see of the CPU: two machines with equal masks can swap a VM. */
 struct cpu_mask {
@@ -63,6 +62,7 @@ uint64_t counter_read(void);              /* free-running; of this host only */
 void timer_sample(uint64_t *counter, uint64_t *ns); /* both clocks at one instant, ns mod 2^32 */
 uint64_t timer_started_with(void);
 void interrupt_done(void);
+void timer_pause(uint64_t ns); /* waits for an interrupt, so long at most; writes to no memory */
 #define TIMER_MAX_NS 2000000000UL
 
 /* ---- console and devices ------------------------------------------------------------------ */

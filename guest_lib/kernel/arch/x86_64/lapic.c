@@ -40,6 +40,12 @@ void timer_set(uint64_t ns)
     *lapic(LAPIC_INITIAL) = started_with;
 }
 
+void timer_pause(uint64_t ns)
+{
+    *lapic(LAPIC_INITIAL) = (uint32_t)ns;
+    cpu_wait();
+}
+
 uint64_t timer_started_with(void) { return started_with; }
 uint64_t counter_read(void) { return rdtsc(); }
 void interrupt_done(void) { *lapic(LAPIC_EOI) = 0; }

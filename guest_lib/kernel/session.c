@@ -1,0 +1,427 @@
+/*
+ * session.c: the conversation with the host.
+ *
+ * Nothing is sent before a hello. Every hello is answered, and is a new start: everything
+ * unacknowledged is sent again after it, everything known of streams is told. Since QEMU's
+ * virtconsole drops bytes when its socket is full, unacknowledged output is also sent again after
+ * a time without progress.
+ */
+#include "session.h"
+#include "arch/arch.h"
+#include "channel.h"
+#include "clock.h"
+#include "heap.h"
+#include "output.h"
+#include "page.h"
+#include "park.h"
+#include "print.h"
+#include "process.h"
+#include "radics_abi.h"
+#include "random.h"
+#include "stream.h"
+#include "thread.h"
+#include "virtio.h"
+#include "wire.h"
+
+#define RESEND_FIRST_NS (1 * NS_PER_S)
+#define RESEND_MAX_NS (32 * NS_PER_S)
+#define EXIT_WAIT_NS (2 * NS_PER_S)
+
+enum { FRESH, RUNNING, WARM };
+
+static bool present, said_hello, answer_wanted;
+static uint8_t state;
+static uint64_t hello_nonce;
+static uint64_t resend_at = NEVER, resend_after = RESEND_FIRST_NS;
+
+static char vm_name[RADICS_NAME_MAX + 1], vm_eid[RADICS_NAME_MAX + 1];
+static char host_name[RADICS_NAME_MAX + 1], host_eid[RADICS_NAME_MAX + 1], epoch_text[24];
+static char *sources = ""; /* one a line */
+static struct process_arguments first_arguments;
+
+bool channel_present(void) { return present; }
+bool session_started(void) { return said_hello; }
+
+const char *session_text(int what)
+{
+    static const char *const texts[] = {
+        [RADICS_INFO_NAME] = vm_name,       [RADICS_INFO_EID] = vm_eid,
+        [RADICS_INFO_HOST] = host_name,     [RADICS_INFO_HOST_EID] = host_eid,
+        [RADICS_INFO_EPOCH] = epoch_text,
+    };
+    if (what == RADICS_INFO_SOURCES)
+        return sources;
+    return what >= 0 && (size_t)what < ARRAY_SIZE(texts) ? texts[what] : NULL;
+}
+
+const char *channel_vm_name(void) { return vm_name[0] ? vm_name : "radics"; }
+
+/* ---- hello -------------------------------------------------------------------------------- */
+
+struct hello {
+    uint16_t major, minor;
+    uint64_t nonce, epoch, wall_ns, out_acked;
+    const uint8_t *seed, *names[4];
+    size_t lengths[4];
+    struct reader lists; /* argv, environment, sources */
+};
+
+/* A list of str: how many, and how many bytes with a NUL after each. */
+static unsigned list_measure(struct reader *r, size_t *bytes)
+{
+    unsigned n = (unsigned)read_integer(r, 2);
+    for (unsigned i = 0; i < n && !r->bad; i++) {
+        size_t length;
+        read_string(r, RADICS_FRAME_MAX, &length);
+        *bytes += length + 1;
+    }
+    return n;
+}
+
+static char *list_copy(struct reader *r, char *to, char after)
+{
+    unsigned n = (unsigned)read_integer(r, 2);
+    for (unsigned i = 0; i < n; i++) {
+        size_t length;
+        const uint8_t *s = read_string(r, RADICS_FRAME_MAX, &length);
+        memcpy(to, s, length);
+        to += length;
+        *to++ = after;
+    }
+    return to;
+}
+
+static bool hello_read(struct hello *h, const uint8_t *body, size_t n)
+{
+    struct reader r = {body, n, false};
+    h->major = (uint16_t)read_integer(&r, 2);
+    h->minor = (uint16_t)read_integer(&r, 2);
+    h->nonce = read_integer(&r, 8);
+    h->epoch = read_integer(&r, 8);
+    h->wall_ns = read_integer(&r, 8);
+    h->out_acked = read_integer(&r, 8);
+    h->seed = read_bytes(&r, 32);
+    for (int i = 0; i < 4; i++)
+        h->names[i] = read_string(&r, RADICS_NAME_MAX, &h->lengths[i]);
+    h->lists = r;
+    size_t ignored = 0;
+    for (int i = 0; i < 3; i++)
+        list_measure(&r, &ignored);
+    return !r.bad;
+}
+
+/* Keeps argv, environment and sources for the first start. */
+static void keep_lists(const struct hello *h)
+{
+    struct reader measure = h->lists, copy = h->lists;
+    size_t strings = 0, names = 0;
+    first_arguments.argc = list_measure(&measure, &strings);
+    first_arguments.envc = list_measure(&measure, &strings);
+    list_measure(&measure, &names);
+    char *to = heap_alloc(strings + 1), *lines = heap_alloc(names + 1);
+    if (!to || !lines)
+        panic("no memory for arguments");
+    first_arguments.strings = to;
+    first_arguments.bytes = strings;
+    to = list_copy(&copy, to, 0);
+    list_copy(&copy, to, 0);
+    list_copy(&copy, lines, '\n');
+    sources = lines;
+}
+
+static void on_hello(const uint8_t *body, size_t n)
+{
+    struct hello h;
+    char *const to[4] = {vm_name, vm_eid, host_name, host_eid};
+    if (!hello_read(&h, body, n))
+        return;
+    answer_wanted = true;
+    if (said_hello && h.nonce != hello_nonce)
+        state = RUNNING;
+    hello_nonce = h.nonce;
+    if (h.major == RADICS_ABI_MAJOR) {
+        random_mix(h.seed, 32);
+        clock_set_wall(h.wall_ns);
+        for (int i = 0; i < 4; i++) {
+            memcpy(to[i], h.names[i], h.lengths[i]);
+            to[i][h.lengths[i]] = 0;
+        }
+        format_text(epoch_text, sizeof epoch_text, "%lu", h.epoch);
+        if (!first_arguments.strings)
+            keep_lists(&h);
+        output_acknowledged(h.out_acked);
+        output_rewind();
+        resend_after = RESEND_FIRST_NS;
+        said_hello = true;
+    }
+}
+
+/* ---- frames in ---------------------------------------------------------------------------- */
+
+static void on_frame(uint8_t type, const uint8_t *body, size_t n)
+{
+    struct reader r = {body, n, false};
+    uint64_t number;
+    if (type == RADICS_F_HELLO) {
+        on_hello(body, n);
+        return;
+    }
+    if (!said_hello)
+        return;
+    switch (type) {
+    case RADICS_F_OUT_ACK:
+        number = read_integer(&r, 8);
+        if (!r.bad) {
+            output_acknowledged(number);
+            resend_after = RESEND_FIRST_NS;
+            resend_at = output_unacknowledged() ? clock_now() + resend_after : NEVER;
+            print_acknowledged();
+        }
+        break;
+    case RADICS_F_DATA:
+        stream_data(&r);
+        break;
+    case RADICS_F_PARK:
+        number = read_integer(&r, 8);
+        if (!r.bad)
+            park_request(number);
+        break;
+    default:
+        break;
+    }
+}
+
+static void take_bytes(const uint8_t *bytes, size_t n) { wire_take(bytes, n, on_frame); }
+
+void channel_poll(void)
+{
+    if (!present)
+        return;
+    virtio_receive(take_bytes);
+    session_pump();
+}
+
+/* ---- frames out --------------------------------------------------------------------------- */
+
+static void put_stream(struct encoder *e, uint16_t id, const struct stream *s, bool with_source)
+{
+    FRAME_PUT(e, id);
+    if (with_source)
+        frame_put_string(e, s->source);
+    FRAME_PUT(e, s->have);
+    FRAME_PUT(e, s->done);
+}
+
+static void reported(struct stream *s)
+{
+    s->dirty = false;
+    s->taken = 0;
+}
+
+static uint8_t *put_answer(uint8_t *out)
+{
+    struct encoder e;
+    uint16_t major = RADICS_ABI_MAJOR, minor = RADICS_ABI_MINOR, n = (uint16_t)stream_count();
+    uint64_t first = output_first();
+    frame_begin(&e, out, RADICS_F_HELLO_ACK);
+    FRAME_PUT(&e, major);
+    FRAME_PUT(&e, minor);
+    FRAME_PUT(&e, hello_nonce);
+    FRAME_PUT(&e, state);
+    FRAME_PUT(&e, first);
+    FRAME_PUT(&e, n);
+    for (uint16_t id = 0; id < n; id++) {
+        put_stream(&e, id, stream_get(id), true);
+        reported(stream_get(id));
+    }
+    return frame_end(&e);
+}
+
+static uint8_t *put_streams(uint8_t *out)
+{
+    for (uint16_t id = 0; id < stream_count(); id++) {
+        struct stream *s = stream_get(id);
+        if (!s->dirty)
+            continue;
+        struct encoder e;
+        frame_begin(&e, out, RADICS_F_STREAM);
+        put_stream(&e, id, s, false);
+        out = frame_end(&e);
+        reported(s);
+    }
+    return out;
+}
+
+static uint8_t *put_outputs(uint8_t *out, const uint8_t *end)
+{
+    struct output *o;
+    while ((o = output_next()) && out + frame_bound(o->length + 8) < end) {
+        struct encoder e;
+        frame_begin(&e, out, RADICS_F_OUT);
+        FRAME_PUT(&e, o->number);
+        frame_put(&e, o->bytes, o->length);
+        out = frame_end(&e);
+        output_sent(o);
+        if (resend_at == NEVER)
+            resend_at = clock_now() + resend_after;
+    }
+    return out;
+}
+
+void session_pump(void)
+{
+    size_t cap;
+    uint8_t *start;
+    while (present && (said_hello || answer_wanted) && !park_wanted() && (start = virtio_buffer(&cap))) {
+        uint8_t *out = start;
+        if (answer_wanted) {
+            *out++ = 0; /* whatever an earlier host did not finish reading ends here */
+            out = put_answer(out);
+            answer_wanted = false;
+        }
+        out = put_streams(out);
+        out = put_outputs(out, start + cap);
+        if (out == start)
+            break;
+        virtio_send((size_t)(out - start));
+    }
+}
+
+/* ---- time --------------------------------------------------------------------------------- */
+
+void channel_tick(uint64_t now)
+{
+    if (!present)
+        return;
+    if (now >= resend_at) {
+        resend_at = NEVER;
+        if (output_unacknowledged()) {
+            resend_after = MIN(resend_after * 2, RESEND_MAX_NS);
+            output_rewind();
+            session_pump();
+        }
+    }
+    print_tick(now);
+}
+
+uint64_t channel_deadline(void) { return present ? MIN(resend_at, print_deadline()) : NEVER; }
+
+void channel_idle(void)
+{
+    if (!present)
+        return;
+    print_flush();
+    streams_report(true);
+}
+
+/* ---- start and end ------------------------------------------------------------------------ */
+
+void channel_init(void)
+{
+    present = virtio_find();
+    if (!present)
+        return;
+    page_reserve(128);
+    streams_init();
+    wire_reset();
+    virtio_start();
+}
+
+static void wait_hello(void)
+{
+    while (!said_hello) {
+        clock_alarm(clock_now() + NS_PER_S);
+        cpu_wait();
+        channel_poll();
+    }
+}
+
+void channel_wait_hello(struct process_arguments *arguments)
+{
+    state = FRESH;
+    wait_hello();
+    if (first_arguments.argc)
+        *arguments = first_arguments;
+}
+
+void channel_resume(const char *refusal)
+{
+    state = WARM;
+    said_hello = answer_wanted = false;
+    resend_at = NEVER;
+    if (!virtio_find())
+        panic("parked with a channel, started without");
+    wire_reset();
+    virtio_start();
+    wait_hello();
+    if (refusal)
+        panic("%s", refusal);
+}
+
+static void wait_sent(void)
+{
+    size_t cap;
+    for (uint64_t until = clock_now() + NS_PER_S / 5; !virtio_buffer(&cap) && clock_now() < until;)
+        ;
+}
+
+void channel_panic(const char *text)
+{
+    struct encoder e;
+    size_t cap;
+    wait_sent();
+    uint8_t *start = virtio_buffer(&cap);
+    if (!start)
+        return;
+    *start = 0;
+    frame_begin(&e, start + 1, RADICS_F_PANIC);
+    frame_put_string(&e, text);
+    virtio_send((size_t)(frame_end(&e) - start));
+    wait_sent();
+}
+
+/* Called on the low stack, with everything else of the VM at rest. */
+_Noreturn void channel_parked(uint64_t nonce, uint64_t memory_bytes)
+{
+    struct encoder e;
+    size_t cap;
+    uint8_t *start;
+    while (!(start = virtio_buffer(&cap)))
+        ;
+    *start = 0;
+    frame_begin(&e, start + 1, RADICS_F_PARKED);
+    FRAME_PUT(&e, nonce);
+    FRAME_PUT(&e, memory_bytes);
+    virtio_send_forever((size_t)(frame_end(&e) - start));
+}
+
+void channel_end(int how, uint32_t status, const char *why)
+{
+    if (!present || !said_hello)
+        return;
+    uint8_t how_byte = (uint8_t)how;
+    uint16_t n = (uint16_t)strlen(why);
+    print_flush_anyway();
+    struct output *o = output_new(RADICS_OUT_EXIT, 7u + n);
+    if (!o)
+        return;
+    memcpy(o->bytes + 1, &how_byte, 1);
+    memcpy(o->bytes + 2, &status, 4);
+    memcpy(o->bytes + 6, &n, 2);
+    memcpy(o->bytes + 8, why, n);
+    output_add(o);
+    uint64_t until = clock_now() + EXIT_WAIT_NS;
+    while (output_unacknowledged()) {
+        if (park_wanted()) {
+            park();
+            until = clock_now() + EXIT_WAIT_NS;
+        }
+        uint64_t now = clock_now();
+        if (now >= until)
+            break;
+        clock_alarm(MIN(until, resend_at));
+        cpu_wait();
+        channel_tick(clock_now());
+        channel_poll();
+    }
+}
