@@ -19,26 +19,36 @@ fail() {
     exit 1
 }
 
-# step TITLE COMMAND...: run it with its output in a log, tell every two seconds that it goes on,
-# and show the end of the log if it failed.
+# On a terminal one line that counts; elsewhere a line now and then.
+tell_progress() {
+    if [ -t 1 ]; then
+        printf '\r\033[Ksetup: %s' "$1"
+        tell_at=$((elapsed + 1))
+    else
+        say "$1"
+        tell_at=$((elapsed + 8))
+    fi
+}
+
+# step TITLE COMMAND...: run it with its output in a log, tell that it goes on from the second
+# second on, and show the end of the log if it failed.
 step() {
     title=$1
     shift
-    mkdir -p .cache
     log=.cache/setup.log
     began=$(date +%s)
     "$@" >"$log" 2>&1 </dev/null &
     worker=$!
     trap 'kill "$worker" 2>/dev/null; exit 130' INT TERM
-    told=0
+    tell_at=2
     while kill -0 "$worker" 2>/dev/null; do
         elapsed=$(($(date +%s) - began))
-        if [ "$elapsed" -ge $((told + 2)) ]; then
-            told=$elapsed
-            say "$title ... $elapsed s"
+        if [ "$elapsed" -ge "$tell_at" ]; then
+            tell_progress "$title ... $elapsed s"
         fi
         sleep 0.1
     done
+    [ ! -t 1 ] || printf '\r\033[K'
     status=0
     wait "$worker" || status=$?
     trap - INT TERM
@@ -61,7 +71,7 @@ missing_commands() {
 }
 
 install_packages() {
-    missing=$(missing_packages)
+    missing=$(missing_packages | sed 's/ $//')
     [ -n "$missing" ] || return 0
     privileged="env DEBIAN_FRONTEND=noninteractive"
     if [ "$(id -u)" -ne 0 ]; then
@@ -84,7 +94,7 @@ system() {
         install_packages
     elif [ -n "$(missing_commands)" ]; then
         fail "this is not Debian; install these and run again: $MISSING_HINT" \
-            "(missing: $(missing_commands))"
+            "(missing: $(missing_commands | sed 's/ $//'))"
     fi
 }
 
@@ -131,6 +141,12 @@ build_guest_library() {
     make -s -q -C guest_lib >/dev/null 2>&1 || step "building the guest library" make -s -C guest_lib
 }
 
+mkdir -p .cache
+if command -v flock >/dev/null; then
+    # Two commands at once must not build the same .venv.
+    exec 9>.cache/setup.lock
+    flock 9
+fi
 system
 install_python_packages
 build_guest_library
