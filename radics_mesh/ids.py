@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import re
 from typing import Self, TypeVar
@@ -137,12 +138,23 @@ class Eid(str):
     @property
     def node_id(self) -> NodeId | None:
         """The node that this EID names, None if it names no node of a mesh."""
-        return _id_in(self, NodeId, "")
+        return _node_in(self)
 
     @property
     def vm_id(self) -> VmId | None:
         """The VM that this EID names, None if it names none."""
-        return _id_in(self, VmId, _VM_LABEL)
+        return _vm_in(self)
+
+
+# Every bundle and record asks for the same few names again and again.
+@functools.lru_cache(maxsize=4096)
+def _node_in(eid: Eid) -> NodeId | None:
+    return _id_in(eid, NodeId, "")
+
+
+@functools.lru_cache(maxsize=4096)
+def _vm_in(eid: Eid) -> VmId | None:
+    return _id_in(eid, VmId, _VM_LABEL)
 
 
 def _id_in(eid: Eid, kind: type[_Id], label: str) -> _Id | None:

@@ -136,7 +136,6 @@ class Agent:
             bundle_id=bundle.id,
             destination=destination,
             priority=priority,
-            size_bytes=len(raw),
             lifetime_s=lifetime_s,
             age_us=0,
             received=self._clock.monotonic(),
@@ -164,15 +163,18 @@ class Agent:
     async def receive(self, raw: bytes, peer: Peer) -> None:
         """Take a bundle from a neighbour; on return it may be acknowledged.
 
-        A duplicate (held, or delivered here) returns at once. WireError, PeerError, CapacityError:
-        refused, counted, logged once a reason and peer.
+        A duplicate (held, or delivered here) is taken and forgotten. Any other error means refused:
+        WireError, PeerError, CapacityError;
+        counted, and logged once a reason and peer.
         """
         with self._counting_refusals(peer):
             now, wall = self._clock.monotonic(), self._clock.wall()
             bundle = Bundle.parse(raw)
             admitted = self._gate.admit(bundle, peer, now=now, wall=wall)
+            if admitted is None:
+                self.counters["deleted"] += 1
+                return
             kept = raw if admitted.bundle is bundle else admitted.bundle.encode()
-            admitted.held.size_bytes = len(kept)
             new = await self._store.add(admitted.held, kept, self._take_up)
         self.bytes_in += len(raw)
         self.counters["received" if new else "duplicate"] += 1

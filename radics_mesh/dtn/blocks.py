@@ -11,6 +11,7 @@ Previous hop (RFC 6259): scheme NUL ssp NUL. Age: one SDNV, microseconds.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -62,18 +63,26 @@ class Names:
         self._dictionary = dictionary
 
     def eid(self, first: int, second: int) -> Eid:
-        if not self._dictionary:  # RFC 6260 section 2.2
-            return NONE_EID if first == second == 0 else Eid(f"ipn:{first}.{second}")
-        return Eid(f"{self._string(first)}:{self._string(second)}")
+        """WireError when the numbers point at no endpoint identifier."""
+        return _eid(self._dictionary, first, second)
 
-    def _string(self, offset: int) -> str:
-        end = self._dictionary.find(b"\0", offset)
-        if end < 0:
-            raise WireError("bundle: an offset points outside the dictionary")
-        try:
-            return self._dictionary[offset:end].decode("ascii")
-        except UnicodeDecodeError as error:
-            raise WireError("bundle: an endpoint identifier that is not ASCII") from error
+
+@functools.lru_cache(maxsize=1024)
+def _eid(dictionary: bytes, first: int, second: int) -> Eid:
+    """Remembered: the bundles of one flow all have the same dictionary."""
+    if not dictionary:  # RFC 6260 section 2.2
+        return NONE_EID if first == second == 0 else Eid(f"ipn:{first}.{second}")
+    return Eid(f"{_string(dictionary, first)}:{_string(dictionary, second)}")
+
+
+def _string(dictionary: bytes, offset: int) -> str:
+    end = dictionary.find(b"\0", offset)
+    if end < 0:
+        raise WireError("bundle: an offset points outside the dictionary")
+    try:
+        return dictionary[offset:end].decode("ascii")
+    except UnicodeDecodeError as error:
+        raise WireError("bundle: an endpoint identifier that is not ASCII") from error
 
 
 class Dictionary:

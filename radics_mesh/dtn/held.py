@@ -13,13 +13,13 @@ from radics_mesh.ids import Eid, NodeId
 class Held:
     """`key` orders bundles by arrival and is never used twice. `age_us` was the age at `received`.
 
-    A bundle's age grows by the monotonic clock only, so that no clock step ever expires it.
+    A bundle's age grows by the monotonic clock only, so that no clock step ever expires it. The
+    store fills in `size_bytes` (of the whole bundle) and `key`.
     """
 
     bundle_id: BundleId
     destination: Eid
     priority: int
-    size_bytes: int
     lifetime_s: int
     age_us: int
     received: Monotonic
@@ -27,6 +27,7 @@ class Held:
     previous: NodeId | None
     # Who signed it; None: a peer that is no member, to an endpoint open to it.
     signer: NodeId | None
+    size_bytes: int = 0
     key: int = 0
 
     @property

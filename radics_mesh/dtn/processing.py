@@ -116,8 +116,8 @@ class Gate:
         self._me = me
         self._verifier = BundleVerifier(me.verifier)
 
-    def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted:
-        """What to store (its size is the caller's to fill in); Refusal or WireError."""
+    def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted | None:
+        """What to store; None when a block wants it deleted; Refusal or WireError."""
         if bundle.block(blocks.PAYLOAD) is None:
             raise Refusal("empty", f"bundle {bundle.id} has no payload block")
         age_us = age_on_arrival(bundle, wall)
@@ -129,11 +129,12 @@ class Gate:
             raise Refusal("signature", str(error)) from error
         self._check_sender(bundle, signed, peer)
         obeyed = obey_flags(bundle)
+        if obeyed is None:
+            return None
         held = Held(
             bundle_id=bundle.id,
             destination=bundle.destination,
             priority=bundle.priority,
-            size_bytes=0,
             lifetime_s=bundle.lifetime_s,
             age_us=age_us,
             received=now,
@@ -165,14 +166,17 @@ def age_on_arrival(bundle: Bundle, wall: Wall) -> int:
     return max(0, int((wall - from_dtn(DtnTime(bundle.created))) * 1e6))
 
 
-def obey_flags(bundle: Bundle) -> Bundle:
-    """What RFC 5050 section 5.6 step 3 demands of a node that cannot process a block."""
+def obey_flags(bundle: Bundle) -> Bundle | None:
+    """What RFC 5050 section 5.6 step 3 demands of a node that cannot process a block.
+
+    None: the bundle is to be deleted (it was taken, so its sender need not keep it).
+    """
     kept = []
     for block in bundle.blocks:
         if block.kind in _PROCESSED:
             kept.append(block)
         elif block.flags & blocks.DELETE_BUNDLE_IF_UNPROCESSABLE:
-            raise Refusal("block", f"block type {block.kind} of {bundle.id} must be understood")
+            return None
         elif not block.flags & blocks.DISCARD_IF_UNPROCESSABLE:
             kept.append(replace(block, flags=block.flags | blocks.FORWARDED_UNPROCESSED))
     return bundle if tuple(kept) == bundle.blocks else bundle.with_blocks(tuple(kept))

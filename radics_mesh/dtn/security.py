@@ -22,7 +22,6 @@ with a block of its own, which names its range; the whole's block is checked aft
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import nacl.bindings as sodium
@@ -104,7 +103,7 @@ def ownership_in(bundle: Bundle) -> bytes:
 class BundleVerifier:
     """Checks bundles, and remembers ownership chains that held (one chain signs many bundles)."""
 
-    _REMEMBERED = 1024
+    _REMEMBERED = 256
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
@@ -160,15 +159,20 @@ def _hash(
     return state
 
 
-def canonical(bundle: Bundle, integrity: Block, signed_bytes: int) -> Iterator[bytes]:
-    """The mutable canonical form, in pieces: primary, the PIB up to its result, payload."""
-    yield _canonical_primary(bundle)
-    yield _canonical_head(integrity)
-    yield integrity.data[:signed_bytes]
+def canonical(bundle: Bundle, integrity: Block, signed_bytes: int) -> tuple[bytes, bytes]:
+    """The mutable canonical form: primary, the PIB up to its result, head of the payload block;
+    and the payload. In two pieces because a payload may be large and must not be copied.
+    """
     payload = bundle.block(blocks.PAYLOAD)
-    if payload is not None:
-        yield _canonical_head(payload)
-        yield payload.data
+    if payload is None:
+        raise WireError("integrity block: there is no payload to protect")
+    head = (
+        _canonical_primary(bundle),
+        _canonical_head(integrity),
+        integrity.data[:signed_bytes],
+        _canonical_head(payload),
+    )
+    return b"".join(head), payload.data
 
 
 def _canonical_primary(bundle: Bundle) -> bytes:

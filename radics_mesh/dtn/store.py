@@ -154,6 +154,7 @@ class BundleStore:
             return False
         self._check_room(len(raw))
         held.key, self._next_key = self._next_key, self._next_key + 1
+        held.size_bytes = len(raw)
         write = Write(Batch(added=[(self._row(held), raw)]), len(raw))
         write.then = lambda: self._added(held, write, stored)
         self.bytes_held += len(raw)
@@ -280,12 +281,12 @@ class BundleStore:
                 bundle_id=BundleId.parse(row.id),
                 destination=Eid(row.destination),
                 priority=row.priority,
-                size_bytes=row.size,
                 lifetime_s=row.lifetime_s,
                 age_us=row.age_us + int(self._away_s(row) * 1e6),
                 received=self._clock.monotonic(),
                 previous=None if row.previous is None else NodeId(row.previous),
                 signer=None if row.signer is None else NodeId(row.signer),
+                size_bytes=row.size,
                 key=row.key,
             )
         except (WireError, TypeError, AttributeError):
