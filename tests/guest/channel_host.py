@@ -1,0 +1,449 @@
+"""A small host for one guest, for tests only: QEMU, its RAM file, and the channel's other end.
+
+Written against guest_lib/include/radics_abi.h alone, independently of radics_mesh.vmm, so that the
+two sides check each other. Blocking, with a deadline on everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import select
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LOW_BYTES = 1 << 20
+PAGE = 4096
+HELLO, OUT_ACK, DATA, PARK = 1, 2, 3, 4
+HELLO_ACK, STREAM, OUT, PARKED, PANIC = 0x81, 0x82, 0x83, 0x84, 0x85
+LOG, SEND, SUBSCRIBE, EXIT = 1, 2, 3, 4
+DEADLINE_S = 30.0
+
+PLAIN = (
+    *("qemu-system-x86_64", "-M", "microvm,acpi=off", "-accel", "tcg"),
+    *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+    *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
+)
+
+
+def run_plain(image: Path, memory_mb: int = 64) -> subprocess.CompletedProcess[bytes]:
+    """The command of the manual: output on stdout, nothing else."""
+    return subprocess.run(
+        (*PLAIN, "-serial", "stdio", "-m", str(memory_mb), "-kernel", str(image)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE_S,
+    )
+
+
+def plain_status(status: int) -> int:
+    """What isa-debug-exit makes of a program's exit status."""
+    return ((status << 1) | 1) & 255
+
+
+# --- bytes ---
+
+
+def cobs(data: bytes) -> bytes:
+    out = bytearray()
+    for part in data.split(b"\0"):
+        while len(part) >= 254:
+            out += b"\xff" + part[:254]
+            part = part[254:]
+        out += bytes([len(part) + 1]) + part
+    return bytes(out)
+
+
+def uncobs(data: bytes) -> bytes | None:
+    out = bytearray()
+    at = 0
+    while at < len(data):
+        code = data[at]
+        if at + code > len(data):
+            return None
+        out += data[at + 1 : at + code]
+        at += code
+        if code != 255 and at < len(data):
+            out.append(0)
+    return bytes(out)
+
+
+def frame(kind: int, body: bytes) -> bytes:
+    raw = bytes([kind, 0]) + body
+    return cobs(raw + struct.pack("<I", zlib.crc32(raw))) + b"\0"
+
+
+def text(value: str | bytes) -> bytes:
+    raw = value.encode() if isinstance(value, str) else value
+    return struct.pack("<H", len(raw)) + raw
+
+
+class Reader:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, form: str) -> Any:
+        values = struct.unpack_from("<" + form, self.data, self.at)
+        self.at += struct.calcsize("<" + form)
+        return values[0]
+
+    def bytes(self, n: int) -> bytes:
+        self.at += n
+        assert self.at <= len(self.data)
+        return self.data[self.at - n : self.at]
+
+    def text(self) -> str:
+        return self.bytes(self.take("H")).decode()
+
+    def blob(self) -> bytes:
+        return self.bytes(self.take("I"))
+
+
+# --- what the world has seen of a VM, over all its hosts ---
+
+
+@dataclass
+class World:
+    """What is durable outside the guest. Survives every QEMU."""
+
+    received: int = 0
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+    logs: list[tuple[int, str]] = field(default_factory=list)
+    sent: list[tuple[str, bytes]] = field(default_factory=list)
+    subscribed: dict[int, str] = field(default_factory=dict)
+    exit: tuple[int, int, str] | None = None
+    # Messages of each stream from number 1 on, and where the guest stands.
+    messages: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
+    have: dict[int, int] = field(default_factory=dict)
+    done: dict[int, int] = field(default_factory=dict)
+
+    def publish(self, stream: int, payload: bytes, *, end: bool = False) -> None:
+        self.messages.setdefault(stream, []).append((int(end), payload))
+
+    def output(self, r: Reader) -> None:
+        number, kind = r.take("Q"), r.take("B")
+        if number <= self.received:
+            return
+        assert number == self.received + 1, f"output {number} after {self.received}"
+        self.received = number
+        if kind == LOG:
+            level, blob = r.take("B"), r.blob()
+            if level < 2:
+                (self.stderr if level else self.stdout).extend(blob)
+            else:
+                self.logs.append((level, blob.decode()))
+        elif kind == SEND:
+            to, _ = r.text(), r.take("I")
+            self.sent.append((to, r.blob()))
+        elif kind == SUBSCRIBE:
+            stream = r.take("H")
+            self.subscribed[stream] = r.text()
+        elif kind == EXIT:
+            self.exit = (r.take("B"), r.take("I"), r.text())
+
+
+class Host:
+    """One QEMU with one guest in it. `acknowledge=False` never confirms an output."""
+
+    def __init__(
+        self,
+        image: Path,
+        world: World,
+        *,
+        memory_mb: int = 32,
+        snapshot: dict[int, bytes] | None = None,
+        args: tuple[str, ...] = ("program",),
+        env: tuple[str, ...] = (),
+        sources: tuple[str, ...] = (),
+        name: str = "here",
+        epoch: int = 1,
+        acknowledge: bool = True,
+        cpu: str = "qemu64",
+        hello: bool = True,
+    ) -> None:
+        self.image, self.world, self.memory = image, world, memory_mb << 20
+        self.args, self.env, self.sources = args, env, sources
+        self.name, self.epoch, self.acknowledge = name, epoch, acknowledge
+        self.state: int | None = None
+        self.parked: int | None = None
+        self.panic: str | None = None
+        self.acked = world.received
+        self._input = bytearray()
+        self._output = bytearray()
+        self._fed: dict[int, int] = {}
+        self._nonce = 0
+        self._stack = contextlib.ExitStack()
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
+        self.ram_path = self.folder / "ram"
+        self._start(cpu, waiting=snapshot is not None)
+        if snapshot is not None:
+            self._restore(snapshot)
+        self.channel = self._connect("ch")
+        if hello:
+            self.say_hello()
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+        self._stack.close()
+
+    # --- QEMU ---
+
+    def _start(self, cpu: str, waiting: bool) -> None:
+        size = str(self.memory)
+        self.process = subprocess.Popen(
+            (
+                *PLAIN,
+                *("-M", "memory-backend=ram", "-cpu", cpu, "-m", f"{self.memory >> 20}"),
+                *("-object", f"memory-backend-file,id=ram,size={size},mem-path={self.ram_path},share=on"),
+                *("-kernel", str(self.image), "-serial", f"file:{self.folder / 'serial'}"),
+                *("-global", "virtio-mmio.force-legacy=false"),
+                *("-device", "virtio-serial-device,max_ports=1"),
+                *("-chardev", f"socket,id=ch,path={self.folder / 'ch'},server=on,wait=off"),
+                *("-device", "virtconsole,chardev=ch"),
+                *("-monitor", f"unix:{self.folder / 'mon'},server=on,wait=off"),
+                *(("-S",) if waiting else ()),
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        self._stack.callback(self.kill)
+
+    def _connect(self, name: str) -> socket.socket:
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.connect(str(self.folder / name))
+            except OSError:
+                sock.close()
+                assert time.monotonic() < deadline, "QEMU opened no socket"
+                assert self.process.poll() is None, "QEMU ended"
+                time.sleep(0.002)  # a new process: nothing to wait on but the file system
+                continue
+            self._stack.callback(sock.close)
+            sock.setblocking(False)
+            return sock
+
+    def _monitor(self, command: str) -> None:
+        with self._connect("mon") as monitor:
+            monitor.setblocking(True)
+            monitor.settimeout(DEADLINE_S)
+            self._until_prompt(monitor)
+            monitor.sendall(command.encode() + b"\n")
+            self._until_prompt(monitor)
+
+    @staticmethod
+    def _until_prompt(monitor: socket.socket) -> None:
+        seen = b""
+        while not seen.endswith(b"(qemu) "):
+            data = monitor.recv(4096)
+            assert data
+            seen += data
+
+    def _restore(self, snapshot: dict[int, bytes]) -> None:
+        self._monitor("info status")  # QEMU has loaded everything when it answers
+        with self.ram_path.open("r+b") as file, mmap.mmap(file.fileno(), self.memory) as ram:
+            ram[LOW_BYTES:] = bytes(self.memory - LOW_BYTES)
+            for index, page in snapshot.items():
+                ram[index * PAGE : (index + 1) * PAGE] = page
+        self._monitor("cont")
+
+    def pages(self) -> dict[int, bytes]:
+        """All of RAM above 1 MiB that is not zero, page by page."""
+        found = {}
+        with self.ram_path.open("rb") as file:
+            fd, at = file.fileno(), LOW_BYTES
+            while at < self.memory:
+                try:
+                    at = os.lseek(fd, at, os.SEEK_DATA)
+                except OSError:
+                    break
+                page = os.pread(fd, PAGE, at)
+                if any(page):
+                    found[at // PAGE] = page
+                at += PAGE
+        return found
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(DEADLINE_S)
+
+    def wait(self) -> int:
+        return self.process.wait(DEADLINE_S)
+
+    def serial(self) -> bytes:
+        return (self.folder / "serial").read_bytes()
+
+    # --- the channel ---
+
+    def say_hello(self) -> None:
+        self._nonce += 1
+        body = struct.pack(
+            "<HHQQQQ", 1, 0, self._nonce, self.epoch, time.time_ns(), self.acked
+        ) + os.urandom(32)
+        body += text("vm") + text("dtn://vm/") + text(self.name) + text(f"dtn://{self.name}/")
+        for words in (self.args, self.env, self.sources):
+            body += struct.pack("<H", len(words)) + b"".join(text(word) for word in words)
+        self.write(b"\0" + frame(HELLO, body))
+
+    def write(self, data: bytes) -> None:
+        self._output += data
+
+    def reconnect(self) -> None:
+        self.channel.close()
+        self._input.clear()
+        self._output.clear()
+        self._fed.clear()
+        self.state = None
+        self.channel = self._connect("ch")
+        self.say_hello()
+
+    def ask_park(self) -> None:
+        self.write(frame(PARK, struct.pack("<Q", 77)))
+
+    def turn(self, timeout_s: float = 0.2) -> bool:
+        """Once around: feed, write, read. False when QEMU has closed the channel."""
+        self._feed()
+        if self.acknowledge and self.acked < self.world.received:
+            self.acked = self.world.received
+            self.write(frame(OUT_ACK, struct.pack("<Q", self.acked)))
+        writers = [self.channel] if self._output else []
+        readable, writable, _ = select.select([self.channel], writers, [], timeout_s)
+        try:
+            if writable:
+                del self._output[: self.channel.send(self._output[:65536])]
+            data = self.channel.recv(1 << 18) if readable else None
+        except ConnectionError:
+            return False
+        if data is None:
+            return True
+        *frames, rest = data.split(b"\0")
+        for part in frames:
+            self._input += part
+            if self._input:
+                self._frame(bytes(self._input))
+            self._input.clear()
+        self._input += rest
+        return bool(data)
+
+    def until(self, condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+        deadline = time.monotonic() + deadline_s
+        while not condition():
+            assert time.monotonic() < deadline, f"{self.world}, state {self.state}"
+            if not self.turn(min(0.2, deadline_s)):
+                break
+        assert condition(), f"the channel ended; {self.world}, panic {self.panic}"
+
+    def run_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and self.turn(left):
+            pass
+
+    def park(self) -> dict[int, bytes]:
+        """Park, kill QEMU with SIGKILL, and return the snapshot."""
+        self.until(lambda: self.state is not None)
+        self.ask_park()
+        self.until(lambda: self.parked is not None)
+        self.kill()
+        return self.pages()
+
+    def finish(self) -> int:
+        """To the program's end and QEMU's; QEMU's exit status."""
+        self.until(lambda: self.world.exit is not None)
+        while self.turn():
+            pass
+        return self.wait()
+
+    def _feed(self) -> None:
+        if self.state is None:
+            return
+        for stream, messages in self.world.messages.items():
+            if stream and stream not in self.world.subscribed:
+                continue
+            done = self.world.done.get(stream, 0)
+            at = self._fed.setdefault(stream, self.world.have.get(stream, 0))
+            while at < len(messages):
+                if sum(len(payload) + 64 for _, payload in messages[done : at + 1]) > 131072:
+                    break
+                flags, payload = messages[at]
+                body = struct.pack("<HQHB", stream, at + 1, 1, flags)
+                body += text("dtn://source/") + text("") + struct.pack("<I", len(payload)) + payload
+                self.write(frame(DATA, body))
+                at += 1
+            self._fed[stream] = at
+
+    def _frame(self, encoded: bytes) -> None:
+        raw = uncobs(encoded)
+        if raw is None or len(raw) < 6 or zlib.crc32(raw[:-4]) != struct.unpack("<I", raw[-4:])[0]:
+            return
+        kind, r = raw[0], Reader(raw[2:-4])
+        if kind == HELLO_ACK:
+            self._answer(r)
+        elif kind == STREAM:
+            self._progress(r.take("H"), r)
+        elif kind == OUT and self.state is not None:
+            self.world.output(r)
+        elif kind == PARKED:
+            assert r.take("Q") == 77
+            self.parked = r.take("Q")
+        elif kind == PANIC:
+            self.panic = r.text()
+
+    def _answer(self, r: Reader) -> None:
+        assert (r.take("H"), r.take("H")) == (1, 0)
+        if r.take("Q") != self._nonce:
+            return
+        self.state = r.take("B")
+        assert r.take("Q") <= self.world.received + 1
+        for _ in range(r.take("H")):
+            stream, _source = r.take("H"), r.text()
+            self._progress(stream, r)
+            self._fed[stream] = self.world.have[stream]
+
+    def _progress(self, stream: int, r: Reader) -> None:
+        have, done = r.take("Q"), r.take("Q")
+        assert done <= have
+        assert have >= self.world.have.get(stream, 0)
+        assert done >= self.world.done.get(stream, 0)
+        self.world.have[stream], self.world.done[stream] = have, done
+
+
+@contextlib.contextmanager
+def journey(image: Path, world: World, **options: Any) -> Iterator[Callable[..., Host]]:
+    """Hands out hosts for one VM; each next one starts where the last one was parked."""
+    hosts: list[Host] = []
+
+    def move(**more: Any) -> Host:
+        snapshot = hosts[-1].park() if hosts else None
+        host = Host(
+            image,
+            world,
+            snapshot=snapshot,
+            epoch=len(hosts) + 1,
+            name=f"host{len(hosts)}",
+            **{**options, **more},
+        )
+        if hosts:
+            hosts[-1].__exit__()
+        hosts.append(host)
+        return host
+
+    try:
+        yield move
+    finally:
+        for host in hosts:
+            host.__exit__()
