@@ -2,7 +2,7 @@
 
   build        program sources to one bootable image; image: what QEMU's loader makes of it
   images       content-addressed store of images
-  accelerator  which accelerator really works here, found by booting a probe
+  accelerator  which accelerator really works here, found by booting a probe (probe)
   abi          constants twin of guest_lib/include/radics_abi.h
   cobs         byte stuffing; frames: the channel's frames as typed values
   channel      sans-IO: numbering, windows, going back, of one guest's channel

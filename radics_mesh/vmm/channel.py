@@ -210,7 +210,7 @@ class Channel:
     def deliver(self, stream: int, first: int, messages: Sequence[Message], now: Monotonic) -> int:
         """Send what the window allows; how many messages, from the first on, were taken.
 
-        Those sent before count as taken. UsageError for a gap and for a message over the limits.
+        Those sent before count as taken. UsageError for a gap.
         """
         state = self._streams.get(stream)
         if state is None or not self.ready:

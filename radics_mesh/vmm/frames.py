@@ -39,12 +39,21 @@ class Hello:
 
 @dataclass(frozen=True)
 class Message:
-    """One message for a stream of the guest. `end`: none follows; its payload is empty."""
+    """One message for a stream of the guest. `end`: none follows; its payload is empty.
 
-    payload: bytes
+    UsageError when it is over the guest's limits, so each one that exists can be delivered.
+    """
+
+    payload: bytes = field(repr=False)
     sender: str = ""
     to: str = ""
     end: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.payload) > abi.MESSAGE_MAX:
+            raise UsageError(f"a guest takes messages up to {abi.MESSAGE_MAX} bytes")
+        if any(len(name.encode("utf-8")) > abi.NAME_MAX for name in (self.sender, self.to)):
+            raise UsageError(f"a guest takes names up to {abi.NAME_MAX} bytes")
 
     @property
     def cost(self) -> int:
@@ -293,13 +302,10 @@ def encode_park(nonce: int) -> bytes:
 
 
 def encode_message(message: Message) -> bytes:
-    """A message as it stands inside a DATA frame; UsageError when it is over a limit."""
-    sender, to = _text(message.sender), _text(message.to)
-    if len(message.payload) > abi.MESSAGE_MAX or max(len(sender), len(to)) > abi.NAME_MAX + 2:
-        raise UsageError(f"a message of {len(message.payload)} bytes is over the guest's limits")
-    flags = abi.M_END if message.end else 0
-    head = bytes((flags,)) + sender + to + struct.pack("<I", len(message.payload))
-    return head + message.payload
+    """A message as it stands inside a DATA frame."""
+    flags = bytes((abi.M_END if message.end else 0,))
+    length = struct.pack("<I", len(message.payload))
+    return flags + _text(message.sender) + _text(message.to) + length + message.payload
 
 
 _DATA_ROOM = abi.FRAME_MAX - 2 - _CRC_BYTES - 12

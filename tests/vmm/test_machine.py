@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from radics_mesh.errors import CapacityError, GuestError, UsageError
-from radics_mesh.vmm import lock, qemu
+from radics_mesh.vmm import adoption, lock, probe, qemu
 from radics_mesh.vmm.ends import Died, Killed
 from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.machine import Event, Launch, Machine, adopt, launch, prepare
@@ -49,7 +49,7 @@ def vm(tmp_path: Path, ram_directory: Path) -> Iterator[Launch]:
 
 def with_guest(vm: Launch, code: bytes) -> Launch:
     vm.image.chmod(0o644)
-    vm.image.write_bytes(stubs.image(code))
+    vm.image.write_bytes(probe.kernel(code))
     return vm
 
 
@@ -113,7 +113,7 @@ async def test_qemu_has_no_rights(vm: Launch) -> None:
 async def test_a_waiting_qemu_has_not_run_its_guest(vm: Launch) -> None:
     machine = await prepare(with_guest(vm, stubs.COUNT))
     with machine.files.ram.open("rb") as ram:
-        ram.seek(stubs.LOAD)
+        ram.seek(probe.LOAD)
         assert ram.read(len(stubs.COUNT)) == stubs.COUNT
         ram.seek(0x200000)
         assert ram.read(4) == bytes(4)
@@ -214,7 +214,10 @@ async def test_a_qemu_that_had_not_started_is_killed_not_adopted(vm: Launch) -> 
     assert not Path(f"/proc/{pid}/fd/0").exists()
 
 
-async def test_a_stopped_qemu_is_killed_not_adopted(vm: Launch) -> None:
+async def test_a_stopped_qemu_is_killed_not_adopted(
+    vm: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adoption, "_MOMENT_S", 0.5)
     pid = abandoned(vm, "launch")
     os.kill(pid, signal.SIGSTOP)
     assert await adopt(vm.directory, HELLO) is None

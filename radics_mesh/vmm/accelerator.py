@@ -1,0 +1,125 @@
+"""Which accelerator really works here, found by running a guest against a deadline.
+
+/dev/kvm may exist and be unusable: on some virtual machines a guest that takes a second under TCG
+(emulation) takes a minute under KVM. So a probe runs under both, as a guest would be run (same
+command line, user and sandbox), and KVM is taken only if it ends properly and sooner. The answer
+holds until the machine boots again or QEMU is another one; it is kept in a file.
+
+A probe costs at most twice the deadline and never raises for what it finds: TCG always works.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from radics_mesh.durable import write_durably
+from radics_mesh.errors import MeshError, UsageError
+from radics_mesh.vmm import adoption, probe, qemu
+
+log = structlog.get_logger(__name__)
+
+TCG, KVM = "tcg", "kvm"
+ACCELERATORS = (TCG, KVM)
+_DEADLINE_S = 5.0
+_MEMORY_BYTES = 16 << 20
+_KVM_DEVICE = Path("/dev/kvm")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`reason` is for people: why it is this one."""
+
+    accelerator: str
+    reason: str
+
+
+async def choose(
+    cache: Path,
+    ram_directory: Path,
+    *,
+    configured: str | None = None,
+    image: bytes = probe.kernel(probe.WORK),
+) -> Finding:
+    """The accelerator for this host's guests. `image` is the probe: a guest that ends by itself.
+
+    `configured` overrides all; UsageError when it is unknown. UsageError also without QEMU.
+    """
+    if configured is not None:
+        if configured not in ACCELERATORS:
+            raise UsageError(f"unknown accelerator {configured!r}: tcg or kvm")
+        return Finding(configured, "configured")
+    key = [await trio.to_thread.run_sync(_qemu_version, qemu.find()), _BOOT_ID.read_text().strip()]
+    finding = _cached(cache, key)
+    if finding is None:
+        finding = await _probe(image, ram_directory)
+        content = {"key": key, "accelerator": finding.accelerator, "reason": finding.reason}
+        write_durably(cache, json.dumps(content).encode("utf-8"))
+        log.info("accelerator chosen", accelerator=finding.accelerator, reason=finding.reason)
+    return finding
+
+
+def _qemu_version(program: str) -> str:
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
+    found = re.search(r"version (\S+)", done.stdout)
+    return found[1] if found else "unknown"
+
+
+def _cached(cache: Path, key: list[str]) -> Finding | None:
+    try:
+        content = json.loads(cache.read_text())
+        if content["key"] != key or content["accelerator"] not in ACCELERATORS:
+            return None
+        return Finding(content["accelerator"], str(content["reason"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def _probe(image: bytes, ram_directory: Path) -> Finding:
+    if platform.machine() != qemu.ARCHITECTURE:
+        return Finding(TCG, f"guests are {qemu.ARCHITECTURE}, this host is {platform.machine()}")
+    if not _KVM_DEVICE.exists():
+        return Finding(TCG, "there is no /dev/kvm")
+    tcg_s = await time_guest(image, ram_directory, TCG) or _DEADLINE_S
+    kvm_s = await time_guest(image, ram_directory, KVM, deadline_s=tcg_s)
+    if kvm_s is None:
+        return Finding(TCG, "KVM did not run the probe properly, or no sooner than TCG")
+    return Finding(KVM, f"the probe took {kvm_s:.2f} s under KVM, {tcg_s:.2f} s under TCG")
+
+
+async def time_guest(
+    image: bytes, ram_directory: Path, accelerator: str, *, deadline_s: float = _DEADLINE_S
+) -> float | None:
+    """Seconds from QEMU's start to the guest's own end; None when it did not end well in time."""
+    with tempfile.TemporaryDirectory(prefix="radics-probe-") as name:
+        image_path = Path(name) / "probe.img"
+        image_path.write_bytes(image)
+        image_path.chmod(0o444)
+        files = qemu.Files.name(Path(name), ram_directory, image_path, _MEMORY_BYTES)
+        started = trio.current_time()
+        try:
+            process = await qemu.start(files, accelerator, paused=False)
+        except MeshError as error:
+            log.warning("accelerator probe", accelerator=accelerator, reason=str(error))
+            return None
+        code: int | None = None
+        with trio.move_on_after(deadline_s):
+            code = await process.wait()
+        took_s = trio.current_time() - started
+        try:
+            with trio.CancelScope(shield=True):
+                await adoption.end(process, files.lock)
+        except MeshError as error:  # a process stuck in the kernel: nothing more can be done
+            log.warning("accelerator probe", accelerator=accelerator, reason=str(error))
+        files.discard()
+    # isa-debug-exit makes QEMU end with an odd code; QEMU's own failures are 1.
+    return took_s if code is not None and code % 2 == 1 and code != 1 else None
