@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
@@ -255,3 +256,18 @@ def plain(sockaddr: object) -> SocketAddress:
         elif sockaddr[3] and "%" not in host:
             host = f"{host}%{sockaddr[3]}"
     return host, port
+
+
+def tcp_rtt_s(stream: object) -> float | None:
+    """The kernel's smoothed round-trip time of a connection, None where it keeps none.
+
+    It comes from TCP's own acknowledgements of whatever passes (keepalives at least), and so has
+    nothing of the peer's disk in it. linux/tcp.h: tcpi_rtt, microseconds, byte 68 of tcp_info.
+    """
+    if not isinstance(stream, trio.SocketStream) or not hasattr(socket, "TCP_INFO"):
+        return None
+    try:
+        info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 72)
+    except OSError:
+        return None
+    return int.from_bytes(info[68:72], sys.byteorder) / 1e6 if len(info) == 72 else None

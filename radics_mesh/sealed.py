@@ -28,7 +28,7 @@ from radics_mesh.handshake import (
     Responder,
 )
 from radics_mesh.ids import NodeId
-from radics_mesh.link import SocketAddress, plain
+from radics_mesh.link import SocketAddress, plain, tcp_rtt_s
 from radics_mesh.me import Me
 
 # The first bytes of a stranger's stream (radics_mesh.admission).
@@ -91,6 +91,10 @@ class SealedStream(trio.abc.Stream):
         self._sending = False
         self._broken = False
         self._ended = False
+
+    @property
+    def rtt_s(self) -> float | None:
+        return tcp_rtt_s(self._stream)
 
     async def exchange_headers(self) -> None:
         """The last step of the handshake: its arrival says that the peer accepted us."""

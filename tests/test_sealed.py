@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import trio
-from trio.testing import MemorySendStream, memory_stream_pair
+from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
 from radics_mesh.config import Address
 from radics_mesh.errors import LinkError, PeerError, WireError
@@ -24,7 +24,7 @@ REMOTE = ("10.0.0.9", 1234)
 Pair = tuple[SealedStream, SealedStream]
 
 
-Raw = trio.StapledStream
+Raw = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 
 
 async def sealed_pair() -> tuple[Pair, tuple[Raw, Raw]]:

@@ -122,6 +122,7 @@ class Session:
         self._current: _Incoming | None = None
         self._outgoing: deque[Transmission] = deque()  # not wholly written
         self._unanswered: deque[Transmission] = deque()  # wholly or partly written
+        self._announced_bytes = 0
         self._over = False
 
     # --- what goes out ---
@@ -167,8 +168,10 @@ class Session:
         transmission.sent_bytes = end
 
     def shut_down(self, reason: int = wire.IDLE_TIMEOUT) -> None:
-        """Say that this is the end; nothing is sent after it. Not in the middle of a segment:
-        `take` writes whole segments only (section 6.1)."""
+        """Say that this is the end; nothing is sent after it.
+
+        Never inside a segment (section 6.1), as `take` writes whole segments only.
+        """
         if not self._over:
             self._control += wire.shutdown(reason)
             self._over = True
@@ -261,14 +264,13 @@ class Session:
     def _announced(self, total: int) -> None:
         if not self._in_force(Features.LENGTH):
             raise WireError("TCPCL LENGTH that was not agreed on")
-        self._interrupt()
-        if total > self._bundle_max_bytes:
-            self._begin().refused = wire.NO_RESOURCES
-            self._answer()
+        # Refused at its first segment, not before: a peer that then skips the bundle whole could
+        # not be told from one that sends it.
+        self._announced_bytes = total
 
     def _interrupt(self) -> None:
         """A new bundle begins. Section 5.4: only a refused one may break off in the middle."""
-        if self._current is not None and self._current.segment_ends:
+        if self._current is not None:
             if self._current.refused is None:
                 raise WireError("TCPCL bundle begun inside another")
             self._current.complete = True
@@ -278,14 +280,16 @@ class Session:
     def _segment(self, segment: wire.Segment) -> Event | None:
         if segment.start:
             self._interrupt()
-            current = self._current if self._current is not None else self._begin()
-        elif self._current is None or not self._current.segment_ends:
+            current = self._begin()
+        elif self._current is None:
             raise WireError("TCPCL segment outside a bundle")
         else:
             current = self._current
+        announced_bytes, self._announced_bytes = self._announced_bytes, 0
         already = current.segment_ends[-1] if current.segment_ends else 0
         current.segment_ends.append(already + segment.length)
-        if current.segment_ends[-1] > self._bundle_max_bytes and current.refused is None:
+        size_bytes = max(current.segment_ends[-1], announced_bytes)
+        if size_bytes > self._bundle_max_bytes and current.refused is None:
             current.refused = wire.NO_RESOURCES
             current.content.clear()
             self._answer()

@@ -11,6 +11,7 @@ LENGTH           0x60, SDNV length of the bundle that begins next              s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -134,8 +135,8 @@ class Parser:
         self._left = 0  # of the segment that is being read
         self._over = False
 
-    def feed(self, data: bytes | bytearray) -> list[Message]:
-        messages: list[Message] = []
+    def feed(self, data: bytes | bytearray) -> Iterator[Message]:
+        """Lazy, to be exhausted: a message is seen before what follows it is looked at."""
         self._buffer += data
         position = 0
         while not self._over:
@@ -143,11 +144,10 @@ class Parser:
             if found is None:
                 break
             message, position = found
-            messages.append(message)
+            yield message
         del self._buffer[:position]
         if self._over:
             self._buffer.clear()
-        return messages
 
     def _next(self, at: int) -> tuple[Message, int] | None:
         if self._left:

@@ -1,0 +1,256 @@
+"""A TCPCLv3 session over a stream: the Trio shell of radics_mesh.dtn.tcpcl.
+
+Three tasks and one for each bundle that is being taken: the reader, the only writer, the
+timer. Bundles are handed to the receiver in order of arrival, up to CONCURRENT at once so that its
+store can commit them together; when so many are being taken, nothing more is read, and TCP makes
+the sender wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from radics_mesh.clock import Monotonic
+from radics_mesh.config import Foreign
+from radics_mesh.dtn import tcpcl_wire as wire
+from radics_mesh.dtn.tcpcl import (
+    Acknowledged,
+    Arrived,
+    Ended,
+    Event,
+    Greeted,
+    Refused,
+    Session,
+    Transmission,
+)
+from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError, WireError
+from radics_mesh.ids import Eid, NodeId
+from radics_mesh.sealed import ByteStream
+
+log = structlog.get_logger(__name__)
+
+Peer = NodeId | Foreign
+# Who an EID is; PeerError when it may not speak here.
+Identify = Callable[[Eid], Peer]
+
+CONCURRENT = 64
+BUNDLE_MAX_BYTES = 1 << 28
+_READ_BYTES = 1 << 18
+_WRITE_BYTES = 1 << 18
+_GOODBYE_TIMEOUT_S = 0.5
+
+
+class Receiver(Protocol):
+    """What takes bundles: returns when one is durable; WireError, PeerError, CapacityError."""
+
+    async def receive(self, raw: bytes, peer: Peer) -> None: ...
+
+
+class _Waiter:
+    """A caller of `transmit`."""
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        self.error: MeshError | None = None
+
+    def finish(self, error: MeshError | None = None) -> None:
+        self.error = error
+        self.over.set()
+
+
+class TcpclSession:
+    """One session; `run` it in a task, then `transmit` from others."""
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        *,
+        own: Eid,
+        identify: Identify,
+        receiver: Receiver,
+        keepalive_s: int,
+        bundle_max_bytes: int = BUNDLE_MAX_BYTES,
+    ) -> None:
+        self._stream = stream
+        self._identify = identify
+        self._receiver = receiver
+        self._core = Session(
+            own, keepalive_s=keepalive_s, bundle_max_bytes=bundle_max_bytes, now=_now()
+        )
+        self._waiters: dict[Transmission, _Waiter] = {}
+        self._taking = trio.CapacityLimiter(CONCURRENT)
+        self._something_to_write = trio.Event()
+        self._scope = trio.CancelScope()
+        self._greeted = trio.Event()
+        self._error: MeshError | None = None
+        self._writing = False
+        self._over = False
+        self.peer: Peer | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[Peer] = trio.TASK_STATUS_IGNORED) -> None:
+        """Greet, report who is there, then carry bundles until the session ends in order.
+
+        LinkError when it breaks off, WireError or PeerError when the peer is at fault. Closes the
+        stream; whoever waits in `transmit` gets a LinkError.
+        """
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._guard, self._write)
+                    nursery.start_soon(self._guard, self._watch_time)
+                    nursery.start_soon(self._guard, self._read, nursery)
+                    await self._greeted.wait()
+                    assert self.peer is not None
+                    task_status.started(self.peer)
+        finally:
+            self._over = True
+            for waiter in self._waiters.values():
+                waiter.finish(LinkError("the session ended"))
+            await self._say_goodbye()
+        if self._error is not None:
+            raise self._error
+
+    async def transmit(self, bundle: bytes) -> None:
+        """Send a bundle; returns when the peer has acknowledged it, CapacityError or PeerError
+        when it refuses, LinkError when the session ends first.
+
+        Cancelled, it may or may not have been sent.
+        """
+        if self._over or self.peer is None:
+            raise LinkError("the session is not up")
+        transmission = self._core.send(bundle)
+        waiter = self._waiters[transmission] = _Waiter()
+        self._something_to_write.set()
+        try:
+            await waiter.over.wait()
+        finally:
+            del self._waiters[transmission]
+            self._core.withdraw(transmission)
+        if waiter.error is not None:
+            raise waiter.error
+
+    def stop(self) -> None:
+        """End the session: `run` says goodbye and returns."""
+        self._scope.cancel()
+
+    async def _guard(
+        self,
+        task: Callable[..., Awaitable[None]],
+        *args: object,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """A task's failure is the session's, once, and not an exception group."""
+        try:
+            # `started` before: who starts us goes on at the task's first wait, not later, so
+            # bundles reach the receiver in order of arrival.
+            task_status.started()
+            await task(*args)
+        except MeshError as error:
+            self._fail(error)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._fail(LinkError(f"the link broke: {error}"))
+
+    def _fail(self, error: MeshError) -> None:
+        if self._error is None:
+            self._error = error
+        self._scope.cancel()
+
+    # --- tasks ---
+
+    async def _read(self, nursery: trio.Nursery) -> None:
+        while True:
+            data = await self._stream.receive_some(_READ_BYTES)
+            if not data:
+                raise LinkError("the peer hung up")
+            for event in self._core.receive(data, _now()):
+                await self._handle(event, nursery)
+            self._something_to_write.set()
+
+    async def _write(self) -> None:
+        while True:
+            # Made anew before `take`: what is queued while we write must wake us again.
+            self._something_to_write = trio.Event()
+            data, sent = self._core.take(_WRITE_BYTES, _now())
+            if not data:
+                await self._something_to_write.wait()
+                continue
+            self._writing = True
+            await self._stream.send_all(data)
+            self._writing = False
+            for acknowledged in sent:
+                self._finish(acknowledged.transmission)
+
+    async def _watch_time(self) -> None:
+        while True:
+            self._core.tick(_now())
+            self._something_to_write.set()
+            await trio.sleep_until(self._core.deadline)
+
+    async def _take(self, arrived: Arrived) -> None:
+        """Hand a bundle to the receiver, then answer."""
+        assert self.peer is not None
+        try:
+            await self._receiver.receive(arrived.bundle, self.peer)
+        except CapacityError:
+            self._core.refuse(arrived.number, wire.NO_RESOURCES)
+        except (WireError, PeerError):
+            self._core.refuse(arrived.number, wire.UNKNOWN)
+        else:
+            self._core.accept(arrived.number)
+        finally:
+            self._taking.release_on_behalf_of(arrived.number)
+        self._something_to_write.set()
+
+    async def _handle(self, event: Event, nursery: trio.Nursery) -> None:
+        match event:
+            case Greeted():
+                self.peer = self._identify(event.eid)
+                self._greeted.set()
+            case Arrived():
+                await self._taking.acquire_on_behalf_of(event.number)
+                await nursery.start(self._guard, self._take, event)
+            case Acknowledged():
+                self._finish(event.transmission)
+            case Refused():
+                self._finish(event.transmission, _refusal(event.reason))
+            case Ended():
+                self._scope.cancel()
+
+    def _finish(self, transmission: Transmission, error: MeshError | None = None) -> None:
+        waiter = self._waiters.get(transmission)
+        if waiter is not None:
+            waiter.finish(error)
+
+    async def _say_goodbye(self) -> None:
+        """SHUTDOWN, if it can be written whole and soon; then close."""
+        self._core.shut_down()
+        with trio.move_on_after(_GOODBYE_TIMEOUT_S) as scope:
+            scope.shield = True
+            try:
+                if not self._writing:
+                    await self._stream.send_all(self._core.take(_WRITE_BYTES, _now())[0])
+                await self._stream.aclose()
+                return
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                log.debug("no goodbye")
+        with trio.CancelScope(shield=True) as scope:
+            scope.cancel()
+            await self._stream.aclose()
+
+
+def _refusal(reason: int) -> MeshError | None:
+    """Section 5.4: what a refusal means for the sender's copy."""
+    if reason == wire.COMPLETED:  # it has the bundle already
+        return None
+    if reason == wire.NO_RESOURCES:
+        return CapacityError("the neighbour has no room")
+    return PeerError(f"the neighbour refuses the bundle (reason {reason})")
+
+
+def _now() -> Monotonic:
+    # Trio's clock and not the node's: deadlines are slept for in it.
+    return Monotonic(trio.current_time())
