@@ -385,7 +385,7 @@ class Directory:
         for slot in [slot for slot in self._fresh if self._is_stale(slot, now)]:
             self._fresh.discard(slot)
             self._tell(Change(*slot))
-        added = self._dht.counters.get("contacts_added", 0)
+        added = self._dht.counters["contacts_added"]
         if added != self._contacts_added:
             self._contacts_added = added
             self._refresh.again()

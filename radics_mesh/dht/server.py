@@ -14,7 +14,7 @@ the next try meets it one hop away. Stock nodes do not know this call and do not
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -76,6 +76,7 @@ class Dht(Server):
         self._bootstrap = bootstrap
         self._random = random or Random()
         self._jobs = Jobs()
+        self._joined = trio.Event()
         self._sought: OrderedDict[bytes, tuple[float, bool]] = OrderedDict()
         self.protocol: TrioProtocol = self._create_protocol()
 
@@ -86,7 +87,7 @@ class Dht(Server):
             self.ksize,
             link=self._link,
             jobs=self._jobs,
-            met=self.book.met,
+            met=self._met,
         )
         protocol.seek = self._start_seek
         return protocol
@@ -96,8 +97,9 @@ class Dht(Server):
         self.storage.contents = contents
 
     @property
-    def counters(self) -> dict[str, int]:
-        return {**self.protocol.counters, "jobs_dropped": self._jobs.dropped}
+    def counters(self) -> Counter[str]:
+        """Calls, datagrams, bytes, contacts gained and lost, refusals by reason."""
+        return self.protocol.counters + Counter(jobs_dropped=self._jobs.dropped)
 
     def heard(self) -> dict[NodeId, SocketAddress]:
         """Every node heard of, with its last known (unproved) address; bounded, newest last."""
@@ -106,6 +108,14 @@ class Dht(Server):
     def contacts(self) -> dict[NodeId, SocketAddress]:
         """The routing table: nodes that answered, and have not failed since."""
         return {NodeId(n.id): (n.ip, n.port) for n in self.protocol.router.contacts()}
+
+    def _met(self, node_id: bytes, address: SocketAddress) -> None:
+        self.book.met(node_id, address)
+        self._joined.set()
+
+    async def wait_joined(self) -> None:
+        """Until any other node has been met."""
+        await self._joined.wait()
 
     # --- running ------------------------------------------------------------------------------
 
