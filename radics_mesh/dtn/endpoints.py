@@ -24,6 +24,11 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
+class Elsewhere(Exception):
+    """A handler raises it when its endpoint has just left this node (a VM that is being moved):
+    the bundle is not processed, and goes where it belongs by then."""
+
+
 class Registration:
     """Made by `Endpoints.register`."""
 
@@ -161,9 +166,11 @@ class Endpoints:
                     reason=str(error),
                 )
             processed = True
+        except Elsewhere:
+            return
         finally:
             self.in_hands.discard(held)
             if processed:
                 self._store.finish(held)
-            else:  # cancelled within the handler: it is delivered again
+            else:  # cancelled within the handler, or not its any more: it is delivered again
                 self.route(held)
