@@ -1,0 +1,141 @@
+"""Nodes with sources: real agents over real stores, real directories, links in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import trio
+
+from radics_mesh.directory import Directory
+from radics_mesh.dtn.agent import Contact
+from radics_mesh.ids import Digest, NodeId, VmId
+from radics_mesh.link_memory import MemoryNetwork
+from radics_mesh.me import Me
+from radics_mesh.membership import Verifier
+from radics_mesh.ownership import Ownership, born
+from radics_mesh.sources.feed import Feed
+from radics_mesh.sources.service import Sources
+from tests.dht.world import TrioClock
+from tests.dtn.world import Node, carry, running, until
+from tests.members import MESH, Members, member
+
+PATIENCE_S = 20.0
+
+
+@dataclass
+class Site:
+    """One node: its agent, its directory, its sources."""
+
+    node: Node
+    directory: Directory
+    sources: Sources
+    scope: trio.CancelScope
+
+    @property
+    def id(self) -> NodeId:
+        return self.node.id
+
+
+@dataclass
+class World:
+    nursery: trio.Nursery
+    path: Path
+    members: Members = field(init=False)
+    sites: dict[int, Site] = field(default_factory=dict)
+    _contacts: dict[tuple[int, int], Contact] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.members = Members(self.nursery, MemoryNetwork(Random(1)), self.path)
+
+    async def start(self, number: int) -> Site:
+        """A node; started again under the same number it has what it had on disk."""
+        if number not in self.members.peers:
+            await self.members.start(number, bootstrap=[0] if number else [])
+        identity, chain = member(number)
+        me = Me(identity, Verifier(MESH), chain, TrioClock())
+        await self.nursery.start(self._run, number, me)
+        return self.sites[number]
+
+    async def _run(
+        self,
+        number: int,
+        me: Me,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        directory = self.members[number]
+        path = self.path / f"node{number}"
+        path.mkdir(exist_ok=True)
+        scope = trio.CancelScope()
+        try:
+            with scope:
+                async with running(me, path) as node, trio.open_nursery() as nursery:
+                    sources = Sources(
+                        path=path / "sources.sqlite",
+                        me=me.node_id,
+                        agent=node.agent,
+                        directory=directory,
+                        clock=me.clock,
+                    )
+                    await nursery.start(sources.run)
+                    self.sites[number] = Site(node, directory, sources, scope)
+                    task_status.started()
+                    await trio.sleep_forever()
+        finally:
+            del self.sites[number]
+
+    async def stop(self, number: int) -> None:
+        """As a kill: nothing is said to anybody."""
+        for ends in [ends for ends in self._contacts if number in ends]:
+            self._contacts.pop(ends).close()
+        self.sites[number].scope.cancel()
+        await until(lambda: number not in self.sites)
+
+    def connect(self, one: int, other: int) -> None:
+        for a, b in ((one, other), (other, one)):
+            here, there = self.sites[a].node, self.sites[b].node
+            self._contacts[a, b] = here.agent.contact_up(there.id, carry(there, here.id))
+
+    def cut(self, one: int, other: int) -> None:
+        for ends in ((one, other), (other, one)):
+            self._contacts.pop(ends).close()
+
+
+@dataclass
+class Vm:
+    """A VM as far as its right to subscribe goes. It is born on node 0."""
+
+    ownership: Ownership = field(
+        default_factory=lambda: born(member(0)[0], "vm", Digest.of(b"image"), bytes(16))
+    )
+    holder: int = 0
+
+    @property
+    def id(self) -> VmId:
+        return self.ownership.vm_id
+
+    def move(self, to: int) -> None:
+        target = member(to)[0]
+        self.ownership = self.ownership.released(
+            member(self.holder)[0], target.public, Digest.of(b"snapshot")
+        )
+        self.holder = to
+
+    def attach(self, site: Site, source: str, after: int) -> Feed:
+        owned = self.ownership
+        return site.sources.attach(owned.vm_id.eid, owned.epoch, source, after, owned.pack())
+
+
+async def take(feed: Feed, count: int, max_bytes: int = 2000) -> list[bytes]:
+    """At least `count` messages, acknowledged; fewer only at the end."""
+    messages: list[bytes] = []
+    with trio.fail_after(PATIENCE_S):
+        while len(messages) < count:
+            batch = await feed.receive(max_bytes)
+            messages += batch.messages
+            await feed.acknowledge(batch.first + len(batch.messages) - 1)
+            if batch.end:
+                break
+    return messages
