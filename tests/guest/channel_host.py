@@ -170,6 +170,7 @@ class Host:
         acknowledge: bool = True,
         cpu: str = "qemu64",
         hello: bool = True,
+        paused: bool = False,
     ) -> None:
         self.image, self.world, self.memory = image, world, memory_mb << 20
         self.args, self.env, self.sources = args, env, sources
@@ -185,7 +186,7 @@ class Host:
         self._stack = contextlib.ExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
         self.ram_path = self.folder / "ram"
-        self._start(cpu, waiting=snapshot is not None)
+        self._start(cpu, waiting=paused or snapshot is not None)
         if snapshot is not None:
             self._restore(snapshot)
         self.channel = self._connect("ch")
@@ -237,7 +238,7 @@ class Host:
             sock.setblocking(False)
             return sock
 
-    def _monitor(self, command: str) -> None:
+    def monitor(self, command: str) -> None:
         with self._connect("mon") as monitor:
             monitor.setblocking(True)
             monitor.settimeout(DEADLINE_S)
@@ -254,12 +255,12 @@ class Host:
             seen += data
 
     def _restore(self, snapshot: dict[int, bytes]) -> None:
-        self._monitor("info status")  # QEMU has loaded everything when it answers
+        self.monitor("info status")  # QEMU has loaded everything when it answers
         with self.ram_path.open("r+b") as file, mmap.mmap(file.fileno(), self.memory) as ram:
             ram[LOW_BYTES:] = bytes(self.memory - LOW_BYTES)
             for index, page in snapshot.items():
                 ram[index * PAGE : (index + 1) * PAGE] = page
-        self._monitor("cont")
+        self.monitor("cont")
 
     def pages(self) -> dict[int, bytes]:
         """All of RAM above 1 MiB that is not zero, page by page."""

@@ -1,0 +1,37 @@
+// Sleeping takes as long as asked, clocks do not go back, wall time is the host's.
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <iostream>
+#include <thread>
+#include <time.h>
+
+int main(int argc, char** argv)
+{
+    using namespace std::chrono;
+    auto start = steady_clock::now();
+    std::this_thread::sleep_for(milliseconds(50));
+    auto slept = duration_cast<milliseconds>(steady_clock::now() - start).count();
+    std::cout << "slept " << (slept >= 50) << "\n";
+    auto last = steady_clock::now();
+    bool back = false;
+    for (int i = 0; i < 50000; i++) {
+        auto now = steady_clock::now();
+        back |= now < last;
+        last = now;
+    }
+    std::cout << "back " << back << "\n";
+    timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 20000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    std::cout << "absolute " << clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) << "\n";
+    unsigned low, high, low2, high2;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    __asm__ volatile("rdtsc" : "=a"(low2), "=d"(high2));
+    auto ticks = [](unsigned l, unsigned h) { return (unsigned long long)h << 32 | l; };
+    std::cout << "counter " << (ticks(low2, high2) >= ticks(low, high)) << "\n";
+    if (argc > 1 || argv[0][0] != '/')
+        std::cerr << system_clock::to_time_t(system_clock::now()) << "\n";
+}

@@ -1,0 +1,101 @@
+"""The plain command: a program's output and nothing else, and its exit status. One guest a
+behaviour; where it can be, the same ELF file runs on this machine and must say the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.guest.channel_host import plain_status, run_plain
+from tests.guest.conftest import Guest
+
+SIGABRT, SIGSEGV, SIGTERM = 6, 11, 15
+
+
+@pytest.mark.parametrize("name", ["hello", "threads", "files", "plenty", "uncaught"])
+def test_says_what_it_says_here(guest: Callable[[str], Guest], name: str) -> None:
+    here, there = guest(name).natively(), run_plain(guest(name).image)
+    status = here.returncode if here.returncode >= 0 else 128 - here.returncode
+    if name == "hello":
+        assert there.stdout.replace(b"to stderr\n", b"") == here.stdout
+        assert b"to stderr\n" in there.stdout
+    else:
+        assert there.stdout.startswith(here.stdout)
+        assert there.stdout[len(here.stdout) :] == here.stderr
+    assert there.stderr == b""
+    assert there.returncode == plain_status(status)
+
+
+def test_clocks(guest: Callable[[str], Guest]) -> None:
+    before = int(time.time())
+    done = run_plain(guest("clocks").image)
+    *lines, wall = done.stdout.decode().splitlines()
+    assert lines == ["slept 1", "back 0", "absolute 0", "counter 1"]
+    assert before - 2 <= int(wall) <= time.time() + 2
+    assert done.returncode == plain_status(0)
+
+
+def test_signals(guest: Callable[[str], Guest]) -> None:
+    done = run_plain(guest("signals").image)
+    assert done.stdout.decode().splitlines() == [
+        f"null {SIGSEGV}",
+        "0x8",
+        "divide 8",
+        "illegal 4",
+        f"kernel text {SIGSEGV}",
+        f"kernel data {SIGSEGV}",
+        f"privileged {SIGSEGV}",
+        f"port {SIGSEGV}",
+        f"not canonical {SIGSEGV}",
+        f"constant {SIGSEGV}",
+        f"no code {SIGSEGV}",
+        "10 1.25",
+        "-1",
+        "10",
+        "0110",
+        "-114",
+        "exceptions still work",
+    ]
+    assert done.returncode == plain_status(128 + SIGTERM)
+
+
+@pytest.mark.parametrize("memory_mb", [16, 64])
+def test_memory_that_is_not_there(guest: Callable[[str], Guest], memory_mb: int) -> None:
+    done = run_plain(guest("memory").image, memory_mb)
+    assert done.stdout.decode().splitlines() == [
+        "bad_alloc after more than 4 MB: 1",
+        "cannot create std::vector larger than max_size()"
+        if b"max_size" in done.stdout
+        else "std::bad_alloc",
+        "300000",
+    ]
+    assert done.returncode == plain_status(0)
+
+
+def test_stack_overflow(guest: Callable[[str], Guest]) -> None:
+    done = run_plain(guest("overflow").image)
+    assert (done.stdout, done.returncode) == (b"down\n", plain_status(128 + SIGSEGV))
+
+
+def test_hostile_system_calls(guest: Callable[[str], Guest]) -> None:
+    done = run_plain(guest("hostile").image)
+    assert done.stdout.endswith(b"alive\n")
+    assert done.returncode == plain_status(0)
+
+
+@pytest.mark.parametrize("memory_mb", [16, 128, 1024])
+def test_memory_sizes(guest: Callable[[str], Guest], memory_mb: int) -> None:
+    done = run_plain(guest("hello").image, memory_mb)
+    assert done.returncode == plain_status(3)
+    assert b"caught thrown" in done.stdout
+
+
+def test_too_little_memory_says_so(guest: Callable[[str], Guest]) -> None:
+    done = run_plain(guest("hello").image, 3)
+    assert b"radics: 3072 KiB of memory are too few for this image" in done.stdout
+
+
+def test_image_is_small(guest: Callable[[str], Guest]) -> None:
+    assert guest("hello").image.stat().st_size < 2.2e6
