@@ -2,6 +2,7 @@
 
 entry    the command group, and how errors end: one line on stderr, no traceback
 asking   the --state option, requests to the node
+logs     log lines, to stderr
 tables   tables for terminals and plain text without one
 join     runs the node itself, in the foreground
 mesh     approve, knocks, invite, nodes, events, status

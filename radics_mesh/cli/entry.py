@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the node or the mesh said no (or a bug of ours: its trace
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ import click
 from radics_mesh import __version__
 from radics_mesh.cells import printable
 from radics_mesh.cli import data, join, mesh, vms
+from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.errors import MeshError
 
 DEBUG_VARIABLE = "RADICS_DEBUG"
@@ -37,6 +39,7 @@ def radics(debug: bool) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     sys.excepthook = _report_bug
+    log_to_stderr(logging.WARNING)
     try:
         radics.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

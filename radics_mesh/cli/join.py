@@ -6,19 +6,21 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
-import structlog
 import trio
 
 from radics_mesh.cli.asking import state_option
+from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.config import DEFAULT_PORT, Address, Config, Foreign
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import Eid
 
+# The node: a configuration, and what it tells the user.
+Run = Callable[[Config, Callable[[str], None]], Awaitable[None]]
 FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
 
 
@@ -53,11 +55,11 @@ def join(verbose: bool, **options: Any) -> None:
     `approve CODE` is run on a member.
     """
     config = config_from(options)
-    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     # Imported here only: every other command is a client and starts faster without the node.
     from radics_mesh.node.run import run
 
-    trio.run(_until_signal, run, config)
+    trio.run(until_signal, run, config)
 
 
 def config_from(options: dict[str, Any]) -> Config:
@@ -111,7 +113,7 @@ def _addresses(texts: Iterable[str]) -> tuple[Address, ...]:
     return tuple(Address.parse(part) for text in texts for part in text.split(",") if part)
 
 
-async def _until_signal(run: Callable[..., Any], config: Config) -> None:
+async def until_signal(run: Run, config: Config) -> None:
     """The node until SIGINT or SIGTERM; then it is cancelled and closes everything in order."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
@@ -130,18 +132,6 @@ async def _cancel_at_signal(signals: Any, scope: trio.CancelScope) -> None:
 def _announce(text: str) -> None:
     click.echo(text)
     sys.stdout.flush()
-
-
-def _log_to_stderr(level: int) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 COMMANDS = [join]
