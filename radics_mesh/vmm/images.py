@@ -14,6 +14,7 @@ from pathlib import Path
 from radics_mesh.durable import sync_directory, write_durably
 from radics_mesh.errors import GuestError, UsageError, WireError
 from radics_mesh.ids import Digest
+from radics_mesh.vmm.image import load_segments
 
 IMAGE_MAX_BYTES = 256 << 20
 _SUFFIX = ".img"
@@ -42,8 +43,11 @@ def inspect(content: bytes) -> ImageInfo:
         raise UsageError(f"not a RaDiCS image: over {IMAGE_MAX_BYTES >> 20} MiB")
     try:
         architecture = _architecture(content)
+        load_segments(content)
     except struct.error as error:
         raise UsageError("not a RaDiCS image: truncated") from error
+    except WireError as error:
+        raise UsageError(f"not a RaDiCS image: {error}") from error
     return ImageInfo(Digest.of(content), architecture, len(content))
 
 

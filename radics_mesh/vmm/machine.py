@@ -34,6 +34,7 @@ from radics_mesh.vmm import channel as channels
 from radics_mesh.vmm.channel import Channel, Panicked, Parked, Ready
 from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
 from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
+from radics_mesh.vmm.image import loaded_pages
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.snapshot import Snapshot
@@ -328,8 +329,6 @@ def check_fits(state: Snapshot, files: qemu.Files) -> None:
 
 
 def _template(files: qemu.Files) -> dict[int, bytes]:
-    from radics_mesh.vmm.image import loaded_pages
-
     return loaded_pages(files.image.read_bytes(), files.memory_bytes)
 
 

@@ -64,10 +64,11 @@ def test_other_files_in_the_directory_are_ignored(tmp_path: Path) -> None:
         b"#!/bin/sh\n",
         IMAGE[:63],
         IMAGE[:70],
+        IMAGE[:-1],
         Path("/bin/true").read_bytes(),
         IMAGE[:18] + b"\xb7\x00" + IMAGE[20:],
     ],
-    ids=["empty", "script", "cut header", "cut segments", "plain program", "aarch64"],
+    ids=["empty", "script", "cut header", "cut segments", "cut code", "plain program", "aarch64"],
 )
 def test_garbage_is_no_image(content: bytes) -> None:
     with pytest.raises(UsageError, match="not a RaDiCS image"):
