@@ -25,6 +25,7 @@ import trio
 
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.clock import Clock, Monotonic
+from radics_mesh.codec import Fields
 from radics_mesh.config import Config
 from radics_mesh.dht.server import Dht
 from radics_mesh.dht.store import Slot
@@ -51,6 +52,7 @@ WORKERS = 8
 TICK_S = 1.0
 # How often the book is written to disk. A crash loses what was learned since; it is learned again.
 SAVE_S = 300.0
+NEIGHBOURS_MAX = 32
 
 
 Slotted = tuple[Kind, str, NodeId]
@@ -389,9 +391,16 @@ class Directory:
         if added != self._contacts_added:
             self._contacts_added = added
             self._refresh.again()
-        nodes = {node.text for node in {*self._dht.heard(), *self._book.publishers()} - {self.me}}
+        nodes = {node.text for node in self._nodes() - {self.me}}
         for fact in self._refresh.due(nodes, lambda fact: self._age_s(fact, now), now):
             self._look_up_again(fact)
+
+    def _nodes(self) -> set[NodeId]:
+        """Every node that was heard of: from the DHT, by its records, as another's neighbour."""
+        nodes = {*self._dht.heard(), *self._book.publishers()}
+        for entry in self.known(Kind.NODE):
+            nodes |= named_neighbours(entry.record)
+        return nodes
 
     def _look_up_again(self, fact: Fact) -> None:
         self._jobs.start(lambda: self._fetch(*fact), once=fact)
@@ -428,3 +437,15 @@ class Directory:
 
     def _save(self) -> None:
         write_durably(self._path, self._book.dump(self._clock.monotonic(), self._clock.wall()))
+
+
+def named_neighbours(record: Record) -> set[NodeId]:
+    """The nodes that a node record calls its neighbours, as far as it is well-formed."""
+    listed = record.body.get("neighbours")
+    named = set()
+    for item in listed[:NEIGHBOURS_MAX] if isinstance(listed, list) else ():
+        try:
+            named.add(NodeId.parse(Fields(item, "neighbour").text()))
+        except WireError:
+            continue
+    return named

@@ -40,6 +40,7 @@ FAILURES_MAX = 2
 SILENCE_FIRST_S, SILENCE_MAX_S = 2.0, 60.0
 HEARD_MAX = 1024
 _SILENT_MAX = 1024
+_NAMES_MAX = 1024
 
 Result = tuple[bool, object]
 FAILED: Result = (False, None)
@@ -82,6 +83,8 @@ class TrioProtocol(KademliaProtocol):
         self._met = met
         self._calls: dict[bytes, _Pending] = {}
         self._silences: OrderedDict[SocketAddress, _Silence] = OrderedDict()
+        # Who was last heard to call itself what at an address: a node can be replaced by another.
+        self._names: OrderedDict[SocketAddress, bytes] = OrderedDict()
         self._procedures: dict[str, Callable[[SocketAddress, Fields], object]] = {
             "ping": self._answer_ping,
             "stun": lambda sender, fields: list(sender),
@@ -135,6 +138,7 @@ class TrioProtocol(KademliaProtocol):
 
     def _welcome_caller(self, sender: SocketAddress, fields: Fields) -> Node:
         node = Node(fields.blob(ID_BYTES), *sender)
+        self._name(sender, node.id)
         self.welcome_if_new(node)
         return node
 
@@ -142,6 +146,7 @@ class TrioProtocol(KademliaProtocol):
         node_id = fields.blob(ID_BYTES)
         known = self.router.contact(node_id)
         caller = Node(node_id, *sender)
+        self._name(sender, node_id)
         self.welcome_if_new(caller)
         # Contacts hardly ping each other: one who does has restarted and lost what it held.
         if known is not None and known.same_home_as(caller):
@@ -204,6 +209,22 @@ class TrioProtocol(KademliaProtocol):
             self.counters["contacts_added"] += 1
             self._jobs.start(lambda: self._hand_over(node), once=node.id)
 
+    def _name(self, address: SocketAddress, node_id: bytes) -> None:
+        """Somebody at that address calls itself so."""
+        before = self._names.pop(address, node_id)
+        self._names[address] = node_id
+        if len(self._names) > _NAMES_MAX:
+            self._names.popitem(last=False)
+        if before != node_id:
+            self._drop(Node(before, *address))
+
+    def _drop(self, node: Node) -> None:
+        """Out of the table, if that is where it was thought to be."""
+        known = self.router.contact(node.id)
+        if known is not None and known.same_home_as(node):
+            self.router.remove_contact(node)
+            self.counters["contacts_lost"] += 1
+
     def hear(self, node_id: bytes, address: SocketAddress) -> None:
         if node_id == self.source_node.id:
             return
@@ -226,15 +247,12 @@ class TrioProtocol(KademliaProtocol):
             self.welcome_if_new(moved)
 
     def handle_call_response(self, result: Result, node: Node) -> Result:
-        if result[0]:
+        address = (node.ip, node.port)
+        silence = self._silences.get(address)
+        if result[0] and self._names.get(address, node.id) == node.id:
             self.welcome_if_new(node)
-            return result
-        silence = self._silences.get((node.ip, node.port))
-        if silence is not None and (silence.cut or silence.failures >= FAILURES_MAX):
-            known = self.router.contact(node.id)
-            if known is not None and known.same_home_as(node):
-                self.router.remove_contact(node)
-                self.counters["contacts_lost"] += 1
+        elif result[0] or (silence and (silence.cut or silence.failures >= FAILURES_MAX)):
+            self._drop(node)
         return result
 
     def is_cut(self, address: SocketAddress) -> bool:
@@ -268,17 +286,18 @@ class TrioProtocol(KademliaProtocol):
 
     async def ping(self, address: SocketAddress, own_id: bytes) -> Result:
         happened, value = await self._call(address, "ping", [own_id])
-        if happened and not (isinstance(value, bytes) and len(value) == ID_BYTES):
+        if not happened:
+            return FAILED
+        if not (isinstance(value, bytes) and len(value) == ID_BYTES):
             return self._bad_answer(address, "ping")
-        return happened, value
+        self._name(address, value)
+        return True, value
 
     async def call_ping(self, node_to_ask: Node) -> Result:
         """As the stock one, but whoever answers under another id has taken the address over."""
         result = await self.ping((node_to_ask.ip, node_to_ask.port), self.source_node.id)
-        if result[0] and result[1] != node_to_ask.id:
-            self.router.remove_contact(node_to_ask)
-            return FAILED
-        return self.handle_call_response(result, node_to_ask)
+        self.handle_call_response(result, node_to_ask)
+        return result if result[1] == node_to_ask.id else FAILED
 
     async def probe(self, address: SocketAddress) -> bytes | None:
         """The id of whoever answers there, however long it has been silent."""

@@ -43,7 +43,8 @@ ALPHA = 3
 WORKERS = 8
 # Waits between two rounds of trying old addresses: without any contact, and with some.
 ISOLATED_ROUND_S, JOINED_ROUND_S = 1.0, 5.0
-REFRESH_S = 60.0
+# Waits between two looks around: from the first, doubling to the last.
+REFRESH_FIRST_S, REFRESH_S = 5.0, 60.0
 SAVE_S = 30.0
 SEEK_HOPS = 4
 SEEK_AGAIN_S = 5.0
@@ -169,10 +170,12 @@ class Dht(Server):
 
     async def _refresh(self) -> None:
         """Look around for the own neighbourhood and for somewhere else, so that no bucket rots."""
+        wait_s = REFRESH_FIRST_S
         while True:
-            await trio.sleep(REFRESH_S * self._random.uniform(0.8, 1.2))
+            await trio.sleep(wait_s * self._random.uniform(0.8, 1.2))
             await self._crawl_nodes(self.node)
             await self._crawl_nodes(Node(self._random.randbytes(20)))
+            wait_s = min(2 * wait_s, REFRESH_S)
 
     async def _keep_book(self) -> None:
         # A moment after the start the first contacts are worth keeping; later changes are rare.

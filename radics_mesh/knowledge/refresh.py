@@ -45,7 +45,7 @@ class Refresh:
             self._asked.popitem(last=False)
 
     def due(self, nodes: Iterable[str], age_s: Callable[[Fact], float], now: float) -> list[Fact]:
-        """Facts to look up now, the most outdated first; each counts as tried.
+        """Facts to look up now; each counts as tried. Seldom tried ones first, then old ones.
 
         `age_s` gives the age of the youngest record of a fact, infinity if there is none.
         """
@@ -55,28 +55,33 @@ class Refresh:
         candidates = {(Kind.NODE, subject): 1.5 * self._period_s for subject in nodes}
         candidates |= {fact: 0.5 * self._ttl_s for fact in self._asked}
         self._tries = {fact: one for fact, one in self._tries.items() if fact in candidates}
-        old = [(age_s(fact), fact) for fact, limit_s in candidates.items() if age_s(fact) > limit_s]
+        ages = {fact: age_s(fact) for fact in candidates}
         ready = [
-            (age, fact)
-            for age, fact in old
-            if fact not in self._tries or self._tries[fact].due <= now
+            fact
+            for fact, limit_s in candidates.items()
+            if ages[fact] > limit_s and self._may_try(fact, now)
         ]
-        ready.sort(key=lambda one: -one[0])
+        ready.sort(key=lambda fact: (self._wait_s(fact), -ages[fact]))
         # All of them within three quarters of a record's life.
         share = int(len(candidates) * self._period_s / (0.75 * self._ttl_s)) + 1
-        chosen = [fact for _, fact in ready[: max(ROUND_MIN, share)]]
+        chosen = ready[: max(ROUND_MIN, share)]
         for fact in chosen:
             self._tried(fact, now)
         return chosen
 
+    def _may_try(self, fact: Fact, now: float) -> bool:
+        return fact not in self._tries or self._tries[fact].due <= now
+
+    def _wait_s(self, fact: Fact) -> float:
+        return self._tries[fact].wait_s if fact in self._tries else 0.0
+
     def _tried(self, fact: Fact, now: float) -> None:
-        known = self._tries.get(fact)
-        wait_s = min(2 * known.wait_s, _WAIT_MAX_S) if known else self._period_s / 2
+        wait_s = min(2 * self._wait_s(fact), _WAIT_MAX_S) or self._period_s / 2
         self._tries[fact] = _Try(now + wait_s, wait_s)
 
     def try_now(self, fact: Fact, now: float) -> bool:
         """Whether to look this one up out of turn; counts as tried then."""
-        if fact in self._tries and self._tries[fact].due > now:
+        if not self._may_try(fact, now):
             return False
         self.asked(fact, now)
         self._tried(fact, now)

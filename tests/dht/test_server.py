@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from kademlia.node import Node
 from trio.testing import MockClock
 
 from radics_mesh.dht import rpc
@@ -164,8 +163,8 @@ async def test_another_node_at_a_known_address(world: World, clock: MockClock) -
     await world.kill(2)
     await world.start(2, bootstrap=[0], id_number=9)
     await trio.sleep(5)
-    world.nodes[0].protocol.doubt(Node(node_id(2), *at(2)))
-    await trio.sleep(5)
+    await world.nodes[1].get(CATS)
+    await world.nodes[0].get(CATS)
     assert node_id(2) not in world.nodes[0].contacts()
     assert world.nodes[0].contacts()[node_id(9)] == at(2)
 
