@@ -33,7 +33,9 @@ from radics_mesh.scheduler.paths import Paths
 # Of a big mesh, the nodes nearest to a VM's sources are enough.
 CANDIDATES_MAX = 64
 RETURN_BAN_S = 600.0
-DWELL_MIN_S = 8.0
+# A VM stays where it came to for four migration times, and not less than a few seconds' move over
+# bundles would ask for, since nobody here may have seen it move yet.
+DWELL_MIN_S = 15.0
 DWELL_MIGRATIONS = 4.0
 # Traffic seen for a shorter time says little.
 OBSERVE_MIN_S = 3.0

@@ -14,6 +14,7 @@ from radics_mesh.clock import Clock
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, WireError
+from radics_mesh.hosting.status import VmStatus
 from radics_mesh.ids import NodeId, VmId
 from radics_mesh.records import Kind
 from radics_mesh.scheduler.cost import BANDWIDTH_BYTES_S, PAUSE_S, pause_s
@@ -38,38 +39,6 @@ TOLD_FOR_S = 60.0
 # A move that failed is not tried again with the same node before this.
 REFUSED_FOR_S = 60.0
 RUNNING = "running"
-
-
-class VmStatus(Protocol):
-    """What the scheduler reads of a VM of this node.
-
-    `feeds`: (source, publisher or None, local, bytes so far). `since`: when it came or was started
-    here, monotonic. `previous`: the holder before, by its chain; None if it was born here.
-    `snapshot_bytes`: of the last one, 0 if there was none.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def vm_id(self) -> VmId: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def memory_bytes(self) -> int: ...
-    @property
-    def image_bytes(self) -> int: ...
-    @property
-    def snapshot_bytes(self) -> int: ...
-    @property
-    def feeds(self) -> Sequence[tuple[str, NodeId | None, bool, int]]: ...
-    @property
-    def since(self) -> float: ...
-    @property
-    def previous(self) -> NodeId | None: ...
-    @property
-    def pinned(self) -> bool: ...
-    @property
-    def moving(self) -> bool: ...
 
 
 class Hosting(Protocol):
@@ -165,8 +134,8 @@ class Scheduler:
         vms = self._hosting.vms()
         self._traffic.keep_only(vm.vm_id for vm in vms)
         for vm in vms:
-            for source, publisher, _, total_bytes in vm.feeds:
-                self._traffic.observe(vm.vm_id, source, publisher, total_bytes, now)
+            for feed in vm.feeds:
+                self._traffic.observe(vm.vm_id, feed.source, feed.publisher, feed.bytes_total, now)
         situation = self._situation(now, sampled, any(vm.moving for vm in vms))
         wanted: list[tuple[float, Decision, NodeId]] = []
         for vm in vms:
@@ -222,12 +191,13 @@ class Scheduler:
             name=vm.name,
             vm_id=vm.vm_id,
             memory_bytes=vm.memory_bytes,
-            move_bytes=vm.snapshot_bytes or vm.image_bytes,
+            # Before the first snapshot: what a guest writes is of the order of its image.
+            move_bytes=vm.last_snapshot_bytes or vm.image_bytes,
             flows=tuple(self._traffic.flows(vm.vm_id, now)),
             observed_s=self._traffic.observed_s(vm.vm_id, now),
-            since_move_s=max(0.0, now - vm.since),
+            since_move_s=max(0.0, now - max(vm.started_at or 0.0, vm.moved_at or 0.0)),
             migration_s=self._migration_s.get(vm.name, PAUSE_S),
-            previous=vm.previous,
+            previous=_previous(vm),
             running=vm.state == RUNNING,
             pinned=vm.pinned,
         )
@@ -298,10 +268,16 @@ class Scheduler:
         invite = Invite.parse(delivery.payload)
         facts = NodeFacts.parse(sender, invite.facts)
         for vm in self._hosting.vms():
-            fed = any(publisher == sender for _, publisher, _, _ in vm.feeds)
+            fed = any(feed.publisher == sender for feed in vm.feeds)
             if vm.vm_id == invite.vm_id and fed:
                 self.counters["invitations"] += 1
                 self._told[sender] = (self._clock.monotonic(), facts)
                 self._bell.ring()
                 return
         self.counters["invitations late"] += 1  # the VM has moved on
+
+
+def _previous(vm: VmStatus) -> NodeId | None:
+    """Where it was before it came here; None if it did not come by a move."""
+    move = vm.last_move
+    return move.peer if move is not None and not move.outward else None

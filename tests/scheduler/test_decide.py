@@ -38,7 +38,7 @@ def test_a_vm_between_two_sources_goes_to_the_heavier() -> None:
     [
         ({"pinned": True}, "pinned"),
         ({"running": False}, "not running"),
-        ({"since_move_s": 3.0}, "dwells at least 8 s"),
+        ({"since_move_s": 3.0}, "dwells at least 15 s"),
         ({"since_move_s": 30.0, "migration_s": 10.0}, "dwells at least 40 s"),
         ({"observed_s": 1.0}, "its traffic is still being measured"),
     ],
