@@ -30,6 +30,7 @@
 enum { FRESH, RUNNING, WARM };
 
 static bool present, said_hello, answer_wanted;
+static bool mute; /* this host gets no answer, but a refusal */
 static uint8_t state;
 static uint64_t hello_nonce;
 static uint64_t resend_at = NEVER, resend_after = RESEND_FIRST_NS;
@@ -272,15 +273,17 @@ void session_pump(void)
 {
     size_t cap;
     uint8_t *start;
-    while (present && (said_hello || answer_wanted) && !park_wanted() && (start = virtio_buffer(&cap))) {
+    while (present && !mute && (said_hello || answer_wanted) && (start = virtio_buffer(&cap))) {
         uint8_t *out = start;
         if (answer_wanted) {
             *out++ = 0; /* whatever an earlier host did not finish reading ends here */
             out = put_answer(out);
             answer_wanted = false;
         }
-        out = put_streams(out);
-        out = put_outputs(out, start + cap);
+        if (!park_wanted()) { /* the rest can wait for the next host */
+            out = put_streams(out);
+            out = put_outputs(out, start + cap);
+        }
         if (out == start)
             break;
         virtio_send((size_t)(out - start));
@@ -351,6 +354,7 @@ void channel_resume(const char *refusal)
     resend_at = NEVER;
     if (!virtio_find())
         panic("parked with a channel, started without");
+    mute = refusal;
     wire_reset();
     virtio_start();
     wait_hello();
@@ -402,6 +406,7 @@ void channel_end(int how, uint32_t status, const char *why)
     uint8_t how_byte = (uint8_t)how;
     uint16_t n = (uint16_t)strlen(why);
     print_flush_anyway();
+    streams_report(true);
     struct output *o = output_new(RADICS_OUT_EXIT, 7u + n);
     if (!o)
         return;

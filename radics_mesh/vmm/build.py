@@ -55,11 +55,11 @@ def _run(command: Sequence[str | Path], what: str) -> None:
     except FileNotFoundError as error:
         raise UsageError(f"{what}: {command[0]} is not installed") from error
     if done.returncode:
-        error = UsageError(f"{what} failed")
+        failure = UsageError(f"{what} failed")
         text = (done.stderr + done.stdout).strip()
         if text:
-            error.add_note(text)
-        raise error
+            failure.add_note(text)
+        raise failure
 
 
 def build_kernel(arch: str = "x86_64") -> Path:

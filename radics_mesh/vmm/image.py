@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 from radics_mesh.errors import WireError
 
@@ -52,7 +53,7 @@ def load_segments(image: bytes) -> list[Segment]:
         if kind == _PT_LOAD and memory_bytes:
             found.append(_checked(Segment(address, offset, file_bytes, memory_bytes), len(image)))
     found.sort(key=lambda segment: segment.address)
-    for below, above in zip(found, found[1:], strict=False):
+    for below, above in pairwise(found):
         if below.address + below.memory_bytes > above.address:
             raise WireError("image: segments overlap")
     return found

@@ -96,16 +96,16 @@ class Reader:
         self.at += struct.calcsize("<" + form)
         return values[0]
 
-    def bytes(self, n: int) -> bytes:
+    def raw(self, n: int) -> bytes:
         self.at += n
         assert self.at <= len(self.data)
         return self.data[self.at - n : self.at]
 
     def text(self) -> str:
-        return self.bytes(self.take("H")).decode()
+        return self.raw(self.take("H")).decode()
 
     def blob(self) -> bytes:
-        return self.bytes(self.take("I"))
+        return self.raw(self.take("I"))
 
 
 # --- what the world has seen of a VM, over all its hosts ---
@@ -203,12 +203,12 @@ class Host:
     # --- QEMU ---
 
     def _start(self, cpu: str, waiting: bool) -> None:
-        size = str(self.memory)
+        ram = f"memory-backend-file,id=ram,size={self.memory},mem-path={self.ram_path},share=on"
         self.process = subprocess.Popen(
             (
                 *PLAIN,
                 *("-M", "memory-backend=ram", "-cpu", cpu, "-m", f"{self.memory >> 20}"),
-                *("-object", f"memory-backend-file,id=ram,size={size},mem-path={self.ram_path},share=on"),
+                *("-object", ram),
                 *("-kernel", str(self.image), "-serial", f"file:{self.folder / 'serial'}"),
                 *("-global", "virtio-mmio.force-legacy=false"),
                 *("-device", "virtio-serial-device,max_ports=1"),
@@ -349,6 +349,12 @@ class Host:
                 break
         assert condition(), f"the channel ended; {self.world}, panic {self.panic}"
 
+    def until_ready(self) -> None:
+        self.until(lambda: self.state is not None)
+
+    def until_printed(self, text: bytes) -> None:
+        self.until(lambda: text in self.world.stdout)
+
     def run_for(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and self.turn(left):
@@ -356,7 +362,7 @@ class Host:
 
     def park(self) -> dict[int, bytes]:
         """Park, kill QEMU with SIGKILL, and return the snapshot."""
-        self.until(lambda: self.state is not None)
+        self.until_ready()
         self.ask_park()
         self.until(lambda: self.parked is not None)
         self.kill()

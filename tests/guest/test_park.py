@@ -1,0 +1,151 @@
+"""Park, kill QEMU with SIGKILL, start warm in a new one: the world must not notice."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from tests.guest.channel_host import PARK, Host, World, frame, journey, plain_status
+from tests.guest.conftest import Guest
+
+Build = Callable[[str], Guest]
+
+
+def numbers(n: int) -> tuple[list[str], list[tuple[str, bytes]]]:
+    """What wanderer prints and sends for the first n multiples of 7."""
+    total, lines, sent = 0, [], []
+    for i in range(1, n + 1):
+        total = (total * 31 + i * 7) % 2**64
+        lines.append(f"{i} {total}")
+        if i % 10 == 0:
+            sent.append(("dtn://check/", f"{i} {total}".encode()))
+    return lines, sent
+
+
+def test_a_busy_program_moves_many_times(guest: Build) -> None:
+    rng, world, n = random.Random(11), World(), 240
+    lines, sent = numbers(n)
+    published = moves = 0
+    with journey(guest("wanderer").image, world) as move:
+        host = move()
+        while published < n:
+            for _ in range(min(rng.randint(1, 24), n - published)):
+                published += 1
+                world.publish(1, b"%d" % (published * 7))
+            host.run_for(rng.random() * 0.05)
+            host = move()
+            moves += 1
+            host.until_ready()
+            assert host.state == 2
+        world.publish(1, b"", end=True)
+        assert host.finish() == plain_status(0)
+    assert moves >= 15
+    assert world.stdout.decode().splitlines() == [*lines, "broken 0 played 1"]
+    assert world.sent == sent
+    assert world.done[1] == n + 1
+
+
+def test_time_over_moves(guest: Build) -> None:
+    world, moves = World(), 6
+    with journey(guest("clockwork").image, world, args=("clockwork", "20")) as move:
+        host = move()
+        for i in range(moves):
+            host.until_printed(b"tick %d\n" % (2 * i))
+            host = move()
+        before = time.time()
+        host.finish()
+    assert world.stdout.decode().splitlines() == [*(f"tick {i}" for i in range(20)), "good 1"]
+    wall, name, epoch, _ = world.stderr.decode().split()
+    assert before - 2 <= int(wall) <= time.time() + 2
+    assert (name, epoch) == (f"host{moves}", str(moves + 1))
+
+
+def test_memory_stands_still_once_parked(guest: Build) -> None:
+    world = World()
+    with Host(guest("wanderer").image, world) as host:
+        world.publish(1, b"7")
+        host.until(lambda: world.stdout == b"1 7\n")
+        host.ask_park()
+        host.until(lambda: host.parked is not None)
+        assert host.parked == host.memory
+        first = host.pages()
+        host.parked = None
+        host.until(lambda: host.parked is not None)  # it is said again, in case it was lost
+        assert host.pages() == first
+
+
+def test_two_lives_from_one_snapshot_differ_in_chance_only(guest: Build) -> None:
+    past = World()
+    with Host(guest("clockwork").image, past, args=("clockwork", "4")) as host:
+        host.until(lambda: b"tick 1" in past.stdout)
+        snapshot = host.park()
+    ends = []
+    for _ in range(2):
+        world = World(received=past.received, stdout=bytearray(past.stdout))
+        with Host(guest("clockwork").image, world, snapshot=snapshot, epoch=2) as host:
+            host.finish()
+        assert world.stdout.endswith(b"tick 2\ntick 3\ngood 1\n")
+        ends.append(world.stderr.split()[-1])
+    assert ends[0] != ends[1]
+
+
+def test_parked_with_its_first_breath(guest: Build) -> None:
+    world = World()
+    with journey(guest("clockwork").image, world, args=("clockwork", "1")) as move:
+        host = move()
+        host.write(frame(PARK, (77).to_bytes(8, "little")))
+        host.until(lambda: host.parked is not None)
+        assert world.received == 0
+        move().finish()
+    assert world.stdout == b"tick 0\ngood 1\n"
+
+
+def test_parked_with_a_full_window(guest: Build) -> None:
+    world = World()
+    options = {"args": ("talker", "flood", "30"), "acknowledge": False}
+    with journey(guest("talker").image, world, **options) as move:
+        host = move()
+        host.until(lambda: len(world.sent) >= 9)
+        for _ in range(3):
+            host = move()
+            host.until_ready()
+        host.acknowledge = True
+        host.finish()
+    assert [len(payload) for _, payload in world.sent] == [65536, 100, 100] * 10
+
+
+def test_parked_while_its_exit_is_not_yet_durable(guest: Build) -> None:
+    world = World()
+    options = {"args": ("talker", "count", "2"), "acknowledge": False}
+    with journey(guest("talker").image, world, **options) as move:
+        host = move()
+        host.until(lambda: world.exit is not None)
+        host = move()
+        host.acknowledge = True
+        assert host.finish() == plain_status(5)
+    assert world.stdout == b"count 0\ncount 1\n"
+
+
+def test_another_cpu_is_refused(guest: Build) -> None:
+    world = World()
+    with Host(guest("wanderer").image, world) as host:
+        host.until(lambda: bool(world.subscribed))
+        snapshot = host.park()
+    with Host(guest("wanderer").image, world, snapshot=snapshot, cpu="Nehalem") as host:
+        host.until(lambda: host.panic is not None)
+        assert host.panic is not None
+        assert "CPU" in host.panic
+        host.wait()
+        assert host.state is None
+
+
+def test_another_amount_of_memory_is_refused(guest: Build) -> None:
+    world = World()
+    with Host(guest("wanderer").image, world, memory_mb=32) as host:
+        host.until(lambda: bool(world.subscribed))
+        snapshot = host.park()
+    with Host(guest("wanderer").image, world, snapshot=snapshot, memory_mb=64) as host:
+        host.until(lambda: host.panic is not None)
+        assert host.panic is not None
+        assert "memory" in host.panic
