@@ -41,9 +41,10 @@ from radics_mesh.knowledge.book import Entry, RecordBook, aged, is_record
 from radics_mesh.knowledge.holders import Holders, Standing, claimed
 from radics_mesh.knowledge.refresh import Fact, Refresh
 from radics_mesh.knowledge.sequence import SequenceNumbers
+from radics_mesh.knowledge.statements import Statements
 from radics_mesh.membership import Verifier
 from radics_mesh.ownership import Ownership
-from radics_mesh.records import Kind, Record, dht_key, sign
+from radics_mesh.records import Kind, Record, dht_key
 
 log = structlog.get_logger(__name__)
 
@@ -82,19 +83,6 @@ class VmEntry:
         return self.entry.record
 
 
-@dataclass
-class _Announced:
-    """What this node states, and when to state it again."""
-
-    kind: Kind
-    subject: str
-    body: Mapping[str, object]
-    ttl_s: int
-    withdrawn: bool
-    due: float
-    until: float = math.inf
-
-
 class Directory:
     """`run` keeps it alive; everything else may be called before and meanwhile.
 
@@ -114,8 +102,6 @@ class Directory:
         self.me = identity.node_id
         self.counters: Counter[str] = Counter()
         self._dht = dht
-        self._identity = identity
-        self._chain = chain
         self._verifier = verifier
         self._clock = clock
         self._ttl_s = config.record_ttl_s
@@ -125,7 +111,7 @@ class Directory:
         self._holders = Holders()
         self._sequence = SequenceNumbers(config.state / "sequence.msgpack", clock)
         self._refresh = Refresh(config.publish_every_s, config.record_ttl_s)
-        self._own: dict[Fact, _Announced] = {}
+        self._own = Statements(identity, chain, self._sequence)
         self._jobs = Jobs()
         self._objects = ObjectExchange(dht, identity, chain, clock, self._jobs)
         self._changes: Broadcast[Change] = Broadcast()
@@ -149,33 +135,19 @@ class Directory:
         Returns when it is known here and on its way; whether any other node has it cannot be
         waited for. UsageError when it is too long for one datagram.
         """
-        stated = _Announced(kind, subject, body, ttl_s or self._ttl_s, False, 0.0)
-        return self._state(stated)
+        now = self._clock.monotonic()
+        record = self._own.state(kind, subject, body, ttl_s=ttl_s or self._ttl_s, now=now)
+        self._spread(record)
+        return record
 
     async def withdraw(self, kind: Kind, subject: str) -> None:
         """Take a fact back. The withdrawal is repeated until all copies would have expired."""
-        known = self._own.get((kind, subject))
-        ttl_s = known.ttl_s if known else self._ttl_s
-        until = self._clock.monotonic() + 2.0 * ttl_s
-        self._state(_Announced(kind, subject, {}, ttl_s, True, 0.0, until))
-
-    def _state(self, stated: _Announced) -> Record:
         now = self._clock.monotonic()
-        record = sign(
-            self._identity,
-            self._chain,
-            stated.kind,
-            stated.subject,
-            sequence=self._sequence.next(),
-            ttl_s=stated.ttl_s,
-            body=stated.body,
-            withdrawn=stated.withdrawn,
-        )
-        self._own[stated.kind, stated.subject] = stated
-        stated.due = now + stated.ttl_s / 3
+        self._spread(self._own.withdraw(kind, subject, ttl_s=self._ttl_s, now=now))
+
+    def _spread(self, record: Record) -> None:
         self._note(record)
         self._jobs.start(lambda: self._put_newest(record.slot), once=("put", record.slot))
-        return record
 
     async def _put_newest(self, slot: Slotted) -> None:
         """Store the newest record of a slot; a newer one that comes meanwhile is stored too."""
@@ -373,12 +345,8 @@ class Directory:
             act()
 
     def _restate(self) -> None:
-        now = self._clock.monotonic()
-        for fact, stated in list(self._own.items()):
-            if stated.until <= now:
-                del self._own[fact]
-            elif stated.due <= now:
-                self._state(stated)
+        for record in self._own.due(self._clock.monotonic()):
+            self._spread(record)
         self._objects.put_again()
 
     def _look_around(self) -> None:

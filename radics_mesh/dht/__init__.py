@@ -6,8 +6,10 @@ runs. On the wire it is stock Kademlia, so that a stock node can talk to it wher
   rpc        datagrams to messages and back, node lists: sans-IO, for bytes from anybody
   table      the routing table: exactly the k closest, and contacts that fail are doubted
   store      what this node holds for others: checked, merged by publisher, bounded; sans-IO
-  protocol   calls with retransmission, and the answers to others' calls
+  calls      calls with retransmission, and whom to leave alone for a while
+  protocol   the answers to others' calls, and who is in the table
   crawl      look-ups: the k closest nodes, or what three holders say of a key
+  merge      the best of what several holders say of a key; sans-IO
   peers      addresses that outlive partitions and restarts
   server     the service: put, get, run
 

@@ -18,7 +18,8 @@ import trio
 from kademlia.crawling import NodeSpiderCrawl, RPCFindResponse, ValueSpiderCrawl
 from kademlia.node import Node, NodeHeap
 
-from radics_mesh.dht.protocol import Result, TrioProtocol
+from radics_mesh.dht.calls import Result
+from radics_mesh.dht.protocol import TrioProtocol
 
 HOLDERS_WANTED = 3
 ASKED_MAX = 64

@@ -1,62 +1,32 @@
-"""Calls to other nodes and answers to theirs, on Trio.
+"""What a node answers to others, and whom it keeps in its table.
 
-A call is sent again after .3 and 1 s and given up after 2.5 s; every remote procedure may be
-repeated without harm. A contact leaves the table when it fails twice in a row, or at once when its
-address cannot even be sent to. An address that keeps failing is left alone for a while, so that
-look-ups do not wait for the dead again and again; any datagram from there ends that.
-
-What comes in is handled without waiting: nothing in `handle` blocks or raises. Work that takes
-calls of its own (handing values over, checking a new address) is spawned as a bounded job.
+Nothing in `handle` waits, blocks or raises. Work that takes calls of its own (handing values over,
+checking a new address) is started as a bounded job. A contact leaves the table when it fails twice
+in a row, or at once when its address cannot even be sent to. Every remote procedure may be repeated
+without harm.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-import structlog
-import trio
 from kademlia.node import Node
 from kademlia.protocol import KademliaProtocol
 
 from radics_mesh.codec import Fields
 from radics_mesh.dht import rpc
+from radics_mesh.dht.calls import FAILED, Calls, Result
 from radics_mesh.dht.store import ValueStore
 from radics_mesh.dht.table import ExactTable
-from radics_mesh.errors import CapacityError, LinkError, PeerError, WireError
+from radics_mesh.errors import CapacityError, PeerError, WireError
 from radics_mesh.ids import ID_BYTES, NodeId
 from radics_mesh.jobs import Jobs
 from radics_mesh.link import DatagramLink, SocketAddress
 
-log = structlog.get_logger(__name__)
-
-# How long each transmission of a call waits for its answer.
-WAITS_S = (0.3, 0.7, 1.5)
-FAILURES_MAX = 2
-# An address that failed FAILURES_MAX times is left alone this long, doubling with each failure.
-SILENCE_FIRST_S, SILENCE_MAX_S = 2.0, 60.0
 HEARD_MAX = 1024
-_SILENT_MAX = 1024
 _NAMES_MAX = 1024
-
-Result = tuple[bool, object]
-FAILED: Result = (False, None)
-
-
-@dataclass
-class _Pending:
-    answered: trio.Event = field(default_factory=trio.Event)
-    value: object = None
-
-
-@dataclass
-class _Silence:
-    failures: int = 0
-    until: float = 0.0
-    cut: bool = False  # it could not even be sent to
 
 
 class TrioProtocol(KademliaProtocol):
@@ -78,11 +48,12 @@ class TrioProtocol(KademliaProtocol):
         self.counters: Counter[str] = Counter()
         self.heard: OrderedDict[NodeId, SocketAddress] = OrderedDict()
         self.seek: Callable[[bytes, int], bool] = lambda key, hops: False
-        self._link = link
+        self._calls = Calls(link, self.counters)
+        self.refuse = self._calls.refuse
+        self.send = self._calls.send
+        self.is_cut = self._calls.is_cut
         self._jobs = jobs
         self._met = met
-        self._calls: dict[bytes, _Pending] = {}
-        self._silences: OrderedDict[SocketAddress, _Silence] = OrderedDict()
         # Who was last heard to call itself what at an address: a node can be replaced by another.
         self._names: OrderedDict[SocketAddress, bytes] = OrderedDict()
         self._procedures: dict[str, Callable[[SocketAddress, Fields], object]] = {
@@ -107,26 +78,12 @@ class TrioProtocol(KademliaProtocol):
         try:
             message = rpc.parse(datagram)
             if isinstance(message, rpc.Answer):
-                self._settle(message)
+                self._calls.settle(message)
                 return None
             return self._serve(message, sender)
         except WireError as error:
             self.refuse("malformed", str(error), sender)
             return None
-
-    def refuse(self, why: str, detail: str, sender: SocketAddress) -> None:
-        """Count, and log the first of its kind."""
-        self.counters[why] += 1
-        if self.counters[why] == 1:
-            log.warning("dht refused", what=why, reason=detail, sender=sender)
-
-    def _settle(self, answer: rpc.Answer) -> None:
-        pending = self._calls.get(answer.message_id)
-        if pending is None or pending.answered.is_set():
-            self.counters["late_answers"] += 1
-            return
-        pending.value = answer.value
-        pending.answered.set()
 
     def _serve(self, call: rpc.Call, sender: SocketAddress) -> bytes | None:
         procedure = self._procedures.get(call.name)
@@ -197,7 +154,7 @@ class TrioProtocol(KademliaProtocol):
         address = (node.ip, node.port)
         if node.id == self.source_node.id or not rpc.is_usable(address):
             return
-        self._silences.pop(address, None)
+        self._calls.alive(address)
         known = self.router.contact(node.id)
         if known is not None and not known.same_home_as(node):
             self._jobs.start(lambda: self._move(known, node), once=node.id)
@@ -248,17 +205,11 @@ class TrioProtocol(KademliaProtocol):
 
     def handle_call_response(self, result: Result, node: Node) -> Result:
         address = (node.ip, node.port)
-        silence = self._silences.get(address)
         if result[0] and self._names.get(address, node.id) == node.id:
             self.welcome_if_new(node)
-        elif result[0] or (silence and (silence.cut or silence.failures >= FAILURES_MAX)):
+        elif result[0] or self._calls.is_lost(address):
             self._drop(node)
         return result
-
-    def is_cut(self, address: SocketAddress) -> bool:
-        """Whether the last datagram there could not even leave."""
-        silence = self._silences.get(address)
-        return silence is not None and silence.cut
 
     async def _hand_over(self, newcomer: Node) -> None:
         """Give a new contact the values that it should hold: those it is close to, and that no
@@ -285,7 +236,7 @@ class TrioProtocol(KademliaProtocol):
     # --- outgoing: the stock call_* methods use these -----------------------------------------
 
     async def ping(self, address: SocketAddress, own_id: bytes) -> Result:
-        happened, value = await self._call(address, "ping", [own_id])
+        happened, value = await self._calls.call(address, "ping", [own_id])
         if not happened:
             return FAILED
         if not (isinstance(value, bytes) and len(value) == ID_BYTES):
@@ -301,21 +252,21 @@ class TrioProtocol(KademliaProtocol):
 
     async def probe(self, address: SocketAddress) -> bytes | None:
         """The id of whoever answers there, however long it has been silent."""
-        self._silences.pop(address, None)
+        self._calls.alive(address)
         happened, value = await self.ping(address, self.source_node.id)
         return value if happened and isinstance(value, bytes) else None
 
     async def store(
         self, address: SocketAddress, own_id: bytes, key: bytes, value: bytes
     ) -> Result:
-        return await self._call(address, "store", [own_id, key, value])
+        return await self._calls.call(address, "store", [own_id, key, value])
 
     async def find_node(self, address: SocketAddress, own_id: bytes, key: bytes) -> Result:
-        happened, value = await self._call(address, "find_node", [own_id, key])
+        happened, value = await self._calls.call(address, "find_node", [own_id, key])
         return self._checked_nodes(address, value) if happened else FAILED
 
     async def find_value(self, address: SocketAddress, own_id: bytes, key: bytes) -> Result:
-        happened, value = await self._call(address, "find_value", [own_id, key])
+        happened, value = await self._calls.call(address, "find_value", [own_id, key])
         if happened and isinstance(value, dict):
             try:
                 return True, {"value": rpc.parse_values(value.get("value"))}
@@ -325,7 +276,7 @@ class TrioProtocol(KademliaProtocol):
 
     async def call_seek(self, node_to_ask: Node, key: bytes, hops: int) -> Result:
         address = (node_to_ask.ip, node_to_ask.port)
-        result = await self._call(address, "seek", [self.source_node.id, key, hops])
+        result = await self._calls.call(address, "seek", [self.source_node.id, key, hops])
         return self.handle_call_response(result, node_to_ask)
 
     def _checked_nodes(self, address: SocketAddress, value: object) -> Result:
@@ -347,55 +298,5 @@ class TrioProtocol(KademliaProtocol):
 
     def _bad_answer(self, address: SocketAddress, what: str) -> Result:
         self.refuse("malformed_answers", what, address)
-        self._fail(address)
+        self._calls.failed(address)
         return FAILED
-
-    async def _call(self, address: SocketAddress, name: str, arguments: Sequence[object]) -> Result:
-        """(True, the answer's value), or (False, None) after 2.5 s or when it cannot be sent."""
-        silence = self._silences.get(address)
-        if silence is not None and trio.current_time() < silence.until:
-            self.counters["calls_spared"] += 1
-            await trio.lowlevel.checkpoint()
-            return FAILED
-        message_id = os.urandom(ID_BYTES)
-        datagram = rpc.pack_call(message_id, name, arguments)
-        pending = self._calls[message_id] = _Pending()
-        self.counters[f"called_{name}"] += 1
-        try:
-            answered = await self._transmit(datagram, address, pending)
-        except LinkError as error:
-            self.refuse("unreachable", str(error), address)
-            self._fail(address, cut=True)
-            return FAILED
-        finally:
-            del self._calls[message_id]
-        if not answered:
-            self._fail(address)
-            return FAILED
-        self._silences.pop(address, None)
-        return True, pending.value
-
-    async def _transmit(self, datagram: bytes, address: SocketAddress, pending: _Pending) -> bool:
-        for number, wait_s in enumerate(WAITS_S):
-            await self.send(datagram, address)
-            self.counters["retransmitted"] += number > 0
-            with trio.move_on_after(wait_s):
-                await pending.answered.wait()
-                return True
-        return False
-
-    async def send(self, datagram: bytes, address: SocketAddress) -> None:
-        self.counters["datagrams_out"] += 1
-        self.counters["bytes_out"] += len(datagram)
-        await self._link.send(datagram, address)
-
-    def _fail(self, address: SocketAddress, *, cut: bool = False) -> None:
-        self.counters["calls_failed"] += 1
-        silence = self._silences.setdefault(address, _Silence())
-        silence.failures += 1
-        silence.cut = cut
-        if silence.failures >= FAILURES_MAX and not cut:
-            doublings = min(silence.failures - FAILURES_MAX, 8)
-            silence.until = trio.current_time() + min(SILENCE_FIRST_S * 2**doublings, SILENCE_MAX_S)
-        if len(self._silences) > _SILENT_MAX:
-            self._silences.popitem(last=False)

@@ -28,10 +28,11 @@ from radics_mesh.clock import Clock
 from radics_mesh.config import Address
 from radics_mesh.dht import rpc
 from radics_mesh.dht.crawl import NodeCrawl, RecordCrawl, gather_dict
+from radics_mesh.dht.merge import Merge
 from radics_mesh.dht.peers import PeerBook
 from radics_mesh.dht.protocol import TrioProtocol
-from radics_mesh.dht.store import Contents, Slot, ValueStore
-from radics_mesh.errors import CapacityError, LinkError, PeerError, WireError
+from radics_mesh.dht.store import Contents, ValueStore
+from radics_mesh.errors import CapacityError, LinkError, PeerError
 from radics_mesh.ids import NodeId
 from radics_mesh.jobs import Jobs
 from radics_mesh.link import DatagramLink, SocketAddress, resolve
@@ -258,7 +259,7 @@ class Dht(Server):
     async def _search(self, key: bytes) -> tuple[list[bytes], bool]:
         """What there is, and whether nodes were met that cannot be sent to."""
         target = Node(key)
-        merged = _Merge(key, self.storage.contents)
+        merged = Merge(key, self.storage.contents)
         merged.offer(None, self.storage.values(key))
         nearest = self.protocol.router.find_neighbors(target)
         if not nearest:
@@ -271,7 +272,7 @@ class Dht(Server):
         self._repair(target, merged, crawl)
         return merged.values(), crawl.cut
 
-    def _keep(self, target: Node, merged: _Merge) -> None:
+    def _keep(self, target: Node, merged: Merge) -> None:
         """Hold what was found here too, if this is one of the k nodes that should."""
         nearest = self.protocol.router.find_neighbors(target)
         distance = self.node.distance_to(target)
@@ -283,7 +284,7 @@ class Dht(Server):
             except (PeerError, CapacityError):
                 self.protocol.counters["values_not_kept"] += 1
 
-    def _repair(self, target: Node, merged: _Merge, crawl: RecordCrawl) -> None:
+    def _repair(self, target: Node, merged: Merge, crawl: RecordCrawl) -> None:
         """Give the best values to holders of older ones, and to the closest that has none."""
         stale = [(peer, merged.missing(peer)) for peer in crawl.holders]
         if crawl.without:
@@ -304,46 +305,3 @@ class _Repair:
 
     async def __call__(self) -> object:
         return await self._protocol.call_store(self._peer, self._key, self._packed)
-
-
-class _Merge:
-    """The best value of every publisher, out of what several holders say."""
-
-    def __init__(self, key: bytes, contents: Contents | None) -> None:
-        self._key = key
-        self._contents = contents
-        self.best: dict[bytes, tuple[Slot, bytes]] = {}
-        self._said: dict[Node | None, dict[bytes, int]] = {}
-
-    def offer(self, holder: Node | None, values: Sequence[bytes]) -> int:
-        """Weigh a holder's values; how many do not belong under this key."""
-        said = self._said.setdefault(holder, {})
-        refused = 0
-        for value in values:
-            try:
-                slot = self._admit(value)
-            except (WireError, PeerError, CapacityError):
-                refused += 1
-                continue
-            said[slot.owner] = slot.sequence
-            best = self.best.get(slot.owner)
-            if best is None or slot.sequence > best[0].sequence:
-                self.best[slot.owner] = (slot, value)
-        return refused
-
-    def _admit(self, value: bytes) -> Slot:
-        if self._contents is None:
-            raise CapacityError("nobody judges values yet")
-        return self._contents.admit(self._key, value)
-
-    def missing(self, holder: Node) -> list[bytes]:
-        """The values that this holder has older or not at all."""
-        said = self._said.get(holder, {})
-        return [
-            value
-            for owner, (slot, value) in self.best.items()
-            if said.get(owner, -1) < slot.sequence
-        ]
-
-    def values(self) -> list[bytes]:
-        return [value for _, value in self.best.values()]

@@ -1,8 +1,9 @@
 """What a node knows of the mesh, without I/O: the cores below radics_mesh.directory.
 
-book      the newest record of every fact and publisher, with its age
-holders   who holds each VM, by its chain of ownership
-objects   content-addressed bytes, cut to fit the DHT
-refresh   what to look up again, and when
-sequence  the number that makes this node's newer records win, over restarts too
+book        the newest record of every fact and publisher, with its age
+holders     who holds each VM, by its chain of ownership
+objects     content-addressed bytes, cut to fit the DHT
+refresh     what to look up again, and when
+statements  what this node states, and when it must say so again
+sequence    the number that makes this node's newer records win, over restarts too (on disk)
 """
