@@ -234,6 +234,15 @@ async def test_nonsense_ends_its_own_connection_only(
         assert await client.call("ps") == {"vms": []}
 
 
+async def test_a_message_too_long_is_refused_before_it_is_read(server: ControlServer) -> None:
+    async with serving(server):
+        stream = await trio.open_unix_socket(str(server.path))
+        async with stream:
+            await stream.send_all(struct.pack("!I", MESSAGE_MAX_BYTES + 1))
+            assert b"WireError" in await stream.receive_some(1000)
+            assert await stream.receive_some(1000) == b""
+
+
 async def test_without_a_node_the_error_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no node runs here.*join --state"):
         await ControlClient(tmp_path / "nowhere").call("ps")

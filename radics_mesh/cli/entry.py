@@ -54,10 +54,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 130
     except MeshError as error:
         return _refuse(error)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from complaining too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except BaseExceptionGroup as group:
         return _group_status(group)
     return 0
