@@ -62,12 +62,14 @@ class LocalLine:
         self._taken = after
         await self._source.keep(subscription)
 
-    def _check_fence(self) -> None:
+    def _check(self) -> None:
+        if self._source.stopped.cancel_called:
+            raise UsageError(f"{self._key.source} is not published any more")
         if self._source.core.held(self._key.subscriber) != self._key.fence:
             raise PeerError(f"{self._key.subscriber} subscribed from elsewhere at a higher epoch")
 
     async def take(self, max_bytes: int) -> Batch | None:
-        self._check_fence()
+        self._check()
         core = self._source.core
         first, length = self._taken + 1, core.length
         if self._taken >= length:
@@ -78,7 +80,7 @@ class LocalLine:
         if messages is None:
             await trio.sleep(RETRY_S)
             return Batch(first, [], False)
-        self._check_fence()
+        self._check()
         self._taken += len(messages)
         size_bytes = sum(map(len, messages))
         self.bytes_received += size_bytes

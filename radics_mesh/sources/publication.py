@@ -22,6 +22,7 @@ What may never happen: a message skipped for a fence; a cursor moved by a lower 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -141,6 +142,7 @@ class Publication:
         self._position = position
         # The moment up to which production is counted; None while the producer waits.
         self._produced_until: float | None = None
+        self._next_step = 0.0
         for cursor in cursors:
             self._restore(cursor, now)
 
@@ -163,25 +165,35 @@ class Publication:
 
     def produce(self, now: float) -> float | None:
         """Move the head to where it should be by `now`; when to call again, None: at a change."""
-        if self.head >= self.length or not self._may_produce(now):
+        limit = self._limit(now)
+        if self.head >= min(limit, self.length):
             self._produced_until = None
-            return None
+            # Waiting for the slowest: its lease may end without anybody saying so.
+            return now + LEASE_S / 10 if 0 < limit < self.length else None
         if self.rate is None:
             self.head = self.length
             return None
         if self._produced_until is None:
-            self._produced_until = now
+            self._produced_until = self._next_step = now
+        if now < self._next_step:
+            return self._next_step
         self._produced_until = max(self._produced_until, now - _CATCH_UP_S - 1 / self.rate)
         due = int((now - self._produced_until) * self.rate + 1e-9)
         self._produced_until += due / self.rate
-        self.head = min(self.length, self.head + due)
-        return max(self._produced_until + 1 / self.rate, now + TICK_S)
+        self.head = min(self.head + due, limit, self.length)
+        self._next_step = max(self._produced_until + 1 / self.rate, now + TICK_S)
+        return self._next_step
 
-    def _may_produce(self, now: float) -> bool:
+    def _limit(self, now: float) -> int:
+        """Up to where may be produced, for the slowest's sake; 0 without active subscribers."""
         active = [s.acknowledged for s in self.subscriptions.values() if self._counts(s, now)]
         if not active:
-            return False
-        return self._position(self.head) - self._position(min(active)) <= LAG_BYTES
+            return 0
+        slowest = min(active)
+        limit_bytes = self._position(slowest) + LAG_BYTES
+        # At least one message beyond the slowest, however long.
+        numbers = range(slowest + 1, self.length + 1)
+        return slowest + max(1, bisect_right(numbers, limit_bytes, key=self._position))
 
     def _counts(self, subscription: Subscription, now: float) -> bool:
         return subscription.active and (

@@ -89,7 +89,7 @@ class Publications:
         kept = Published(name, file.resolve(), rate, opened.content)
         await self._scribe.keep_publication(kept)
         if known is not None:
-            known.set_rate(rate)
+            known.republish(kept, opened)
         else:
             self._open(kept, opened)
         await self._announce(self.served[name])
@@ -102,6 +102,7 @@ class Publications:
             raise UsageError(f"{name} is not published on this node")
         if source is not None:
             source.stopped.cancel()
+            source.produced.ring()
         await self._scribe.drop_publication(name)
         await self._directory.withdraw(Kind.SOURCE, name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import structlog
 import trio
@@ -60,9 +59,10 @@ class PublishedSource:
             return 0
         return int(self.kept.rate * self.file.content.size_bytes / self.file.length)
 
-    def set_rate(self, rate: float | None) -> None:
-        self.kept = replace(self.kept, rate=rate)
-        self.core.rate = rate
+    def republish(self, kept: Published, file: FileLog) -> None:
+        """The same messages, perhaps from another path or at another rate."""
+        self.kept, self.file = kept, file
+        self.core.rate = kept.rate
         self.changed.ring()
 
     async def read(self, first: int, last: int, max_bytes: int) -> list[bytes] | None:

@@ -17,7 +17,7 @@ import trio
 from radics_mesh.clock import Clock
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
-from radics_mesh.errors import CapacityError, PeerError, UsageError
+from radics_mesh.errors import CapacityError, PeerError, UsageError, WireError
 from radics_mesh.ids import Eid, NodeId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
@@ -128,7 +128,7 @@ class Sources:
         with feed.scope:
             try:
                 await self._serve_from_publisher(feed, ownership)
-            except PeerError as error:
+            except (PeerError, WireError) as error:
                 log.warning("feed ended", source=feed.source, reason=str(error))
                 feed.fail(error)
             finally:

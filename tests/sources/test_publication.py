@@ -74,10 +74,11 @@ def test_the_producer_waits_for_the_slowest_and_does_not_hurry_afterwards() -> N
     source = publication(rate=1000.0)
     join(source, 0.0)
     now = 0.0
-    while source.produce(now) is not None:
+    while source.head < LAG_BYTES // SIZE:
+        source.produce(now)
         now += 0.05
     held = source.head
-    assert held * SIZE > LAG_BYTES
+    assert held == LAG_BYTES // SIZE
     source.produce(now + 100)
     assert source.head == held
     source.acknowledge(A, FIRST, held, now + 100)
@@ -181,3 +182,37 @@ def test_an_open_local_feed_needs_no_reminders() -> None:
     assert source.produce(0.0) is not None
     assert source.produce(10 * LEASE_S) is not None
     assert source.head == 1
+
+
+def test_a_fast_pace_does_not_step_over_the_limit_in_one_stride() -> None:
+    source = publication(rate=1e6)
+    join(source, 0.0)
+    source.produce(0.0)
+    source.produce(1.0)
+    assert source.head == LAG_BYTES // SIZE
+
+
+def test_messages_longer_than_the_limit_come_one_by_one() -> None:
+    source = Publication("s", 10, 100.0, lambda number: number * 2 * LAG_BYTES, now=0.0)
+    join(source, 0.0)
+    source.produce(0.0)
+    for number in range(1, 11):
+        source.produce(float(number))
+        assert source.head == number
+        source.acknowledge(A, FIRST, number, float(number))
+
+
+def test_the_lease_of_a_silent_subscriber_ends_without_a_word() -> None:
+    source = publication(rate=1000.0)
+    join(source, 0.0)
+    other = source.subscribe(B, THERE, FIRST, serial=1, acknowledged=0, have=0, now=0.0)
+    now, waits = 0.0, 0
+    other.attached = True
+    while now < 2 * LEASE_S and source.head <= LAG_BYTES // SIZE:
+        next_at = source.produce(now)
+        assert next_at is not None
+        waits += next_at - now > 1
+        now = next_at
+        source.acknowledge(B, FIRST, source.head, now)
+    assert LEASE_S <= now <= 1.2 * LEASE_S
+    assert waits > 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from radics_mesh.errors import PeerError, UsageError
+from radics_mesh.errors import PeerError, UsageError, WireError
 from radics_mesh.ids import Eid
 from radics_mesh.records import Kind
 from radics_mesh.sources.messages import Ack, Data, Fence, Key, Subscribe, encode
@@ -303,3 +303,19 @@ async def test_attaching_twice_ends_the_first_feed(world: World, file: Path) -> 
     with pytest.raises(UsageError, match="closed"):
         await second.receive(10)
     await until(lambda: not site.sources.subscribers())
+
+
+async def test_unpublishing_ends_local_feeds_and_a_bad_chain_ends_only_its_feed(
+    world: World, file: Path
+) -> None:
+    site = await world.start(0)
+    await site.sources.publish("s", file, 100.0)
+    feed = Vm().attach(site, "s", 0)
+    await take(feed, 2)
+    bad = site.sources.attach(Vm().id.eid, 1, "t", 0, b"no chain")
+    await site.sources.publish("t", file, None)
+    with trio.fail_after(10), pytest.raises(WireError):
+        await bad.receive(10)
+    await site.sources.unpublish("s")
+    with trio.fail_after(10), pytest.raises(UsageError, match="any more"):
+        await take(feed, len(LINES))
