@@ -61,7 +61,10 @@ class SourceSide(Core):
             self._send_offer()
 
     def on_reserve(self, message: Reserve, sender: NodeId, now: float) -> None:
-        if not self._answers(message.attempt, sender, Phase.OFFERED):
+        if not self._answers(message.attempt, sender, Phase.OFFERED, Phase.FROZEN):
+            return
+        if self.tenure.phase is Phase.FROZEN:  # still gathering the snapshot
+            self._renew(now + FROZEN_S)
             return
         if NodeId.of_key(message.key) != sender:
             raise PeerError("a reservation with the key of another node")

@@ -52,6 +52,7 @@ class TargetSide(SourceSide):
             self._say_staged()
         else:
             self._emit(Fetch(sender, message.snapshot))
+            self._say_reserved(has_image=True)
 
     def reserve(self, offer: Consider, now: float, *, has_image: bool) -> None:
         """There is room, and the shell holds it. Called again when the image has come."""
@@ -66,8 +67,7 @@ class TargetSide(SourceSide):
             offered_attempt=offer.attempt,
             deadline=now + RESERVED_S,
         )
-        message = Reserve(self.tenure.vm_id, offer.attempt, self._identity.public, has_image)
-        self._emit(Send(offer.source, message))
+        self._say_reserved(has_image=has_image)
 
     def decline(self, offer: Consider, reason: str) -> None:
         """There is no room."""
@@ -154,6 +154,12 @@ class TargetSide(SourceSide):
         if self.tenure.phase not in (Phase.NONE, Phase.RESERVED):
             raise PeerError(f"an offer of a VM that is {self.tenure.phase} here")
         return self.tenure.certificate is None
+
+    def _say_reserved(self, *, has_image: bool) -> None:
+        tenure = self.tenure
+        assert tenure.offerer is not None
+        message = Reserve(tenure.vm_id, tenure.offered_attempt, self._identity.public, has_image)
+        self._emit(Send(tenure.offerer, message))
 
     def _say_staged(self) -> None:
         tenure = self.tenure

@@ -149,7 +149,7 @@ def _persists(effect: Effect, phase: Phase) -> bool:
 def test_each_rule_is_needed(mutant: type[Handoff], broken: str) -> None:
     one_way = mutant is OneWayKillsBeforeAnythingIsDurable
     # An old certificate and its snapshot must both survive in the network beside a new move.
-    crashes, in_flight = (0, 3) if mutant is NoEpochFence else (1, 2)
+    crashes, in_flight = (1, 3) if mutant is NoEpochFence else (1, 2)
     model = Model(mutant, moves=2, crashes=crashes, in_flight=in_flight, one_way=one_way)
     with pytest.raises(Violation, match=broken):
         model.explore()
@@ -201,7 +201,11 @@ def test_a_move_takes_these_steps_in_this_order() -> None:
     assert _persists(persist, Phase.FROZEN)
     assert blob == SendBlob(B.node_id, SNAPSHOT)
     assert isinstance(frozen, Send)
-    assert list(b.receive(frozen.message, A.node_id, 4)) == [Fetch(A.node_id, SNAPSHOT)]
+    fetch, reserved = b.receive(frozen.message, A.node_id, 4)
+    assert fetch == Fetch(A.node_id, SNAPSHOT)
+    assert isinstance(reserved, Send)
+    assert list(a.receive(reserved.message, B.node_id, 5)) == []  # a sign of life
+    assert a.tenure.deadline == 5 + FROZEN_S
     b.stored(SNAPSHOT)
     [staged] = sent(list(b.take()))
     kill, persist, release = a.receive(staged, B.node_id, 5)

@@ -1,0 +1,89 @@
+"""Images and snapshots between one VM's two nodes: what is sent, what is asked for, and when.
+
+Pieces are sent as soon as they are needed. A receiver asks only for what is still missing after
+nothing has come for a while: pieces wait in bundle stores by themselves, and asking while they are
+on their way would send them twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+
+from radics_mesh.errors import CapacityError, MeshError
+from radics_mesh.hosting.host import SERVICE, Host
+from radics_mesh.hosting.moving import cut
+from radics_mesh.ids import Digest, NodeId, VmId
+from radics_mesh.vmm.handoff_messages import Message, Missing, encode
+
+log = structlog.get_logger(__name__)
+
+QUIET_S = 1.5
+
+
+class Blobs:
+    """One VM's transfers."""
+
+    def __init__(self, host: Host, vm_id: VmId) -> None:
+        self.sent_bytes = 0
+        self._host = host
+        self._vm_id = vm_id
+        self._sending: set[tuple[NodeId, Digest]] = set()
+        # When something of a content last came, or was asked for or announced.
+        self._heard: dict[Digest, float] = {}
+
+    async def say(self, to: NodeId, message: Message, *, priority: int = 2) -> None:
+        """One bundle to another node's hand-off service; a full store is waited out elsewhere:
+        whatever matters is said again."""
+        payload = encode(message)
+        try:
+            await self._host.agent.send(to.service(SERVICE), payload, priority=priority)
+        except CapacityError as error:
+            self._host.counters["unsent"] += 1
+            log.warning("hand-off message not sent", to=to.short, reason=str(error))
+
+    async def send(
+        self, to: NodeId, digest: Digest, pieces: tuple[int, ...], content: Callable[[], bytes]
+    ) -> None:
+        """Send pieces (none named: all), unless they are being sent at this moment."""
+        if (to, digest) in self._sending:
+            return
+        self._sending.add((to, digest))
+        try:
+            whole = await trio.to_thread.run_sync(content)
+            for piece in cut(self._vm_id, digest, whole, pieces):
+                await self.say(to, piece, priority=1)
+                self.sent_bytes += len(piece.data)
+        except (MeshError, OSError) as error:
+            log.warning("cannot send what a VM needs", content=digest.short, reason=str(error))
+        finally:
+            self._sending.discard((to, digest))
+
+    def heard(self, digest: Digest) -> None:
+        self._heard[digest] = trio.current_time()
+
+    async def ask(self, source: NodeId, digest: Digest) -> None:
+        """Ask for what is missing, if nothing has come for a while."""
+        now = trio.current_time()
+        last = self._heard.setdefault(digest, now)
+        if now - last < QUIET_S:
+            return
+        self._heard[digest] = now
+        await self.say(source, Missing(self._vm_id, digest, self._host.incoming.missing(digest)))
+
+    async def take(self, digest: Digest, use: Callable[[bytes], Awaitable[None]]) -> bool:
+        """Use a content that is whole here; whether there was one and it was good."""
+        content = self._host.incoming.whole(digest)
+        if content is None:
+            return False
+        try:
+            await use(content)
+        except MeshError as error:
+            self._host.counters["contents refused"] += 1
+            log.warning("content refused", content=digest.short, reason=str(error))
+            return False
+        finally:
+            self._host.incoming.drop(digest)
+        return True

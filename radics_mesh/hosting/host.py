@@ -1,0 +1,100 @@
+"""What all VMs of a node share: the node's services, its directories, its memory for guests."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from radics_mesh.config import Config
+from radics_mesh.directory import Directory
+from radics_mesh.dtn.agent import Agent
+from radics_mesh.errors import CapacityError, UsageError
+from radics_mesh.hosting.moving import Incoming
+from radics_mesh.hosting.table import Table
+from radics_mesh.ids import VmId
+from radics_mesh.me import Me
+from radics_mesh.sources.service import Sources
+from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.snapshot import Signer
+
+SERVICE = "handoff"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Tenant(Protocol):
+    """A VM, as far as the others must know of it."""
+
+    @property
+    def vm_id(self) -> VmId: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def memory_held_bytes(self) -> int: ...
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its name is taken: it is held here and has not ended."""
+        ...
+
+
+@dataclass
+class Host:
+    agent: Agent
+    sources: Sources
+    directory: Directory
+    images: ImageStore
+    me: Me
+    config: Config
+    table: Table
+    incoming: Incoming
+    # One directory a VM below this one.
+    root: Path
+    accelerator: str
+    # For all guests together.
+    memory_bytes: int
+    journal: Callable[[str, str], None]
+    tenants: Callable[[], Iterable[Tenant]] = tuple
+    counters: Counter[str] = field(default_factory=Counter)
+
+    def vm_directory(self, vm_id: VmId) -> Path:
+        path = self.root / vm_id.text
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    @property
+    def signer(self) -> Signer:
+        return Signer(self.me.identity, self.me.chain)
+
+    def memory_used_bytes(self, but: VmId | None = None) -> int:
+        return sum(t.memory_held_bytes for t in self.tenants() if t.vm_id != but)
+
+    def check_room(self, memory_bytes: int, but: VmId | None = None) -> None:
+        """CapacityError when a guest of that size does not fit beside the others."""
+        free = self.memory_bytes - self.memory_used_bytes(but)
+        if memory_bytes > free:
+            raise CapacityError(
+                f"{memory_bytes >> 20} MiB for a guest, but {max(0, free) >> 20} of"
+                f" {self.memory_bytes >> 20} MiB are free on {self.config.name}"
+            )
+
+    def check_name(self, name: str) -> None:
+        """UsageError for what no VM may be called, or one here is called already."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"not a VM's name: {name!r} (letters, digits, . _ -; at most 64)")
+        if any(t.is_current and t.name == name for t in self.tenants()):
+            raise UsageError(f"a VM named {name} is here already; stop it or choose another name")
+
+    def free_name(self, name: str, vm_id: VmId) -> str:
+        """What a VM that comes from elsewhere is called here."""
+        taken = any(t.is_current and t.name == name for t in self.tenants() if t.vm_id != vm_id)
+        return f"{name}-{vm_id.short}" if taken else name
+
+    def random(self, count: int) -> bytes:
+        return os.urandom(count)

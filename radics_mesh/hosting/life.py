@@ -1,0 +1,271 @@
+"""One VM's guest on this node: started, served, parked, killed, found again after a restart.
+
+Whether it may run at all is the hand-off's affair (radics_mesh.hosting.vm), which calls this.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+import trio
+
+from radics_mesh.clock import Wall, to_dtn
+from radics_mesh.durable import sync_directory, write_durably
+from radics_mesh.errors import GuestError, MeshError
+from radics_mesh.hosting.host import Host
+from radics_mesh.hosting.logs import VmLog
+from radics_mesh.hosting.papers import Papers, Settings
+from radics_mesh.hosting.table import VmRow
+from radics_mesh.hosting.vm_task import Guest, Outside
+from radics_mesh.ids import Digest
+from radics_mesh.ownership import Ownership
+from radics_mesh.vmm import qemu
+from radics_mesh.vmm.ends import End
+from radics_mesh.vmm.frames import Hello
+from radics_mesh.vmm.machine import Launch, Machine, adopt, launch
+from radics_mesh.vmm.snapshot import Snapshot, Subject
+
+log = structlog.get_logger(__name__)
+
+# A guest parks at its next interrupt; an emulated one on a busy host takes its time.
+PARK_S = 30.0
+# An adopted guest that says nothing for so long, although a park was begun, is parked.
+_SILENT_S = 3.0
+
+
+def first_created(wall: Wall, random: int) -> int:
+    """Creation time of a new VM's bundles: any number will do that its id never has again."""
+    return to_dtn(wall) or 1 + random
+
+
+class Life:
+    """Row and guest of one VM. Every method is called by the VM's one task."""
+
+    def __init__(
+        self,
+        host: Host,
+        row: VmRow,
+        ended: Callable[[Guest, End], None],
+        serve: Callable[..., object],
+    ) -> None:
+        self.row = row
+        self.guest: Guest | None = None
+        self.started_at: float | None = None
+        self.last_snapshot_bytes = 0
+        self.directory = host.vm_directory(row.vm_id)
+        self.log = VmLog(self.directory)
+        self.park_s = self.snapshot_s = 0.0
+        self._host = host
+        self._ended = ended
+        self._serve_soon = serve
+        self._loaded: Snapshot | None = None
+
+    @property
+    def chain(self) -> Ownership:
+        chain = self.row.tenure.chain
+        assert chain is not None
+        return chain
+
+    def keep(self, **changes: Any) -> None:
+        """Change the row, durably."""
+        self.row = replace(self.row, **changes)
+        self._host.table.keep(self.row)
+
+    # --- snapshots on disk ----------------------------------------------------------------------
+
+    def stored(self) -> list[Digest]:
+        """Snapshots that are here."""
+        return [
+            Digest(bytes.fromhex(path.stem))
+            for path in self.directory.glob("*.snap")
+            if len(path.stem) == 2 * Digest.LENGTH
+        ]
+
+    async def store(self, snapshot: Snapshot, content: bytes) -> None:
+        """Keep a snapshot durably; `content` is its packed form."""
+        path = self.directory / f"{snapshot.digest.hex()}.snap"
+        await trio.to_thread.run_sync(lambda: write_durably(path, content, mode=0o600))
+        self._loaded = snapshot
+        self.last_snapshot_bytes = len(content)
+
+    async def load(self, digest: Digest) -> Snapshot:
+        """Verified; MeshError or OSError when it cannot be."""
+        if self._loaded is not None and self._loaded.digest == digest:
+            return self._loaded
+        content = self.packed(digest)
+        self._loaded = await self.unpack(content)
+        self.last_snapshot_bytes = len(content)
+        return self._loaded
+
+    async def unpack(self, content: bytes) -> Snapshot:
+        verifier, now = self._host.me.verifier, self._host.me.clock.wall()
+        return await trio.to_thread.run_sync(lambda: Snapshot.unpack(content, verifier, now))
+
+    def packed(self, digest: Digest) -> bytes:
+        return (self.directory / f"{digest.hex()}.snap").read_bytes()
+
+    def forget(self, digest: Digest) -> None:
+        (self.directory / f"{digest.hex()}.snap").unlink(missing_ok=True)
+        sync_directory(self.directory)
+        if self._loaded is not None and self._loaded.digest == digest:
+            self._loaded = None
+
+    # --- the guest ------------------------------------------------------------------------------
+
+    async def start(self, snapshot: Snapshot | None) -> None:
+        """Cold, or from a snapshot. MeshError or OSError: nothing runs then."""
+        settings, chain = self.row.settings, self.chain
+        image = await trio.to_thread.run_sync(self._host.images.checked_path, chain.birth.image)
+        # Durable first: from here on the snapshot may be older than the guest.
+        self.keep(clean=False, parking=False)
+        machine = await launch(
+            Launch(
+                directory=self.directory,
+                ram_directory=self._host.config.ram_directory,
+                image=image,
+                memory_bytes=settings.memory_bytes,
+                accelerator=self._host.accelerator,
+                hello=self._hello(),
+                snapshot=snapshot,
+            ),
+            clock=self._host.me.clock,
+        )
+        self._serve(machine)
+
+    async def adopt(self) -> bool:
+        """Take the QEMU over that has outlived an earlier node; False when there is none.
+
+        One that may be parked is looked into: parked, it is started again from its memory.
+        """
+        machine = await adopt(self.directory, self._hello(), clock=self._host.me.clock)
+        if machine is None:
+            return False
+        guest = self._serve(machine)
+        if self.row.parking:
+            with trio.move_on_after(_SILENT_S):
+                await guest.ready.wait()
+            if not guest.ready.is_set():
+                log.info("guest was parked when the node ended", vm=self.row.name)
+                await self.kill()
+                return False
+            self.keep(parking=False)
+        return True
+
+    async def kill_stray(self) -> None:
+        """On return no QEMU of this VM is alive, whoever started it."""
+        if self.guest is not None:
+            await self.kill()
+            return
+        machine = await adopt(self.directory, self._hello(), clock=self._host.me.clock)
+        if machine is not None:
+            await machine.kill()
+
+    async def park(self, *, moving: bool) -> Snapshot:
+        """Stop the guest for good and make its state durable; its QEMU stays, parked.
+
+        GuestError or OSError when it would not; then the guest may be parked or not.
+        """
+        guest = self.guest
+        if guest is None:
+            raise GuestError("the guest does not run")
+        self.keep(parking=True)
+        guest.close_mailbox()
+        begun = trio.current_time()
+        await guest.machine.park(deadline_s=PARK_S)
+        self.park_s = trio.current_time() - begun
+        await guest.detach()
+        settings = self.row.settings
+        if moving:
+            settings = replace(settings, moves=settings.moves + 1)
+        snapshot = await guest.machine.take(self._subject(settings), self._host.signer)
+        await self.store(snapshot, snapshot.pack())
+        self.snapshot_s = trio.current_time() - begun - self.park_s
+        return snapshot
+
+    async def kill(self, *, leave: bool = False) -> None:
+        """End the guest; `leave`: its sources need not wait for it."""
+        guest = self.guest
+        if guest is None:
+            return
+        if leave:
+            await guest.machine.kill()
+            await guest.finished.wait()
+        else:
+            await guest.detach()
+            await guest.machine.kill()
+        self.gone()
+
+    def gone(self) -> None:
+        """The guest is no more."""
+        self.guest = None
+        self.started_at = None
+        self.log.finish()
+
+    def remove(self) -> None:
+        """Nothing of it stays on disk."""
+        self.log.finish()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def set_back(self, output: int) -> None:
+        """The guest will start from an earlier state, in which `output` was its last durable one.
+
+        What it sends from then on may differ from what it sent before under the same numbers, so
+        its bundles get another creation time: a new branch, in which all may come twice.
+        """
+        row = self._host.table.row(self.row.vm_id) or self.row
+        old = row.settings
+        created = max(old.created + 1, to_dtn(self._host.me.clock.wall()))
+        settings = replace(old, branch=old.branch + 1, created=created)
+        self.row = replace(self.row, settings=settings, output=output)
+        self._host.table.set_back(
+            replace(self.row, log_bytes=row.log_bytes, next_mail=row.next_mail)
+        )
+
+    def _serve(self, machine: Machine) -> Guest:
+        durable = self._host.table.row(self.row.vm_id)
+        assert durable is not None
+        self.log.begin(durable.log_bytes)
+        outside = Outside(self._host.agent, self._host.sources, self._host.table)
+        guest = Guest(machine, self.chain, self.row.settings, self.log, outside)
+        self.guest, self.started_at = guest, trio.current_time()
+        self._serve_soon(self._serve_guest, guest)
+        return guest
+
+    async def _serve_guest(self, guest: Guest) -> None:
+        end = await guest.run()
+        if end is not None:
+            self._ended(guest, end)
+
+    def _subject(self, settings: Settings) -> Subject:
+        papers = Papers(settings, self._host.table.mailbox(self.row.vm_id))
+        return Subject(
+            vm=self.row.vm_id,
+            epoch=self.chain.epoch,
+            image=self.chain.birth.image,
+            architecture=qemu.ARCHITECTURE,
+            cpu=qemu.CPU,
+            mailbox=papers.pack(),
+            created=int(self._host.me.clock.wall()),
+        )
+
+    def _hello(self) -> Hello:
+        durable = self._host.table.row(self.row.vm_id)
+        chain, settings = self.row.tenure.chain, self.row.settings
+        return Hello(
+            vm_name=self.row.name,
+            vm_eid=self.row.vm_id.eid,
+            host_name=self._host.config.name,
+            host_eid=self._host.me.identity.eid,
+            epoch=chain.epoch if chain else 1,
+            out_acked=durable.output if durable else 0,
+            argv=(self.row.name, *settings.arguments),
+            sources=settings.sources,
+        )
+
+
+def reason_of(error: MeshError | OSError) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,181 @@
+"""What a VM carries along beside its memory and its ownership; the snapshot's hash covers it.
+
+Wire form (msgpack):
+  [version, memory, [source], [argument], pinned, created, branch, moves, output, next mail,
+   [mail], window, [[source, publisher, end]]]
+  mail: [number, key, sender, service, payload];  window: keys, one after the other
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from radics_mesh.codec import Fields, pack
+from radics_mesh.errors import WireError
+from radics_mesh.ids import ID_BYTES, NodeId
+
+VERSION = 1
+KEY_BYTES = 16
+# Mail that a host will keep for a VM; who has more waits in the bundle store.
+INBOX_MAX_BYTES = 8 << 20
+# How many bundles back a repeated one is recognised.
+WINDOW_KEYS = 1024
+_PAPERS_MAX_BYTES = 16 << 20
+
+
+def mail_key(bundle: str) -> bytes:
+    """What a bundle for a VM is recognised by, on whatever host it arrives again."""
+    return hashlib.sha256(bundle.encode("utf-8")).digest()[:KEY_BYTES]
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A message of the guest's stream 0."""
+
+    number: int
+    key: bytes
+    sender: str
+    service: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """Numbers of a source mean something at one publisher only. `end`: number of the end mark."""
+
+    source: str
+    publisher: NodeId | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for, and the names of what the VM sends."""
+
+    memory_bytes: int
+    sources: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    pinned: bool = False
+    # Creation time of all bundles that the VM sends in this branch; their sequence numbers are the
+    # guest's output numbers, so that no host can send one output under two names.
+    created: int = 0
+    # How often it was set back to an earlier state (power loss): then outputs may come again.
+    branch: int = 0
+    moves: int = 0
+
+    def fields(self) -> list[object]:
+        return [
+            self.memory_bytes,
+            list(self.sources),
+            list(self.arguments),
+            self.pinned,
+            self.created,
+            self.branch,
+            self.moves,
+        ]
+
+    def pack(self) -> bytes:
+        return pack(self.fields())
+
+    @classmethod
+    def read(cls, fields: Fields) -> Settings:
+        return cls(
+            memory_bytes=fields.integer(1, 1 << 48),
+            sources=_texts(fields.items(limit=64)),
+            arguments=_texts(fields.items(limit=4096)),
+            pinned=fields.boolean(),
+            created=fields.integer(0, 1 << 62),
+            branch=fields.integer(0, 1 << 32),
+            moves=fields.integer(0, 1 << 32),
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> Settings:
+        fields = Fields.parse(data, "settings")
+        settings = cls.read(fields)
+        fields.end()
+        return settings
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """`output`: the last one that a host has made durable; `next_mail`: the next free number."""
+
+    output: int = 0
+    next_mail: int = 1
+    mail: tuple[Mail, ...] = ()
+    window: tuple[bytes, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+
+
+@dataclass(frozen=True)
+class Papers:
+    settings: Settings
+    mailbox: Mailbox
+
+    def pack(self) -> bytes:
+        box = self.mailbox
+        return pack(
+            [
+                VERSION,
+                *self.settings.fields(),
+                box.output,
+                box.next_mail,
+                [[m.number, m.key, m.sender, m.service, m.payload] for m in box.mail],
+                b"".join(box.window),
+                [[s.source, bytes(s.publisher or b""), s.end] for s in box.subscriptions],
+            ]
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> Papers:
+        """WireError for anything that `pack` would not make."""
+        fields = Fields.parse(data, "papers", limit_bytes=_PAPERS_MAX_BYTES)
+        fields.integer(VERSION, VERSION)
+        papers = cls(
+            Settings.read(fields),
+            Mailbox(
+                output=fields.integer(),
+                next_mail=fields.integer(1),
+                mail=tuple(map(_mail, fields.items(limit=1 << 18))),
+                window=_keys(fields.blob(limit=WINDOW_KEYS * KEY_BYTES)),
+                subscriptions=tuple(map(_subscription, fields.items(limit=64))),
+            ),
+        )
+        fields.end()
+        return papers
+
+
+def _texts(items: list[object]) -> tuple[str, ...]:
+    if not all(isinstance(item, str) for item in items):
+        raise WireError("papers: not a list of texts")
+    return tuple(item for item in items if isinstance(item, str))
+
+
+def _mail(value: object) -> Mail:
+    fields = Fields(value, "mail")
+    mail = Mail(
+        number=fields.integer(1),
+        key=fields.blob(KEY_BYTES),
+        sender=fields.text(),
+        service=fields.text(),
+        payload=fields.blob(limit=1 << 16),
+    )
+    fields.end()
+    return mail
+
+
+def _subscription(value: object) -> Subscription:
+    fields = Fields(value, "subscription")
+    source, publisher, end = fields.text(), fields.blob(limit=ID_BYTES), fields.any()
+    fields.end()
+    if end is not None and type(end) is not int:
+        raise WireError("subscription: its end is no number")
+    return Subscription(source, NodeId(publisher) if publisher else None, end)
+
+
+def _keys(raw: bytes) -> tuple[bytes, ...]:
+    if len(raw) % KEY_BYTES:
+        raise WireError("papers: a broken window")
+    return tuple(raw[at : at + KEY_BYTES] for at in range(0, len(raw), KEY_BYTES))

@@ -1,0 +1,304 @@
+"""Trio shell: the VMs of this node. What the node, the scheduler and the user call.
+
+Everything about one VM happens in that VM's task (radics_mesh.hosting.vm); here they are found,
+made, and told what other nodes say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import structlog
+import trio
+
+from radics_mesh.config import Config
+from radics_mesh.directory import Directory
+from radics_mesh.dtn.agent import Agent, Delivery
+from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
+from radics_mesh.hosting.host import SERVICE, Host
+from radics_mesh.hosting.life import first_created
+from radics_mesh.hosting.moving import Incoming
+from radics_mesh.hosting.notices import Notices
+from radics_mesh.hosting.papers import Mailbox, Settings
+from radics_mesh.hosting.status import MoveStats, VmStatus
+from radics_mesh.hosting.table import ENDED, JournalRow, Table, VmRow, Wanted
+from radics_mesh.hosting.vm import Move, Vm
+from radics_mesh.ids import Digest, NodeId, VmId
+from radics_mesh.me import Me
+from radics_mesh.ownership import born
+from radics_mesh.records import Kind
+from radics_mesh.sources.service import Sources
+from radics_mesh.vmm import images as image_files
+from radics_mesh.vmm import qemu
+from radics_mesh.vmm.handoff import Handoff
+from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Piece, Release, decode
+from radics_mesh.vmm.handoff_state import Tenure
+from radics_mesh.vmm.images import ImageStore
+
+log = structlog.get_logger(__name__)
+
+# VMs that this node may hear of, its own included.
+VMS_MAX = 1024
+DEFAULT_MEMORY_BYTES = 64 << 20
+
+
+class Hosting:
+    """`path` is a directory of its own; `memory_bytes` is for all guests together."""
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        agent: Agent,
+        sources: Sources,
+        directory: Directory,
+        images: ImageStore,
+        me: Me,
+        config: Config,
+        accelerator: str,
+        memory_bytes: int,
+    ) -> None:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._table = Table(path / "vms.sqlite")
+        self._vms: dict[VmId, Vm] = {}
+        self._notices = Notices(directory, agent, images)
+        self._nursery: trio.Nursery | None = None
+        self._host = Host(
+            agent=agent,
+            sources=sources,
+            directory=directory,
+            images=images,
+            me=me,
+            config=config,
+            table=self._table,
+            incoming=Incoming(path / "incoming", max(memory_bytes, 64 << 20)),
+            root=path / "vms",
+            accelerator=accelerator,
+            memory_bytes=memory_bytes,
+            journal=self._note,
+            tenants=lambda: self._vms.values(),
+        )
+        self.counters = self._host.counters
+        self._journalled = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; started when every VM is again what it was.
+
+        On cancellation guests go on: the next run adopts them.
+        """
+        registration = None
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._notices.run)
+                for row in self._table.rows():
+                    vm = self._vms[row.vm_id] = self._vm(row)
+                for vm in list(self._vms.values()):
+                    await nursery.start(self._serve, vm)
+                endpoint = self._host.me.node_id.service(SERVICE)
+                registration = self._host.agent.register(endpoint, self._handle)
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None
+            if registration is not None:
+                registration.close()
+            self._table.close()
+
+    async def _serve(
+        self, vm: Vm, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        try:
+            await vm.run(task_status=task_status)
+        finally:
+            if self._vms.get(vm.vm_id) is vm:
+                del self._vms[vm.vm_id]
+
+    def _vm(self, row: VmRow) -> Vm:
+        assert self._nursery is not None
+        return Vm(self._host, row, self._nursery, self._notices)
+
+    # --- what the user wants --------------------------------------------------------------------
+
+    async def run_vm(
+        self,
+        image: Path | Digest,
+        name: str,
+        *,
+        sources: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        pinned: bool = False,
+    ) -> VmStatus:
+        """Make a VM and start it. UsageError, CapacityError, GuestError: there is none then."""
+        nursery = self._running()
+        self._host.check_name(name)
+        self._host.check_room(memory_bytes)
+        digest = image if isinstance(image, Digest) else await self._keep_image(image)
+        for old in [v for v in self._vms.values() if v.name == name and v.row.wanted in ENDED]:
+            await old.call(old.discard)
+        me = self._host.me
+        chain = born(me.identity, name, digest, os.urandom(16))
+        wall = me.clock.wall()
+        created = first_created(wall, int.from_bytes(os.urandom(3)))
+        settings = Settings(memory_bytes, tuple(sources), tuple(arguments), pinned, created=created)
+        tenure = Handoff.born(chain, me.identity).tenure
+        # Not to be started by `run`: first_start does, and tells its caller of an error.
+        row = VmRow(chain.vm_id, name, Wanted.STOPPED, tenure, settings, clean=True, arrived=wall)
+        self._table.receive(row, Mailbox())
+        vm = self._vms[row.vm_id] = self._vm(row)
+        await nursery.start(self._serve, vm)
+        try:
+            await vm.call(lambda: self._first_start(vm))
+        except MeshError:
+            await vm.call(vm.discard)
+            raise
+        self._note("info", f"{name} started from image {digest.short}")
+        return vm.status()
+
+    async def _first_start(self, vm: Vm) -> None:
+        self._host.check_name(vm.name)
+        self._host.check_room(vm.row.settings.memory_bytes)
+        self._notices.changed_hands(vm.life.chain)
+        vm.life.keep(wanted=Wanted.RUNNING)
+        try:
+            await vm.first_start()
+        except OSError as error:
+            raise CapacityError(f"{vm.name} cannot start: {error}") from error
+
+    async def _keep_image(self, path: Path) -> Digest:
+        def keep() -> Digest:
+            info = self._host.images.put(image_files.read(path))
+            if info.architecture != qemu.ARCHITECTURE:
+                raise UsageError(f"{path} is for {info.architecture}, not {qemu.ARCHITECTURE}")
+            return info.digest
+
+        return await trio.to_thread.run_sync(keep)
+
+    async def stop(self, name: str) -> None:
+        """End a VM for good. UsageError when there is none or it has ended."""
+        vm = self._find(name)
+        await vm.call(vm.stop)
+
+    async def save(self, name: str) -> None:
+        """Write a VM's state to disk and end its guest, until `resume`."""
+        vm = self._find(name)
+        await vm.call(vm.save)
+
+    async def resume(self, name: str) -> None:
+        vm = self._find(name)
+        await vm.call(vm.resume)
+
+    async def migrate(self, name: str, target: NodeId, *, one_way: bool = False) -> MoveStats:
+        """Hand a VM over; returns when the target has acknowledged, one way when it is released.
+
+        LinkError: it was given up, and the VM goes on here. Cancelling stops only the waiting.
+        """
+        vm = self._find(name)
+        if not one_way and target == self._host.me.node_id:
+            raise UsageError(f"{name} is on that node already")
+        move = Move(target, one_way=one_way)
+        key = await self._key_of(target) if one_way else b""
+        await vm.call(lambda: vm.begin_move(move, key))
+        return await move.wait()
+
+    async def _key_of(self, node: NodeId) -> bytes:
+        entries = await self._host.directory.lookup(Kind.NODE, node.text)
+        for entry in entries:
+            if entry.record.publisher == node:
+                return entry.record.signer
+        raise UsageError(f"node {node.short} is not known here, so its key is not")
+
+    def vms(self) -> list[VmStatus]:
+        """The VMs here, those that have ended or are being released included."""
+        return [vm.status() for vm in self._vms.values() if self._is_shown(vm)]
+
+    def vm(self, name: str) -> VmStatus:
+        """UsageError when there is none."""
+        return self._find(name).status()
+
+    def memory_used_bytes(self) -> int:
+        """By guests, and reserved for guests that come."""
+        return self._host.memory_used_bytes()
+
+    async def logs(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """What a VM printed here; `follow`: and prints, until it ends or leaves."""
+        vm = self._find(name, moved=True)
+        async for text in vm.life.log.read(follow=follow):
+            yield text
+
+    def journal(self) -> list[JournalRow]:
+        """What happened to VMs here, oldest first."""
+        return self._table.journal()
+
+    async def journalled(self) -> None:
+        """Until the journal grows."""
+        await self._journalled.wait()
+
+    # --- what other nodes say -------------------------------------------------------------------
+
+    async def _handle(self, delivery: Delivery) -> None:
+        sender = delivery.signer
+        if sender is None:
+            raise PeerError("a hand-off message without a member's signature")
+        message = decode(delivery.payload)
+        self.counters["messages"] += 1
+        if isinstance(message, Piece):
+            await self._take_piece(message)
+            return
+        vm = await self._vm_for(message)
+        if vm is not None:
+            await vm.receive(message, sender)
+
+    async def _take_piece(self, piece: Piece) -> None:
+        """Kept durably for whoever needs it; it may have overtaken what announces it."""
+        whole = await trio.to_thread.run_sync(self._host.incoming.add, piece)
+        vm = self._vms.get(piece.vm_id)
+        if vm is not None:
+            known = vm
+            await vm.post(lambda: known.piece_came(piece.digest, whole=whole))
+
+    async def _vm_for(self, message: Message) -> Vm | None:
+        """The VM that is meant; one that another node offers or releases may be new here."""
+        vm = self._vms.get(message.vm_id)
+        if vm is not None or not isinstance(message, Offer | Frozen | Release):
+            return vm
+        if len(self._vms) >= VMS_MAX:
+            raise CapacityError(f"{VMS_MAX} VMs are known here")
+        chain = message.chain
+        row = VmRow(chain.vm_id, chain.name, Wanted.MOVED, Tenure(chain.vm_id), Settings(1 << 20))
+        vm = self._vms[chain.vm_id] = self._vm(row)
+        await self._running().start(self._serve, vm)
+        return vm
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _find(self, name: str, *, moved: bool = False) -> Vm:
+        """By name, else by id. One that is here goes before one that has ended or left."""
+        shown = [vm for vm in self._vms.values() if moved or self._is_shown(vm)]
+        named = [vm for vm in shown if name in (vm.name, vm.vm_id.text)]
+        named.sort(key=lambda vm: (vm.is_current, vm.row.arrived), reverse=True)
+        if named:
+            return named[0]
+        here = ", ".join(sorted({vm.name for vm in shown})) or "there is none"
+        raise UsageError(f"no VM named {name} here; VMs here: {here}")
+
+    def _is_shown(self, vm: Vm) -> bool:
+        return (
+            not vm.is_done
+            and vm.state != "moved"
+            and (vm.handoff.tenure.chain is not None or vm.handoff.tenure.certificate is not None)
+        )
+
+    def _note(self, level: str, text: str) -> None:
+        self._table.note(self._host.me.clock.wall(), level, text)
+        getattr(log, level)("vm", text=text)
+        self._journalled.set()
+        self._journalled = trio.Event()
+
+    def _running(self) -> trio.Nursery:
+        if self._nursery is None:
+            raise UsageError("the node's VMs are not served yet")
+        return self._nursery

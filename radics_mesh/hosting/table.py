@@ -1,0 +1,382 @@
+"""What this node must not forget about its VMs, in SQLite (WAL, synchronous=FULL).
+
+Every method is one transaction, durable when it returns. They block for a commit, a few
+milliseconds; the hot one, `outputs`, is called from a worker thread, so a lock keeps them apart.
+"""
+
+from __future__ import annotations
+
+import enum
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from radics_mesh.codec import Fields, pack
+from radics_mesh.hosting.papers import WINDOW_KEYS, Mail, Mailbox, Settings, Subscription
+from radics_mesh.ids import NodeId, VmId
+from radics_mesh.vmm.handoff_state import Tenure
+
+JOURNAL_ROWS = 500
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS vm(
+  vm_id BLOB PRIMARY KEY, name TEXT NOT NULL, wanted TEXT NOT NULL, tenure BLOB NOT NULL,
+  settings BLOB NOT NULL, output INTEGER NOT NULL, log_bytes INTEGER NOT NULL,
+  next_mail INTEGER NOT NULL, clean INTEGER NOT NULL, parking INTEGER NOT NULL,
+  ending BLOB NOT NULL, note TEXT NOT NULL, arrived REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS mail(
+  vm_id BLOB, number INTEGER, key BLOB, sender TEXT, service TEXT, payload BLOB,
+  PRIMARY KEY (vm_id, number));
+CREATE TABLE IF NOT EXISTS seen(
+  place INTEGER PRIMARY KEY AUTOINCREMENT, vm_id BLOB, key BLOB, UNIQUE (vm_id, key));
+CREATE TABLE IF NOT EXISTS subscription(
+  vm_id BLOB, source TEXT, publisher BLOB, ending INTEGER, PRIMARY KEY (vm_id, source));
+CREATE TABLE IF NOT EXISTS journal(
+  number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL, level TEXT, text TEXT);
+"""
+_COLUMNS = (
+    "vm_id, name, wanted, tenure, settings, output, log_bytes, next_mail, clean, parking, "
+    "ending, note, arrived"
+)
+_COUNTED = frozenset({"output", "log_bytes", "next_mail"})
+
+
+class Wanted(enum.StrEnum):
+    """What is to become of a VM that this node holds, or what became of it."""
+
+    RUNNING = "running"
+    SAVED = "saved"
+    STOPPED = "stopped"
+    EXITED = "exited"
+    FAILED = "failed"
+    MOVED = "moved"  # not held here any more; the tenure points to who has it
+
+
+ENDED = frozenset({Wanted.STOPPED, Wanted.EXITED, Wanted.FAILED})
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a program ended (as radics_mesh.vmm.frames.Exit)."""
+
+    how: int
+    status: int
+    why: str
+
+    def pack(self) -> bytes:
+        return pack([self.how, self.status, self.why[:500]])
+
+
+@dataclass(frozen=True)
+class VmRow:
+    """`clean`: the snapshot is the very latest state, no guest has executed since. `parking`: a
+    park was begun; the guest may be parked. `log_bytes`: the part of the log that counts."""
+
+    vm_id: VmId
+    name: str
+    wanted: Wanted
+    tenure: Tenure
+    settings: Settings
+    output: int = 0
+    log_bytes: int = 0
+    next_mail: int = 1
+    clean: bool = False
+    parking: bool = False
+    ending: Ending | None = None
+    note: str = ""
+    # Unix time of the start or arrival here.
+    arrived: float = 0.0
+
+    def columns(self) -> tuple[object, ...]:
+        return (
+            bytes(self.vm_id),
+            self.name,
+            self.wanted.value,
+            self.tenure.pack(),
+            self.settings.pack(),
+            self.output,
+            self.log_bytes,
+            self.next_mail,
+            self.clean,
+            self.parking,
+            self.ending.pack() if self.ending else b"",
+            self.note,
+            self.arrived,
+        )
+
+    @classmethod
+    def of(cls, row: tuple[object, ...]) -> VmRow:
+        """Our own bytes, so a WireError here means a damaged database."""
+        fields = Fields(row, "vm row")
+        return cls(
+            vm_id=VmId(fields.blob(20)),
+            name=fields.text(),
+            wanted=Wanted(fields.text()),
+            tenure=Tenure.parse(fields.blob()),
+            settings=Settings.parse(fields.blob()),
+            output=fields.integer(),
+            log_bytes=fields.integer(),
+            next_mail=fields.integer(),
+            clean=bool(fields.integer()),
+            parking=bool(fields.integer()),
+            ending=_ending(fields.blob()),
+            note=fields.text(limit=2000),
+            arrived=fields.number(),
+        )
+
+
+def _ending(raw: bytes) -> Ending | None:
+    if not raw:
+        return None
+    fields = Fields.parse(raw, "ending")
+    return Ending(fields.integer(), fields.integer(), fields.text(limit=2000))
+
+
+@dataclass(frozen=True)
+class JournalRow:
+    number: int
+    time: float
+    level: str
+    text: str
+
+
+class Table:
+    """One connection, one transaction a call."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    # --- VMs ---
+
+    def rows(self) -> list[VmRow]:
+        with self._lock:
+            found = self._db.execute(f"SELECT {_COLUMNS} FROM vm ORDER BY arrived").fetchall()
+        return [VmRow.of(row) for row in found]
+
+    def row(self, vm_id: VmId) -> VmRow | None:
+        with self._lock:
+            found = self._db.execute(
+                f"SELECT {_COLUMNS} FROM vm WHERE vm_id=?", (bytes(vm_id),)
+            ).fetchone()
+        return VmRow.of(found) if found else None
+
+    def keep(self, row: VmRow) -> None:
+        """Insert a VM's row, or renew it but for what only guests move on (`_COUNTED`)."""
+        with self._transaction() as db:
+            _put_row(db, row, but=_COUNTED)
+
+    def set_back(self, row: VmRow) -> None:
+        """Renew a row whole: the guest starts again from an earlier state, counters and all."""
+        with self._transaction() as db:
+            _put_row(db, row)
+
+    def receive(self, row: VmRow, box: Mailbox) -> None:
+        """A VM is here from now on, with its mailbox; whatever was known of it is replaced."""
+        with self._transaction() as db:
+            _clear(db, row.vm_id)
+            _put_row(db, row)
+            vm = bytes(row.vm_id)
+            db.executemany(
+                "INSERT INTO mail VALUES (?,?,?,?,?,?)",
+                [(vm, m.number, m.key, m.sender, m.service, m.payload) for m in box.mail],
+            )
+            db.executemany(
+                "INSERT INTO seen(vm_id, key) VALUES (?,?)", [(vm, key) for key in box.window]
+            )
+            for subscription in box.subscriptions:
+                _put_subscription(db, row.vm_id, subscription)
+
+    def give_up(self, row: VmRow) -> None:
+        """The VM is another node's: its row stays as a pointer, its mailbox does not."""
+        with self._transaction() as db:
+            _clear(db, row.vm_id)
+            _put_row(db, row)
+
+    def remove(self, vm_id: VmId) -> None:
+        with self._transaction() as db:
+            _clear(db, vm_id)
+
+    def tenure(self, tenure: Tenure) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE vm SET tenure=? WHERE vm_id=?", (tenure.pack(), bytes(tenure.vm_id)))
+
+    def outputs(
+        self, vm_id: VmId, output: int, log_bytes: int, ending: Ending | None = None
+    ) -> None:
+        """Outputs up to this one have had their effect, durably; `ending`: it was the last."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE vm SET output=?, log_bytes=? WHERE vm_id=?",
+                (output, log_bytes, bytes(vm_id)),
+            )
+            if ending is not None:
+                db.execute(
+                    "UPDATE vm SET ending=?, wanted=? WHERE vm_id=?",
+                    (ending.pack(), Wanted.EXITED.value, bytes(vm_id)),
+                )
+
+    # --- mail ---
+
+    def post(self, vm_id: VmId, key: bytes, sender: str, service: str, payload: bytes) -> bool:
+        """Number a message and keep it; False when it was kept before."""
+        vm = bytes(vm_id)
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM seen WHERE vm_id=? AND key=?", (vm, key)).fetchone():
+                return False
+            db.execute("INSERT INTO seen(vm_id, key) VALUES (?,?)", (vm, key))
+            db.execute(
+                "DELETE FROM seen WHERE vm_id=? AND place <= (SELECT place FROM seen"
+                " WHERE vm_id=? ORDER BY place DESC LIMIT 1 OFFSET ?)",
+                (vm, vm, WINDOW_KEYS),
+            )
+            db.execute(
+                "INSERT INTO mail SELECT vm_id, next_mail, ?, ?, ?, ? FROM vm WHERE vm_id=?",
+                (key, sender, service, payload, vm),
+            )
+            db.execute("UPDATE vm SET next_mail = next_mail + 1 WHERE vm_id=?", (vm,))
+        return True
+
+    def mail(self, vm_id: VmId, after: int, limit: int = 64) -> list[Mail]:
+        """Messages with numbers above `after`, in order."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT number, key, sender, service, payload FROM mail"
+                " WHERE vm_id=? AND number>? ORDER BY number LIMIT ?",
+                (bytes(vm_id), after, limit),
+            ).fetchall()
+        return [Mail(*row) for row in found]
+
+    def mail_bytes(self, vm_id: VmId) -> int:
+        with self._lock:
+            [(size,)] = self._db.execute(
+                "SELECT COALESCE(SUM(LENGTH(payload) + 512), 0) FROM mail WHERE vm_id=?",
+                (bytes(vm_id),),
+            ).fetchall()
+        return int(size)
+
+    def taken(self, vm_id: VmId, done: int) -> None:
+        """The program has taken the messages up to `done`."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM mail WHERE vm_id=? AND number<=?", (bytes(vm_id), done))
+
+    def align(self, vm_id: VmId, have: int, done: int) -> None:
+        """Let numbering go on from what the guest has.
+
+        Nothing changes unless the guest was set back to an earlier state: what it had taken since
+        then is gone with that, so the rest moves up to close the gap.
+        """
+        vm = bytes(vm_id)
+        with self._transaction() as db:
+            db.execute("DELETE FROM mail WHERE vm_id=? AND number<=?", (vm, done))
+            rest = [
+                number
+                for (number,) in db.execute(
+                    "SELECT number FROM mail WHERE vm_id=? AND number>? ORDER BY number",
+                    (vm, have),
+                ).fetchall()
+            ]
+            for place, number in enumerate(rest, start=have + 1):
+                db.execute(
+                    "UPDATE mail SET number=? WHERE vm_id=? AND number=?", (place, vm, number)
+                )
+            db.execute("UPDATE vm SET next_mail=? WHERE vm_id=?", (have + 1 + len(rest), vm))
+
+    def mailbox(self, vm_id: VmId) -> Mailbox:
+        """All of it, as it travels."""
+        vm = bytes(vm_id)
+        with self._lock:
+            [(output, next_mail)] = self._db.execute(
+                "SELECT output, next_mail FROM vm WHERE vm_id=?", (vm,)
+            ).fetchall()
+            seen = self._db.execute(
+                "SELECT key FROM seen WHERE vm_id=? ORDER BY place DESC LIMIT ?",
+                (vm, WINDOW_KEYS),
+            ).fetchall()
+        return Mailbox(
+            output=output,
+            next_mail=next_mail,
+            mail=tuple(self.mail(vm_id, 0, -1)),
+            window=tuple(key for (key,) in reversed(seen)),
+            subscriptions=tuple(self.subscriptions(vm_id).values()),
+        )
+
+    # --- subscriptions ---
+
+    def subscriptions(self, vm_id: VmId) -> dict[str, Subscription]:
+        with self._lock:
+            found = self._db.execute(
+                "SELECT source, publisher, ending FROM subscription WHERE vm_id=?",
+                (bytes(vm_id),),
+            ).fetchall()
+        return {
+            source: Subscription(source, NodeId(publisher) if publisher else None, end)
+            for source, publisher, end in found
+        }
+
+    def subscribe(self, vm_id: VmId, subscription: Subscription) -> None:
+        with self._transaction() as db:
+            _put_subscription(db, vm_id, subscription)
+
+    # --- journal ---
+
+    def note(self, time: float, level: str, text: str) -> JournalRow:
+        with self._transaction() as db:
+            number = db.execute(
+                "INSERT INTO journal(time, level, text) VALUES (?,?,?)", (time, level, text)
+            ).lastrowid
+            assert number is not None
+            db.execute("DELETE FROM journal WHERE number<=?", (number - JOURNAL_ROWS,))
+        return JournalRow(number, time, level, text)
+
+    def journal(self) -> list[JournalRow]:
+        with self._lock:
+            found = self._db.execute(
+                "SELECT number, time, level, text FROM journal ORDER BY number"
+            ).fetchall()
+        return [JournalRow(*row) for row in found]
+
+
+def _put_row(db: sqlite3.Connection, row: VmRow, but: frozenset[str] = frozenset()) -> None:
+    places = ",".join("?" * len(row.columns()))
+    renewed = ", ".join(
+        f"{name}=excluded.{name}" for name in _COLUMNS.split(", ")[1:] if name not in but
+    )
+    db.execute(
+        f"INSERT INTO vm({_COLUMNS}) VALUES ({places}) ON CONFLICT(vm_id) DO UPDATE SET {renewed}",
+        row.columns(),
+    )
+
+
+def _put_subscription(db: sqlite3.Connection, vm_id: VmId, subscription: Subscription) -> None:
+    publisher = bytes(subscription.publisher) if subscription.publisher else None
+    db.execute(
+        "INSERT OR REPLACE INTO subscription VALUES (?,?,?,?)",
+        (bytes(vm_id), subscription.source, publisher, subscription.end),
+    )
+
+
+def _clear(db: sqlite3.Connection, vm_id: VmId) -> None:
+    for table in ("vm", "mail", "seen", "subscription"):
+        db.execute(f"DELETE FROM {table} WHERE vm_id=?", (bytes(vm_id),))
