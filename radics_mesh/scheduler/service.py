@@ -14,10 +14,10 @@ from radics_mesh.clock import Clock
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, WireError
-from radics_mesh.hosting.status import VmStatus
+from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.ids import NodeId, VmId
 from radics_mesh.records import Kind
-from radics_mesh.scheduler.cost import BANDWIDTH_BYTES_S, PAUSE_S, pause_s
+from radics_mesh.scheduler.cost import BANDWIDTH_BYTES_S, PAUSE_S
 from radics_mesh.scheduler.decide import Decision, Hotspot, Settings, Situation, decide
 from radics_mesh.scheduler.explain import explain
 from radics_mesh.scheduler.facts import NodeFacts, VmFacts
@@ -46,8 +46,8 @@ class Hosting(Protocol):
 
     def vms(self) -> Sequence[VmStatus]: ...
 
-    async def migrate(self, name: str, target: NodeId) -> None:
-        """Hand the VM over; returns when it runs there. MeshError: it still runs here."""
+    async def migrate(self, name: str, target: NodeId) -> MoveStats:
+        """Hand the VM over; returns when the target has said so. MeshError: it goes on here."""
 
 
 class Scheduler:
@@ -104,6 +104,14 @@ class Scheduler:
     def decision(self, name: str) -> Decision | None:
         """The last one about a VM that is or was here."""
         return self._decisions.get(name)
+
+    def rate(self, vm_id: VmId) -> float:
+        """Bytes a second that a VM takes from all its sources."""
+        return self._traffic.rate(vm_id, self._clock.monotonic())
+
+    def rate_bytes_s(self, vm_id: VmId) -> float:
+        """What a VM of this node takes from its sources, all together, of late."""
+        return sum(f.rate_bytes_s for f in self._traffic.flows(vm_id, self._clock.monotonic()))
 
     def explain(self, name: str) -> list[str]:
         """`why NAME`: the last decision, and the last move away if that was another."""
@@ -209,7 +217,7 @@ class Scheduler:
         self._moves[decision.vm] = decision
         log.info("moving", vm=decision.vm, to=target.short, reason=decision.reason)
         try:
-            await self._hosting.migrate(decision.vm, target)
+            stats = await self._hosting.migrate(decision.vm, target)
         except MeshError as error:
             self.counters["moves failed"] += 1
             log.warning("move failed", vm=decision.vm, to=target.short, reason=str(error))
@@ -217,20 +225,19 @@ class Scheduler:
             self._refused_until[decision.vm, target] = until
         else:
             self.counters["moves"] += 1
-            self._learn(decision.vm_facts, target, self._clock.monotonic() - started)
+            self._migration_s[decision.vm] = self._clock.monotonic() - started
+            self._learn(target, stats)
         finally:
             self._moving = None
             self._hotspot.restart()
 
-    def _learn(self, vm: VmFacts, target: NodeId, took_s: float) -> None:
-        """What a move took tells how fast the way is."""
-        self._migration_s[vm.name] = took_s
-        expected_s = pause_s(vm, self._bandwidth.get(target, BANDWIDTH_BYTES_S))
-        log.info("moved", vm=vm.name, to=target.short, took_s=took_s, expected_s=expected_s)
-        if took_s > PAUSE_S and vm.move_bytes:
-            measured = vm.move_bytes / (took_s - PAUSE_S)
-            before = self._bandwidth.get(target, measured)
-            self._bandwidth[target] = (before + measured) / 2
+    def _learn(self, target: NodeId, stats: MoveStats) -> None:
+        """What a move's pause tells of how fast the way is."""
+        if stats.answered_s is None or stats.answered_s <= PAUSE_S or not stats.snapshot_bytes:
+            return
+        measured = stats.snapshot_bytes / (stats.answered_s - PAUSE_S)
+        before = self._bandwidth.get(target, measured)
+        self._bandwidth[target] = (before + measured) / 2
 
     # --- inviting and being invited -------------------------------------------------------------
 

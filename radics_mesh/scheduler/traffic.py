@@ -55,6 +55,10 @@ class Traffic:
             for source, counted in sorted(self._counted.get(vm, {}).items())
         ]
 
+    def rate(self, vm: VmId, now: float) -> float:
+        """Bytes a second from all sources."""
+        return sum(flow.rate_bytes_s for flow in self.flows(vm, now))
+
     def observed_s(self, vm: VmId, now: float) -> float:
         """How long this VM's oldest meter has been counting."""
         ages = [c.meter.age_s(now) for c in self._counted.get(vm, {}).values()]

@@ -81,7 +81,7 @@ class Host:
             for name, (vm, feed, _) in self.running.items()
         ]
 
-    async def migrate(self, name: str, target: NodeId) -> None:
+    async def migrate(self, name: str, target: NodeId) -> MoveStats:
         if self.refuses:
             raise CapacityError("no room")
         vm, feed, scope = self.running.pop(name)
@@ -91,6 +91,7 @@ class Host:
         vm.move(there.number)
         there.came_from = self.site.id
         there.start(vm, self.got)
+        return MoveStats(target, True, vm.ownership.epoch, answered_s=0.1)
 
     def body(self) -> Mapping[str, object]:
         peers = [host.site.id.text for host in self.hosts.values() if host is not self]
@@ -162,6 +163,7 @@ async def test_a_vm_is_pulled_to_its_source_and_both_sides_can_say_why(mesh: Mes
     decision = mesh.schedulers[1].decision("vm")
     assert decision is not None
     assert decision.target is None
+    await until(lambda: mesh.schedulers[1].rate(decision.vm_facts.vm_id) > 0)
 
 
 async def test_a_refused_move_is_not_tried_again_at_once(mesh: Mesh) -> None:
