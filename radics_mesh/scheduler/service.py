@@ -109,10 +109,6 @@ class Scheduler:
         """Bytes a second that a VM takes from all its sources."""
         return self._traffic.rate(vm_id, self._clock.monotonic())
 
-    def rate_bytes_s(self, vm_id: VmId) -> float:
-        """What a VM of this node takes from its sources, all together, of late."""
-        return sum(f.rate_bytes_s for f in self._traffic.flows(vm_id, self._clock.monotonic()))
-
     def explain(self, name: str) -> list[str]:
         """`why NAME`: the last decision, and the last move away if that was another."""
         now = self._clock.monotonic()

@@ -16,6 +16,7 @@ from radics_mesh.dtn import blocks
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.dtn.blocks import Block
 from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.endpoints import GivenBack
 from radics_mesh.dtn.forwarding import IN_FLIGHT_MAX
 from radics_mesh.dtn.processing import depart, originate
 from radics_mesh.dtn.routing import StaticRoutes
@@ -168,6 +169,27 @@ async def test_a_handler_that_is_cancelled_gets_the_bundle_again(
         await in_hands.wait()
     async with running(me, tmp_path) as node:
         node.agent.register(inbox, node.collect)
+        assert [d.payload for d in await node.received(1)] == [b"x"]
+
+
+async def test_what_a_closing_handler_gives_back_waits_for_the_next(
+    tmp_path: Path, members: Members
+) -> None:
+    in_hands, leave = trio.Event(), trio.Event()
+
+    async def give_back(delivery: Delivery) -> None:
+        in_hands.set()
+        await leave.wait()
+        raise GivenBack
+
+    async with running(members.me("a"), tmp_path) as node:
+        inbox = node.id.service("inbox")
+        first = node.agent.register(inbox, give_back)
+        await node.agent.send(inbox, b"x")
+        await in_hands.wait()
+        first.close()
+        node.agent.register(inbox, node.collect)
+        leave.set()
         assert [d.payload for d in await node.received(1)] == [b"x"]
 
 
