@@ -42,6 +42,7 @@ BUNDLE_MAX_BYTES = 1 << 28
 _READ_BYTES = 1 << 18
 _WRITE_BYTES = 1 << 18
 _GOODBYE_TIMEOUT_S = 0.5
+_LAST_WORDS_S = 1.0
 
 
 class Receiver(Protocol):
@@ -74,10 +75,13 @@ class TcpclSession:
         receiver: Receiver,
         keepalive_s: int,
         bundle_max_bytes: int = BUNDLE_MAX_BYTES,
+        on_greeted: Callable[[Peer], None] | None = None,
     ) -> None:
+        """`on_greeted` is told who is there as soon as `transmit` may be called."""
         self._stream = stream
         self._identify = identify
         self._receiver = receiver
+        self._on_greeted = on_greeted
         self._core = Session(
             own, keepalive_s=keepalive_s, bundle_max_bytes=bundle_max_bytes, now=_now()
         )
@@ -88,6 +92,7 @@ class TcpclSession:
         self._greeted = trio.Event()
         self._error: MeshError | None = None
         self._writing = False
+        self._draining = False
         self._over = False
         self.peer: Peer | None = None
 
@@ -102,7 +107,7 @@ class TcpclSession:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._guard, self._write)
                     nursery.start_soon(self._guard, self._watch_time)
-                    nursery.start_soon(self._guard, self._read, nursery)
+                    nursery.start_soon(self._guard, self._read)
                     await self._greeted.wait()
                     assert self.peer is not None
                     task_status.started(self.peer)
@@ -155,19 +160,27 @@ class TcpclSession:
             self._fail(LinkError(f"the link broke: {error}"))
 
     def _fail(self, error: MeshError) -> None:
-        if self._error is None:
+        if not self._draining and self._error is None:
             self._error = error
-        self._scope.cancel()
+            self._scope.cancel()
 
     # --- tasks ---
 
-    async def _read(self, nursery: trio.Nursery) -> None:
-        while True:
+    async def _read(self) -> None:
+        """Until the peer ends the session. What came whole before that is still taken: a peer
+        without acknowledgements will not send it again."""
+        async with trio.open_nursery() as takes:
+            await self._guard(self._read_until_end, takes)
+        self._scope.cancel()
+
+    async def _read_until_end(self, takes: trio.Nursery) -> None:
+        while not self._draining:
             data = await self._stream.receive_some(_READ_BYTES)
             if not data:
-                raise LinkError("the peer hung up")
+                self._error = LinkError("the peer hung up")
+                self._draining = True
             for event in self._core.receive(data, _now()):
-                await self._handle(event, nursery)
+                await self._handle(event, takes)
             self._something_to_write.set()
 
     async def _write(self) -> None:
@@ -179,7 +192,12 @@ class TcpclSession:
                 await self._something_to_write.wait()
                 continue
             self._writing = True
-            await self._stream.send_all(data)
+            try:
+                await self._stream.send_all(data)
+            except trio.BrokenResourceError:
+                # The peer left. What it sent before may still wait to be read.
+                await trio.sleep(_LAST_WORDS_S)
+                raise
             self._writing = False
             for acknowledged in sent:
                 self._finish(acknowledged.transmission)
@@ -205,20 +223,22 @@ class TcpclSession:
             self._taking.release_on_behalf_of(arrived.number)
         self._something_to_write.set()
 
-    async def _handle(self, event: Event, nursery: trio.Nursery) -> None:
+    async def _handle(self, event: Event, takes: trio.Nursery) -> None:
         match event:
             case Greeted():
                 self.peer = self._identify(event.eid)
                 self._greeted.set()
+                if self._on_greeted is not None:
+                    self._on_greeted(self.peer)
             case Arrived():
                 await self._taking.acquire_on_behalf_of(event.number)
-                await nursery.start(self._guard, self._take, event)
+                await takes.start(self._guard, self._take, event)
             case Acknowledged():
                 self._finish(event.transmission)
+            case Ended():
+                self._draining = True
             case Refused():
                 self._finish(event.transmission, _refusal(event.reason))
-            case Ended():
-                self._scope.cancel()
 
     def _finish(self, transmission: Transmission, error: MeshError | None = None) -> None:
         waiter = self._waiters.get(transmission)

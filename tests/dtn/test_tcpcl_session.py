@@ -214,6 +214,35 @@ async def test_an_orderly_end_is_no_error() -> None:
     assert raw.inbox.bundles == [b"ok"]
 
 
+@pytest.mark.parametrize("goodbye", [b"\x50", b""])
+async def test_what_came_before_the_end_is_still_taken(goodbye: bytes) -> None:
+    """A peer without acknowledgements (pyD3TN) sends and leaves; its bundle is not lost."""
+    raw = Raw()
+    durable = trio.Event()
+    taken: list[bytes] = []
+
+    async def slowly(bundle: bytes) -> None:
+        await durable.wait()
+        taken.append(bundle)
+
+    raw.inbox.answer = slowly
+    await raw.greet()
+    await raw.stream.send_all(wire.segment_head(True, True, 2) + b"ok" + goodbye)
+    await raw.stream.aclose()
+
+    async def run() -> None:
+        try:
+            await raw.session.run()
+        except LinkError:
+            assert not goodbye
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await wait_all_tasks_blocked()
+        durable.set()
+    assert taken == [b"ok"]
+
+
 async def test_hanging_up_is_one() -> None:
     raw = Raw()
     await raw.greet()

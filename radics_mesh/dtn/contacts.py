@@ -1,0 +1,412 @@
+"""Who is in reach: accepting sessions, dialling known addresses, one session a peer.
+
+Flow of a session: an open stream → sealed (members) or on the list (foreign) → TCPCL
+greets → `_open`: the only one with its peer? → the agent has a contact until the session ends.
+
+Two nodes that dial each other at once would have two sessions. Both keep the one that the node
+with the smaller id dialled. A caller who comes while an older session stands, though, has lost it
+(it would not dial otherwise), so from SETTLED_S on the newer one wins.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+import trio
+
+from radics_mesh.broadcast import Broadcast
+from radics_mesh.config import Address, Config, Foreign
+from radics_mesh.dtn.dialling import Backoff, Target
+from radics_mesh.dtn.tcpcl_session import BUNDLE_MAX_BYTES, Identify, Peer, TcpclSession
+from radics_mesh.errors import LinkError, MeshError, PeerError, UsageError
+from radics_mesh.ids import Eid, NodeId
+from radics_mesh.link import SocketAddress, plain, resolve_all, tcp_rtt_s
+from radics_mesh.me import Me
+from radics_mesh.sealed import (
+    AdmissionRequest,
+    ByteStream,
+    SealedStream,
+    accept,
+    connect,
+    dial,
+    reason_of,
+)
+
+log = structlog.get_logger(__name__)
+
+# Streams whose caller has not proved itself yet; more are closed at once.
+UNPROVED_MAX = 64
+# A session that lasted so long was no failure: the next dial is soon.
+LASTED_S = 5.0
+SETTLED_S = 5.0
+# Addresses and nodes that are dialled; a mesh that is larger is reached over neighbours.
+TARGETS_MAX = 256
+_LOGGED_MAX = 1024
+
+
+class Contact(Protocol):
+    def close(self) -> None: ...
+
+
+class Agent(Protocol):
+    """What contacts need of radics_mesh.dtn.agent."""
+
+    async def receive(self, raw: bytes, peer: Peer) -> None: ...
+
+    def contact_up(
+        self, peer: Peer, transmit: Callable[[bytes], Awaitable[None]], /
+    ) -> Contact: ...
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where we listen, with the real ports."""
+
+    members: Address
+    foreign: Address | None
+
+
+@dataclass(frozen=True)
+class _Door:
+    """Open listeners and where they are."""
+
+    address: Address
+    listeners: list[trio.SocketListener]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A session came up or went down."""
+
+    peer: Peer
+    up: bool
+
+
+@dataclass(eq=False)
+class _Line:
+    """One session and what decides whether it stays."""
+
+    peer: Peer
+    initiated: bool
+    stream: ByteStream
+    session: TcpclSession
+    began: float = field(default_factory=trio.current_time)
+    over: trio.Event = field(default_factory=trio.Event)
+    contact: Contact | None = None
+
+    def rtt_s(self) -> float | None:
+        stream = self.stream
+        return stream.rtt_s if isinstance(stream, SealedStream) else tcp_rtt_s(stream)
+
+
+class Contacts:
+    """All sessions of a node. `admit` serves strangers; None turns them away.
+
+    `counters`: sessions, accepted, dialled, refused_<kind>, crowded, superseded.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: Me,
+        agent: Agent,
+        config: Config,
+        random: Callable[[], float],
+        admit: Callable[[AdmissionRequest], Awaitable[None]] | None = None,
+    ) -> None:
+        self._me = me
+        self._agent = agent
+        self._config = config
+        self._random = random
+        self._admit = admit
+        self._lines: dict[Peer, _Line] = {}
+        self._opening: set[NodeId] = set()
+        self._targets: dict[Address | NodeId | Foreign, Target] = {}
+        self._neighbours: frozenset[SocketAddress] | None = None
+        self._foreign_hosts: dict[Foreign, frozenset[str]] = {}
+        self._nursery: trio.Nursery | None = None
+        self._unproved = trio.CapacityLimiter(UNPROVED_MAX)
+        self._listen_port = 0
+        self._logged: set[tuple[str, object]] = set()
+        self.counters: Counter[str] = Counter()
+        self.changes: Broadcast[Change] = Broadcast()
+        for address in config.bootstrap:
+            self._targets[address] = Target(None, [address])
+        for foreign in config.foreign:
+            if foreign.address is not None:
+                self._targets[foreign] = Target(foreign, [foreign.address])
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[Listening] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Listen, dial, carry bundles until cancelled. UsageError when a port is taken."""
+        if self._config.neighbours:
+            self._neighbours = await resolve_all(self._config.neighbours)
+        for listed in self._config.foreign:
+            found = await resolve_all([Address(listed.host)])
+            self._foreign_hosts[listed] = frozenset(host for host, _ in found)
+        async with AsyncExitStack() as stack:
+            # Before the nursery: a taken port is the user's mistake, not a group of exceptions.
+            members = await _listen(stack, self._config.listen)
+            foreign = None
+            if self._config.foreign_listen is not None:
+                foreign = await _listen(stack, self._config.foreign_listen)
+            self._listen_port = members.address.port
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._serve, members, self._accept_member)
+                if foreign is not None:
+                    nursery.start_soon(self._serve, foreign, self._accept_foreign)
+                for target in self._targets.values():
+                    nursery.start_soon(self._keep_dialling, target)
+                self._nursery = nursery
+                task_status.started(
+                    Listening(members.address, foreign.address if foreign else None)
+                )
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._nursery = None
+
+    # --- what others see ---
+
+    def learn(self, node_id: NodeId, addresses: Iterable[Address]) -> None:
+        """A member may be at these addresses; keep a session with it from now on."""
+        if node_id == self._me.node_id:
+            return
+        target = self._targets.get(node_id)
+        if target is None:
+            if len(self._targets) >= TARGETS_MAX:
+                return
+            target = self._targets[node_id] = Target(node_id, [], expect=node_id)
+            if self._nursery is not None:
+                self._nursery.start_soon(self._keep_dialling, target)
+        target.learn(addresses)
+
+    def peers(self) -> list[Peer]:
+        """With whom there is a session now."""
+        return list(self._lines)
+
+    def rtt_s(self, peer: Peer) -> float | None:
+        """Measured round trip, None without a session or a measurement."""
+        line = self._lines.get(peer)
+        return None if line is None else line.rtt_s()
+
+    # --- accepting ---
+
+    async def _serve(
+        self, door: _Door, serve: Callable[[trio.SocketStream], Awaitable[None]]
+    ) -> None:
+        async def guarded(stream: trio.SocketStream) -> None:
+            async with stream:
+                with self._refusing(_remote(stream)):
+                    await serve(stream)
+
+        await trio.serve_listeners(guarded, door.listeners)
+
+    async def _accept_member(self, stream: trio.SocketStream) -> None:
+        remote = _remote(stream)
+        try:
+            self._unproved.acquire_on_behalf_of_nowait(stream)
+        except trio.WouldBlock:
+            self.counters["crowded"] += 1
+            return
+        try:
+            accepted = await accept(stream, self._me, remote, listen_port=self._listen_port)
+        finally:
+            self._unproved.release_on_behalf_of(stream)
+        if isinstance(accepted, AdmissionRequest):
+            await self._serve_stranger(accepted)
+            return
+        self.counters["accepted"] += 1
+        self._check_neighbour(accepted)
+        if accepted.listens is not None:
+            self.learn(accepted.peer, [accepted.listens])
+        await self._carry(accepted, _only(accepted.peer), initiated=False)
+
+    async def _serve_stranger(self, request: AdmissionRequest) -> None:
+        if self._admit is None:
+            raise PeerError("a stranger asks to be admitted, which this node does not do")
+        await self._admit(request)
+
+    def _check_neighbour(self, stream: SealedStream) -> None:
+        """Where the peer listens names it; the port that it dials from does not."""
+        listens = stream.listens
+        if self._neighbours is not None and (
+            listens is None or (listens.host, listens.port) not in self._neighbours
+        ):
+            raise PeerError("a member that is no neighbour")
+
+    async def _accept_foreign(self, stream: trio.SocketStream) -> None:
+        host = _remote(stream)[0]
+        known = [f for f, hosts in self._foreign_hosts.items() if host in hosts]
+        if not known:
+            raise PeerError("a foreign peer that is not on the list")
+        await self._carry(stream, _one_of(known), initiated=False)
+
+    # --- dialling ---
+
+    async def _keep_dialling(self, target: Target) -> None:
+        backoff = Backoff(self._config.redial_first_s, self._config.redial_max_s, self._random)
+        while True:
+            line = self._lines.get(target.peer) if target.peer is not None else None
+            if line is not None:
+                await line.over.wait()
+            began = trio.current_time()
+            news = target.news
+            await self._try(target)
+            if trio.current_time() - began >= LASTED_S:
+                backoff.reset()
+            with trio.move_on_after(backoff.next_s()):
+                await news.wait()
+                backoff.reset()
+
+    async def _try(self, target: Target) -> None:
+        """Dial its addresses in turn until one leads to a session, and stay until that ends."""
+        for address in target.addresses:
+            if target.peer in self._lines:
+                return
+            with self._refusing((address.host, address.port)):
+                await self._dial(target, address)
+                return
+
+    async def _dial(self, target: Target, address: Address) -> None:
+        self.counters["dialled"] += 1
+        if isinstance(target.peer, Foreign):
+            stream = await dial(address, self._local_host)
+            await self._carry(stream, _one_of([target.peer]), initiated=True)
+            return
+        if self._neighbours is not None and not await resolve_all([address]) & self._neighbours:
+            raise LinkError(f"{address} is no neighbour")
+        sealed = await connect(
+            address,
+            self._me,
+            expect=target.expect,
+            listen_port=self._listen_port,
+            local_host=self._local_host,
+        )
+        target.peer = sealed.peer
+        if sealed.peer in self._lines or sealed.peer in self._opening:
+            await sealed.aclose()  # the same node, known to us by two addresses
+            return
+        self._opening.add(sealed.peer)
+        try:
+            await self._carry(sealed, _only(sealed.peer), initiated=True)
+        finally:
+            self._opening.discard(sealed.peer)
+
+    @property
+    def _local_host(self) -> str | None:
+        """Dial from where we listen, if that is one address: peers may know us by it."""
+        host = self._config.listen.host
+        return None if host in ("", "*", "0.0.0.0", "::", "localhost") else host
+
+    # --- sessions ---
+
+    async def _carry(self, stream: ByteStream, identify: Identify, *, initiated: bool) -> None:
+        """Run a session to its end. MeshError when that is not an orderly one."""
+        session = TcpclSession(
+            stream,
+            own=self._me.identity.eid,
+            identify=identify,
+            receiver=self._agent,
+            keepalive_s=self._config.keepalive_s,
+            bundle_max_bytes=min(BUNDLE_MAX_BYTES, self._config.store_quota_bytes),
+            on_greeted=lambda peer: self._open(_Line(peer, initiated, stream, session)),
+        )
+        try:
+            await session.run()
+        finally:
+            line = self._lines.get(session.peer) if session.peer is not None else None
+            if line is not None and line.session is session:
+                self._close(line)
+
+    def _open(self, line: _Line) -> None:
+        """The peer has greeted: the session counts from now on, unless there is a better one."""
+        old = self._lines.get(line.peer)
+        if old is not None:
+            self.counters["superseded"] += 1
+            loser = old if self._prefers(line, old) else line
+            loser.session.stop()
+            if loser is line:
+                return
+            self._close(old)
+        self._lines[line.peer] = line
+        self.counters["sessions"] += 1
+        line.contact = self._agent.contact_up(line.peer, line.session.transmit)
+        log.info("contact up", peer=_name(line.peer))
+        self.changes.tell(Change(line.peer, up=True))
+
+    def _close(self, line: _Line) -> None:
+        del self._lines[line.peer]
+        if line.contact is not None:
+            line.contact.close()
+        line.over.set()
+        log.info("contact down", peer=_name(line.peer))
+        self.changes.tell(Change(line.peer, up=False))
+
+    def _prefers(self, new: _Line, old: _Line) -> bool:
+        settled = new.began - old.began >= SETTLED_S
+        if settled or new.initiated == old.initiated or isinstance(new.peer, Foreign):
+            return True
+        return new.initiated == (self._me.node_id < new.peer)
+
+    @contextmanager
+    def _refusing(self, remote: SocketAddress) -> Iterator[None]:
+        """A peer's failure ends its stream and no more; each kind is logged once a peer."""
+        try:
+            yield
+        except (MeshError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            kind = type(error).__name__
+            self.counters[f"refused_{kind}"] += 1
+            if (kind, remote[0]) not in self._logged and len(self._logged) < _LOGGED_MAX:
+                self._logged.add((kind, remote[0]))
+                log.info("session failed", remote=remote, kind=kind, reason=str(error))
+
+
+async def _listen(stack: AsyncExitStack, address: Address) -> _Door:
+    """Listen until the stack is left. UsageError when the address is taken or not ours."""
+    host = None if address.host in ("", "*") else address.host
+    try:
+        listeners = await trio.open_tcp_listeners(address.port, host=host)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot listen on TCP {address}: {reason_of(error)}") from error
+    for listener in listeners:
+        await stack.enter_async_context(listener)
+    port = plain(listeners[0].socket.getsockname())[1]
+    return _Door(Address(address.host, port), listeners)
+
+
+def _only(peer: NodeId) -> Identify:
+    def identify(eid: Eid) -> Peer:
+        if eid.node_id != peer:
+            raise PeerError(f"{peer.short} claims to be {eid}")
+        return peer
+
+    return identify
+
+
+def _one_of(known: Collection[Foreign]) -> Identify:
+    def identify(eid: Eid) -> Peer:
+        for foreign in known:
+            # IBR-DTN names a node without the slash at the end, others with it.
+            if foreign.eid.rstrip("/") == eid.rstrip("/"):
+                return foreign
+        raise PeerError(f"foreign peer {eid} is not on the list for its address")
+
+    return identify
+
+
+def _remote(stream: trio.SocketStream) -> SocketAddress:
+    try:
+        return plain(stream.socket.getpeername())
+    except OSError:  # gone already
+        return "unknown", 0
+
+
+def _name(peer: Peer) -> str:
+    return peer.eid if isinstance(peer, Foreign) else peer.text
