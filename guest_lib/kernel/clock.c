@@ -80,9 +80,10 @@ static void measure(void)
     alarm = 0;
 }
 
-void clock_init(void)
+void clock_init(uint64_t entered)
 {
     measure();
+    base_ns += (uint64_t)((unsigned __int128)(span_counter - entered) * rate >> 32);
     wall_offset = machine_wall_s() * NS_PER_S - clock_now();
 }
 
@@ -95,12 +96,14 @@ void clock_resume(uint64_t at_ns)
 uint64_t clock_wall(void) { return wall_offset + clock_now(); }
 void clock_set_wall(uint64_t wall_ns) { wall_offset = wall_ns - clock_now(); }
 
+/* An alarm that is set already and comes earlier will do: whoever wakes looks at the time, and asks
+ * again. So threads that hand over to each other do not program the timer every time. */
 void clock_alarm(uint64_t at_ns)
 {
     uint64_t now = clock_now();
-    if (at_ns == alarm && alarm > now)
+    if (alarm > now && alarm <= at_ns)
         return;
-    alarm = at_ns;
+    alarm = MIN(at_ns, now + TIMER_MAX_NS);
     learn();
-    restart_timer(at_ns > now ? at_ns - now : 1);
+    restart_timer(alarm > now ? alarm - now : 1);
 }

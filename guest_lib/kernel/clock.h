@@ -1,6 +1,6 @@
 /*
- * clock.h: time. Monotonic time counts from the program's start and, over a move, only the time in
- * which the VM existed on some host and was not parked; it never goes back. Wall time is the
+ * clock.h: time. Monotonic time counts from the kernel's entry and, over a move, only the time in which
+ * the VM ran on some host and was not parked; it never goes back. Wall time is the
  * host's, taken anew at every hello.
  */
 #ifndef CLOCK_H
@@ -8,7 +8,7 @@
 
 #include "kernel.h"
 
-void clock_init(void);
+void clock_init(uint64_t entered); /* the counter when the kernel was entered: time 0 */
 void clock_resume(uint64_t at_ns); /* go on from here, on whatever host this is */
 uint64_t clock_now(void);          /* monotonic, ns */
 uint64_t clock_wall(void);         /* Unix time, ns */

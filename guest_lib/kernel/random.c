@@ -65,7 +65,7 @@ void random_mix(const void *seed, size_t n)
 
 void random_init(void)
 {
-    uint64_t seen[64];
+    uint64_t seen[16];
     for (size_t i = 0; i < ARRAY_SIZE(seen); i++) {
         uint64_t counter, ns;
         timer_sample(&counter, &ns);

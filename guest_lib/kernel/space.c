@@ -7,6 +7,7 @@
 
 #define REGIONS_FIRST 32
 #define REGIONS_MAX 32768
+#define AROUND (64 * 1024UL)
 
 static struct region *regions;
 static size_t count, capacity;
@@ -314,6 +315,18 @@ static uint64_t image_bytes(const struct region *r, uint64_t page, uint64_t *fro
     return r->source && *from < r->source_end ? MIN(PAGE_SIZE, r->source_end - *from) : 0;
 }
 
+/* Neighbours of a page that was read for the first time cost an entry each, and no memory; the
+ * fault that each would be costs a hundred times as much. */
+static void map_around(const struct region *r, uint64_t page)
+{
+    uint64_t at = MAX(ALIGN_DOWN(page, AROUND), r->start);
+    uint64_t end = MIN(ALIGN_DOWN(page, AROUND) + AROUND, r->end), from;
+    uint64_t *entry = paging_entry(at, false); /* the window lies in one table */
+    for (; entry && at < end; at += PAGE_SIZE, entry++)
+        if (!*entry && image_bytes(r, at, &from) == PAGE_SIZE)
+            *entry = entry_for(from, true, r->prot);
+}
+
 int space_fault(uint64_t address, uint32_t access)
 {
     const struct region *r = space_find(address);
@@ -328,7 +341,7 @@ int space_fault(uint64_t address, uint32_t access)
         return 0; /* there already */
     uint64_t bytes = image_bytes(r, page, &from);
     if (!write && bytes == PAGE_SIZE) {
-        *entry = entry_for(from, true, r->prot);
+        map_around(r, page);
         return 0;
     }
     uint64_t pa = page_alloc(PAGE_PROGRAM);

@@ -14,6 +14,7 @@ _Noreturn void start(uint64_t boot_info);
 
 _Noreturn void start(uint64_t boot_info)
 {
+    uint64_t entered = counter_read();
     uint64_t memory_bytes = machine_memory(boot_info);
     if (park_is_warm())
         park_resume(memory_bytes);
@@ -23,7 +24,7 @@ _Noreturn void start(uint64_t boot_info)
     page_init(memory_bytes, image_end());
     paging_init(memory_bytes, image_end());
     machine_init();
-    clock_init();
+    clock_init(entered);
     random_init();
     interrupt_route_devices();
     channel_init();

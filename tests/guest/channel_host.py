@@ -178,6 +178,7 @@ class Host:
         self.state: int | None = None
         self.parked: int | None = None
         self.panic: str | None = None
+        self.continued: float | None = None  # when a warm start was let go
         self.acked = world.received
         self._input = bytearray()
         self._output = bytearray()
@@ -261,6 +262,7 @@ class Host:
             for index, page in snapshot.items():
                 ram[index * PAGE : (index + 1) * PAGE] = page
         self.monitor("cont")
+        self.continued = time.monotonic()
 
     def pages(self) -> dict[int, bytes]:
         """All of RAM above 1 MiB that is not zero, page by page."""

@@ -21,6 +21,10 @@ int main(int argc, char** argv)
         last = now;
     }
     std::cout << "back " << back << "\n";
+    start = steady_clock::now(); // longer than the timer's longest interval
+    std::this_thread::sleep_for(milliseconds(2300));
+    slept = duration_cast<milliseconds>(steady_clock::now() - start).count();
+    std::cout << "long " << (slept >= 2300 && slept < 4000) << "\n";
     timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += 20000000;
