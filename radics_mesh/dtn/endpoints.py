@@ -24,16 +24,9 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
-class GivenBack(Exception):
-    """A handler could not process the bundle after all: it is kept and handed over again later.
-
-    Raise it only when the registration is being closed; otherwise the same handler gets it at once.
-    """
-
-
 class Elsewhere(Exception):
-    """A handler raises it when its endpoint has just left this node (a VM that is being moved):
-    the bundle is not processed, and goes where it belongs by then."""
+    """A handler raises it when its endpoint has just closed here (a VM that is being moved, a
+    client that went away): the bundle is not processed, and goes where it belongs by then."""
 
 
 class Registration:
@@ -164,8 +157,6 @@ class Endpoints:
             try:
                 await registration.handler(delivery)
                 self._counters["delivered"] += 1
-            except GivenBack:
-                return
             except MeshError as error:
                 self._counters["dropped_by_handler"] += 1
                 log.warning(

@@ -16,7 +16,7 @@ from radics_mesh.dtn import blocks
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.dtn.blocks import Block
 from radics_mesh.dtn.bundle import Bundle
-from radics_mesh.dtn.endpoints import GivenBack
+from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.dtn.forwarding import IN_FLIGHT_MAX
 from radics_mesh.dtn.processing import depart, originate
 from radics_mesh.dtn.routing import StaticRoutes
@@ -180,7 +180,7 @@ async def test_what_a_closing_handler_gives_back_waits_for_the_next(
     async def give_back(delivery: Delivery) -> None:
         in_hands.set()
         await leave.wait()
-        raise GivenBack
+        raise Elsewhere
 
     async with running(members.me("a"), tmp_path) as node:
         inbox = node.id.service("inbox")
