@@ -7,6 +7,7 @@
   processing   decisions, sans-IO: what is made, admitted, changed when it leaves, delivered
   held         one stored bundle's index entry
   database     the store's files;  salvage: opening damaged ones;  commits: group commit
+  filter       a quick "certainly not" before the database is asked
   store        what this node holds, durable before anybody is told so
   routing      which neighbour leads to a node: link state or fixed routes
   waiting      which waiting bundle a contact takes next, sans-IO

@@ -50,6 +50,8 @@ class Block:
 
 def number(data: bytes, offset: int) -> tuple[int, int]:
     """An SDNV of a complete bundle: running out of bytes is malformed here."""
+    if offset < len(data) and data[offset] < 128:  # nearly all of them
+        return data[offset], offset + 1
     taken = sdnv.decode(data, offset)
     if taken is None:
         raise WireError("bundle: ends within a number")

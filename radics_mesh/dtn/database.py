@@ -157,6 +157,12 @@ def read_meta(connection: sqlite3.Connection, name: str) -> float | None:
     return None if found is None else float(found[0])
 
 
+def read_delivered(connection: sqlite3.Connection) -> Iterator[bytes]:
+    for (hashed,) in connection.execute("SELECT id FROM delivered"):
+        if isinstance(hashed, bytes):
+            yield hashed
+
+
 def was_delivered(connection: sqlite3.Connection, hashed: bytes) -> bool:
     found = connection.execute("SELECT 1 FROM delivered WHERE id = ?", (hashed,)).fetchone()
     return found is not None

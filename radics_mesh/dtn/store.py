@@ -36,10 +36,12 @@ from radics_mesh.dtn.database import (
     Row,
     Writer,
     connect,
+    read_delivered,
     read_meta,
     read_raw,
     was_delivered,
 )
+from radics_mesh.dtn.filter import Filter
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.salvage import open_database
 from radics_mesh.errors import CapacityError, UsageError, WireError
@@ -74,6 +76,7 @@ class BundleStore:
         self._by_id: dict[BundleId, Held] = {}
         self._adding: dict[BundleId, Write] = {}
         self._just_delivered: set[bytes] = set()
+        self._maybe_delivered = Filter(read_delivered(connection))
         self._next_key = 1
         self._sequence = self._sequence_end = int(read_meta(connection, _SEQUENCE) or 0)
         self.bytes_held = 0
@@ -142,6 +145,8 @@ class BundleStore:
         if bundle_id in self._by_id:
             return True
         hashed = _hashed(bundle_id)
+        if hashed not in self._maybe_delivered:
+            return False
         return hashed in self._just_delivered or was_delivered(self._reader, hashed)
 
     async def add(self, held: Held, raw: bytes, stored: Callable[[Held], None]) -> bool:
@@ -206,6 +211,7 @@ class BundleStore:
         hashed = _hashed(held.bundle_id)
         until = self.uptime + min(held.lifetime_s, _LIFETIME_MAX_S) + _REMEMBER_S
         self._just_delivered.add(hashed)
+        self._maybe_delivered.add(hashed)
         batch = self._removal(held)
         batch.delivered.append((hashed, until))
         self._commits.put(Write(batch, then=lambda: self._just_delivered.discard(hashed)))
