@@ -86,9 +86,9 @@ class Reception:
         """Take in what came; whether `take` now has more than before."""
         if data.key != self.key:
             return False
+        before = (self.have, self.complete)
         if data.end and self._end_at is None:
             self._end_at = data.first + len(data.messages) - 1
-        before = (self.have, self.complete)
         self._accept(data.first, data.messages, now)
         self._absorb_early(now)
         if (self.have, self.complete) == before:

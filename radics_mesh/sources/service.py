@@ -138,7 +138,7 @@ class Sources:
                     del self._feeds[slot]
 
     async def _serve_from_publisher(self, feed: Feed, ownership: bytes) -> None:
-        attachment = await self._scribe.next_attachment()
+        attachment = await self._attachment()
         publisher = await self._find(feed)
         feed.publisher = publisher
         key = key_of(feed, attachment)
@@ -150,12 +150,16 @@ class Sources:
                 feed, RemoteLine(reception, publisher, self._send, self._clock)
             )
 
+    async def _attachment(self, above: int = 0) -> int:
+        """One that no attachment of this node was, even if it forgot them: hence the clock."""
+        return await self._scribe.next_attachment(max(above, int(self._clock.wall())))
+
     async def _serve_locally(self, feed: Feed, key: Key, ownership: bytes) -> None:
         _check_holder(key, ownership, self._me)
         source = self.publications.served[feed.source]
         held = source.core.held(feed.subscriber)
         if held is not None and held.epoch == feed.epoch and held > key.fence:
-            attachment = await self._scribe.next_attachment(held.attachment)
+            attachment = await self._attachment(held.attachment)
             key = key_of(feed, attachment)
         line = LocalLine(source, self._me, key, self._clock)
         await line.start(feed.after)
@@ -171,7 +175,7 @@ class Sources:
             refused = line.reception.refused
             if refused is None or refused.reason is Refusal.SUPERSEDED:
                 raise PeerError(f"{feed.subscriber} runs elsewhere at a higher epoch")
-            attachment = await self._scribe.next_attachment(refused.held.attachment)
+            attachment = await self._attachment(refused.held.attachment)
             line.reception.reattach(Fence(feed.epoch, attachment), self._clock.monotonic())
 
     async def _find(self, feed: Feed) -> NodeId:

@@ -11,6 +11,7 @@ import trio
 from radics_mesh.errors import PeerError, UsageError, WireError
 from radics_mesh.ids import Eid
 from radics_mesh.records import Kind
+from radics_mesh.sources import publications
 from radics_mesh.sources.messages import Ack, Data, Fence, Key, Subscribe, encode
 from tests.dtn.world import until
 from tests.members import member
@@ -319,3 +320,32 @@ async def test_unpublishing_ends_local_feeds_and_a_bad_chain_ends_only_its_feed(
     await site.sources.unpublish("s")
     with trio.fail_after(10), pytest.raises(UsageError, match="any more"):
         await take(feed, len(LINES))
+
+
+@pytest.mark.parametrize("publisher", [0, 1])
+async def test_a_host_that_lost_count_of_its_attachments_attaches_above_them(
+    world: World, file: Path, publisher: int
+) -> None:
+    vm = Vm()
+    here, there = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    sources = (here, there)[publisher].sources
+    await sources.publish("s", file, None)
+    sources.publications.served["s"].core.subscribe(
+        vm.id.eid, here.id, Fence(1, 1 << 40), serial=1, acknowledged=0, have=0, now=0.0
+    )
+    assert await take(vm.attach(here, "s", 0), len(LINES)) == LINES
+
+
+async def test_a_file_that_is_back_is_served_again(
+    world: World, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publications, "REOPEN_EVERY_S", 0.05)
+    site = await world.start(0)
+    await site.sources.publish("s", file, None)
+    await world.stop(0)
+    file.rename(file.with_suffix(".away"))
+    site = await world.start(0)
+    feed = Vm().attach(site, "s", 0)
+    file.with_suffix(".away").rename(file)
+    assert await take(feed, len(LINES)) == LINES
