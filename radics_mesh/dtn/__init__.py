@@ -13,6 +13,7 @@
   waiting      which waiting bundle a contact takes next, sans-IO
   forwarding   contacts, several bundles in flight on each
   endpoints    local registrations and their handlers
+  offload      large bundles are worked on in a thread
   agent        all of these as one: send, register, receive, contact_up
   tcpcl        TCP convergence layer (RFC 7242), sans-IO;  tcpcl_session: its Trio shell
   contacts     the service that dials, listens and keeps one session a neighbour

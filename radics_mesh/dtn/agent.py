@@ -12,16 +12,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import trio
 
 from radics_mesh.clock import Monotonic, to_dtn
 from radics_mesh.config import Foreign
-from radics_mesh.dtn.bundle import BULK, EXPEDITED, NORMAL, Bundle, BundleId
+from radics_mesh.dtn.bundle import BULK, EXPEDITED, NORMAL, BundleId
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Transmit
 from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Delivery, Gate, Peer, Refusal, originate
 from radics_mesh.dtn.routing import Router
 from radics_mesh.dtn.store import BundleStore
@@ -121,7 +123,8 @@ class Agent:
             raise UsageError(f"lifetime {lifetime_s} s, priority {priority}: no such bundle")
         if stamp is None:
             stamp = to_dtn(self._clock.wall()), await self._store.sequence()
-        bundle = originate(
+        make = partial(
+            originate,
             self._me,
             destination,
             payload,
@@ -131,9 +134,9 @@ class Agent:
             ownership=ownership,
             priority=priority,
         )
-        raw = bundle.encode()
+        raw = await sized(len(payload), lambda: make().encode())
         held = Held(
-            bundle_id=bundle.id,
+            bundle_id=BundleId(source, *stamp),
             destination=destination,
             priority=priority,
             lifetime_s=lifetime_s,
@@ -144,7 +147,7 @@ class Agent:
         )
         if await self._store.add(held, raw, self._take_up):
             self.counters["sent"] += 1
-        return bundle.id
+        return held.bundle_id
 
     def register(self, endpoint: Eid, handler: Handler, *, prefix: bool = False) -> Registration:
         """Hand bundles for `endpoint` (or all that begin with it) to `handler`, one at a time.
@@ -169,13 +172,12 @@ class Agent:
         """
         with self._counting_refusals(peer):
             now, wall = self._clock.monotonic(), self._clock.wall()
-            bundle = Bundle.parse(raw)
-            admitted = self._gate.admit(bundle, peer, now=now, wall=wall)
+            judge = partial(self._gate.judge, raw, peer, now=now, wall=wall)
+            admitted = await sized(len(raw), judge)
             if admitted is None:
                 self.counters["deleted"] += 1
                 return
-            kept = raw if admitted.bundle is bundle else admitted.bundle.encode()
-            new = await self._store.add(admitted.held, kept, self._take_up)
+            new = await self._store.add(admitted.held, admitted.raw, self._take_up)
         self.bytes_in += len(raw)
         self.counters["received" if new else "duplicate"] += 1
 

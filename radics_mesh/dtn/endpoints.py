@@ -14,6 +14,7 @@ import trio
 
 from radics_mesh.dtn.bundle import Bundle
 from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Delivery, open_delivery
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.errors import MeshError, UsageError
@@ -153,7 +154,7 @@ class Endpoints:
             raw = await self._store.read(held)
             if raw is None:
                 return
-            delivery = open_delivery(Bundle.parse(raw), held.signer)
+            delivery = await sized(len(raw), lambda: open_delivery(Bundle.parse(raw), held.signer))
             try:
                 await registration.handler(delivery)
                 self._counters["delivered"] += 1

@@ -21,6 +21,7 @@ import trio
 from radics_mesh.clock import Clock, Monotonic
 from radics_mesh.dtn.bundle import Bundle
 from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Peer, depart
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Waiting
@@ -163,19 +164,25 @@ class Forwarding:
 
     async def _start(self, contact: Contact, held: Held, nursery: trio.Nursery) -> None:
         contact.in_flight.add(held)
-        raw: bytes | None = None
+        departing: bytes | None = None
         try:
-            raw = await self._store.read(held)
+            departing = await self._departing(held)
         finally:
-            if raw is None:  # damaged, or cancelled while reading
+            if departing is None:  # damaged, or cancelled while reading
                 contact.in_flight.discard(held)
                 self._put_back(held)
-        if raw is not None:
-            age_us = held.age_at(self._clock.monotonic())
-            departing = depart(Bundle.parse(raw), self._own, age_us).encode()
+        if departing is not None:
             nursery.start_soon(self._transmit, contact, held, departing)
             # Let it reach its session before the next one is picked: bundles leave in order.
             await trio.lowlevel.checkpoint()
+
+    async def _departing(self, held: Held) -> bytes | None:
+        """What goes on the wire; None when it is damaged and so no longer held."""
+        raw = await self._store.read(held)
+        if raw is None:
+            return None
+        age_us = held.age_at(self._clock.monotonic())
+        return await sized(len(raw), lambda: depart(Bundle.parse(raw), self._own, age_us).encode())
 
     async def _transmit(self, contact: Contact, held: Held, raw: bytes) -> None:
         keep: Callable[[Held], None] = self._put_back

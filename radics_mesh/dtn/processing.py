@@ -103,9 +103,9 @@ def originate(
 
 @dataclass(frozen=True)
 class Admitted:
-    """`bundle` differs from what arrived when a block had to be dropped or marked."""
+    """`raw` is what to keep: other bytes than arrived when a block had to be dropped or marked."""
 
-    bundle: Bundle
+    raw: bytes
     held: Held
 
 
@@ -116,8 +116,17 @@ class Gate:
         self._me = me
         self._verifier = BundleVerifier(me.verifier)
 
-    def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted | None:
-        """What to store; None when a block wants it deleted; Refusal or WireError."""
+    def judge(self, raw: bytes, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted | None:
+        """What to store; None when a block wants the bundle deleted; Refusal or WireError."""
+        arrived = Bundle.parse(raw)
+        held = self.admit(arrived, peer, now=now, wall=wall)
+        obeyed = obey_flags(arrived)
+        if obeyed is None:
+            return None
+        return Admitted(raw if obeyed is arrived else obeyed.encode(), held)
+
+    def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Held:
+        """Its line in the index; Refusal or WireError."""
         if bundle.block(blocks.PAYLOAD) is None:
             raise Refusal("empty", f"bundle {bundle.id} has no payload block")
         age_us = age_on_arrival(bundle, wall)
@@ -128,10 +137,7 @@ class Gate:
         except PeerError as error:
             raise Refusal("signature", str(error)) from error
         self._check_sender(bundle, signed, peer)
-        obeyed = obey_flags(bundle)
-        if obeyed is None:
-            return None
-        held = Held(
+        return Held(
             bundle_id=bundle.id,
             destination=bundle.destination,
             priority=bundle.priority,
@@ -141,7 +147,6 @@ class Gate:
             previous=peer if isinstance(peer, NodeId) else None,
             signer=signed.signer if signed else None,
         )
-        return Admitted(obeyed, held)
 
     def _check_sender(self, bundle: Bundle, signed: Signed | None, peer: Peer) -> None:
         """Unsigned bundles come from listed peers only, to the services listed for them."""

@@ -141,7 +141,8 @@ class BundleVerifier:
         if owned is None:
             owned = Ownership.parse(packed)
             if len(self._held) >= self._REMEMBERED:
-                self._held.pop(next(iter(self._held)))
+                # All at one stroke: large bundles are checked in other threads.
+                self._held.clear()
             self._held[packed] = owned
         return owned
 

@@ -15,11 +15,12 @@ from radics_mesh.config import Foreign
 from radics_mesh.dtn import blocks
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.dtn.blocks import Block
-from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.bundle import Bundle, Fragment
 from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.dtn.forwarding import IN_FLIGHT_MAX
 from radics_mesh.dtn.processing import depart, originate
 from radics_mesh.dtn.routing import StaticRoutes
+from radics_mesh.dtn.security import sign
 from radics_mesh.errors import CapacityError, LinkError, PeerError, UsageError, WireError
 from radics_mesh.ids import Digest, Eid, NodeId
 from radics_mesh.me import Me
@@ -506,6 +507,54 @@ async def test_a_node_without_a_clock_stamps_zero(tmp_path: Path, members: Membe
         first, second = [await node.agent.send(me.identity.eid, b"x") for _ in range(2)]
         assert first.created == second.created == 0
         assert first.sequence != second.sequence
+
+
+# --- fragments and large bundles ---
+
+
+async def test_a_fragment_is_carried_and_waits_for_its_siblings(
+    tmp_path: Path, members: Members
+) -> None:
+    a, b, c = members.me("a"), members.me("b"), members.me("c")
+    inbox = c.node_id.service("inbox")
+    parts = [
+        sign(
+            replace(plain(a.identity.eid, inbox, payload), fragment=Fragment(offset, 6)),
+            a.identity,
+            a.chain,
+        )
+        for offset, payload in ((0, b"abc"), (3, b"def"))
+    ]
+    async with running(b, tmp_path / "b") as node_b, running(c, tmp_path / "c") as node_c:
+        node_c.agent.register(inbox, node_c.collect)
+        connect(node_b, node_c)
+        for part in parts:
+            await node_b.agent.receive(part.encode(), a.node_id)
+        await until(lambda: len(node_c.store) == 2 and len(node_b.store) == 0)
+        assert {str(held.bundle_id) for held in node_c.store} == {str(part.id) for part in parts}
+        assert node_c.delivered == []
+
+
+async def test_a_large_bundle_crosses_two_hops(tmp_path: Path, members: Members) -> None:
+    a, b, c = members.me("a"), members.me("b"), members.me("c")
+    inbox = c.node_id.service("inbox")
+    payload = bytes(range(256)) * 12_000
+    via_b = StaticRoutes({c.node_id: [b.node_id]})
+    async with (
+        running(a, tmp_path / "a", via_b) as node_a,
+        running(b, tmp_path / "b") as node_b,
+        running(c, tmp_path / "c") as node_c,
+    ):
+        node_c.agent.register(inbox, node_c.collect)
+        connect(node_a, node_b)
+        connect(node_b, node_c)
+        await node_a.agent.send(inbox, payload)
+        (delivery,) = await node_c.received(1)
+        assert delivery.payload == payload
+        await until(lambda: not (len(node_a.store) or len(node_b.store) or len(node_c.store)))
+        await node_b.store.flushed()
+        await node_b.store.flushed()  # files go after the commit
+        assert list((tmp_path / "b" / "large").iterdir()) == []
 
 
 # --- foreign peers ---
