@@ -7,6 +7,7 @@
   cobs         byte stuffing; frames: the channel's frames as typed values
   channel      sans-IO: numbering, windows, going back, of one guest's channel
   lock         one lock a VM, held by its QEMU; process: that QEMU, by pidfd
+  pipes        the line to a guest
   qemu         its command line, files and rights; qmp: its control socket
   adoption     finding a QEMU that outlived its node, ending one for certain
   machine      the Trio shell: one running guest, from launch or adoption to its end (ends)

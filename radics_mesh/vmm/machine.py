@@ -1,4 +1,4 @@
-"""One running guest: its QEMU, its channel over whatever connections, its end.
+"""One running guest: its QEMU, its channel, its end.
 
     machine = await launch(Launch(...))      cold, or warm from a snapshot
     machine = await adopt(directory, hello)  after a node's restart; None: nothing runs
@@ -10,8 +10,8 @@ Four ends, each its own event: `Exited` (the program said so), `Panicked` (the l
 channel's contract; its QEMU is killed. Cancelling `run` leaves QEMU running: the next node process
 adopts it.
 
-The reader waits while `events` is full, which is the guest's back-pressure. So whoever takes events
-must not wait in `deliver` in the same task.
+Whoever takes events must not wait in `deliver` in the same task. Back-pressure on the guest is not
+to acknowledge: it stops at RADICS_OUT_WINDOW of unacknowledged output.
 """
 
 from __future__ import annotations
@@ -27,25 +27,27 @@ import structlog
 import trio
 
 from radics_mesh.clock import Clock, Monotonic, SystemClock, Wall
-from radics_mesh.errors import GuestError, LinkError
+from radics_mesh.errors import GuestError, LinkError, PeerError, UsageError
 from radics_mesh.ids import Digest
-from radics_mesh.vmm import adoption, qemu, snapshot
+from radics_mesh.vmm import adoption, images, qemu, snapshot
 from radics_mesh.vmm import channel as channels
 from radics_mesh.vmm.channel import Channel, Panicked, Parked, Ready
 from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
 from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
 from radics_mesh.vmm.image import loaded_pages
+from radics_mesh.vmm.pipes import Pipes
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
 
-_EVENTS_HELD = 256
+# A guest that keeps to its window of unacknowledged output never fills this; for another one it is
+# the bound on memory.
+_EVENTS_HELD = 65536
+# After so many bytes of a guest's others get their turn.
+_SLICE_BYTES = 8192
 _PARK_DEADLINE_S = 10.0
-# A connection that broke while QEMU lives: how long until the next attempt.
-# Also covers the moment between QEMU's sockets closing and its being gone.
-_RECONNECT_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Machine:
         self.files = files
         self.process = process
         self.ended: End | None = None
+        self._listening = trio.CancelScope()
         self._clock = clock
         self._channel = Channel(hello, os.urandom)
         self._send_events, self.events = trio.open_memory_channel[Event](_EVENTS_HELD)
@@ -103,7 +106,7 @@ class Machine:
 
     @property
     def ready(self) -> bool:
-        """Whether the guest has answered on the present connection."""
+        """Whether the guest has answered on the channel."""
         return self._channel.ready
 
     def streams(self) -> tuple[StreamState, ...]:
@@ -163,17 +166,33 @@ class Machine:
             lambda: snapshot.take(files.ram, files.memory_bytes, _template(files), subject, signer)
         )
 
-    async def warm_start(self, state: Snapshot) -> None:
-        """Let a QEMU that `prepare` made carry on from a snapshot, which must fit (PeerError)."""
+    async def warm_start(self, state: Snapshot, hello: Hello | None = None) -> None:
+        """Let a QEMU that `prepare` made carry on from a snapshot, which must fit (PeerError).
+
+        `hello`: what was not known yet when it was prepared, as the epoch and `out_acked`.
+        """
         files = self.files
-        check_fits(state, files)
-        await trio.to_thread.run_sync(lambda: snapshot.restore(state, files.ram, _template(files)))
+        if self._started.is_set():
+            raise UsageError("only a QEMU that waits can carry on from a snapshot")
+        _check_fits(state, files.image, files.memory_bytes)
+        if hello is not None:
+            self._channel = Channel(hello, os.urandom)
+        await trio.to_thread.run_sync(snapshot.lay_pages, state, files.ram)
         qmp = await self._control()
         self._started.set()  # the hello may wait in the socket for the guest
         try:
             await qmp.execute("cont")
         finally:
             await trio.aclose_forcefully(qmp)
+
+    async def ready_to_start(self) -> None:
+        """Wait until QEMU is up, then make its memory exactly what the image is. `prepare`'s."""
+        qmp = await self._control()
+        await trio.aclose_forcefully(qmp)
+        files = self.files
+        await trio.to_thread.run_sync(
+            lambda: snapshot.lay_template(files.ram, files.memory_bytes, _template(files))
+        )
 
     async def kill(self, *, keep_memory: bool = False) -> None:
         """SIGKILL; returns when QEMU is reaped and its lock free, so really gone.
@@ -193,7 +212,7 @@ class Machine:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch)
                 task_status.started()
-                await self._connections()  # ends after the guest's last word has been read
+                await self._converse()  # ends after the guest's last word has been read
                 if self._broken is not None:
                     self.process.signal()
             self.ended = self._end()
@@ -205,6 +224,7 @@ class Machine:
         await self.process.wait()
         self._gone.set()
         self._started.set()
+        self._listening.cancel()
 
     def _end(self) -> End:
         if self._broken is not None:
@@ -228,54 +248,58 @@ class Machine:
             self._tidied = True
             self.files.discard(keep_memory=self._memory_kept)
 
-    async def _connections(self) -> None:
-        """Hold a connection to the channel until the guest has ended or is broken."""
+    async def _converse(self) -> None:
+        """Serve the channel until QEMU is gone and its last word is taken, or the guest broke."""
         await self._started.wait()
-        while self._broken is None and not self._gone.is_set():
-            with suppress(LinkError):
-                await self._session(await qemu.connect(self.files.directory, "channel"))
-            with trio.move_on_after(_RECONNECT_S):
-                await self._gone.wait()
-
-    async def _session(self, stream: trio.SocketStream) -> None:
+        try:
+            pipes = Pipes(self.files.channel)
+        except FileNotFoundError:  # killed meanwhile, and tidied up after
+            return
         self._channel.connected(self._now(), self._wall())
         try:
-            async with stream, trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, stream)
-                await self._read(stream)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, pipes)
+                await self._read(pipes)
+                await self._received(pipes.rest())
                 nursery.cancel_scope.cancel()
+        except* GuestError as errors:
+            reason = str(errors.exceptions[0])
+            log.warning("guest broke the channel", vm=self.files.directory.name, reason=reason)
+            self._broken = Broken(reason)
         finally:
             self._channel.disconnected()
+            pipes.close()
 
-    async def _write(self, stream: trio.SocketStream) -> None:
-        """Write what the channel has to say, now and when its time comes.
+    async def _write(self, pipes: Pipes) -> None:
+        """Write what the channel has to say, now and when its time comes."""
+        while True:
+            self._kick = trio.Event()
+            if data := self._channel.outgoing():
+                await pipes.send(data)
+                continue
+            deadline = self._channel.deadline
+            with trio.move_on_at(math.inf if deadline is None else deadline):
+                await self._kick.wait()
+            self._channel.poll(self._now(), self._wall())
 
-        A broken connection ends the session at the reader, who first takes all that still came.
-        """
-        try:
-            while True:
-                self._kick = trio.Event()
-                if data := self._channel.outgoing():
-                    await stream.send_all(data)
-                    continue
-                deadline = self._channel.deadline
-                with trio.move_on_at(math.inf if deadline is None else deadline):
-                    await self._kick.wait()
-                self._channel.poll(self._now(), self._wall())
-        except trio.BrokenResourceError:
-            return
+    async def _read(self, pipes: Pipes) -> None:
+        while data := await self._next(pipes):
+            for start in range(0, len(data), _SLICE_BYTES):
+                await self._received(data[start : start + _SLICE_BYTES])
 
-    async def _read(self, stream: trio.SocketStream) -> None:
-        try:
-            async for data in stream:
-                for event in self._channel.received(bytes(data), self._now(), self._wall()):
-                    await self._happened(event)
-                self._kick.set()
-        except trio.BrokenResourceError:
-            return
-        except GuestError as error:
-            log.warning("guest broke the channel", vm=self.files.directory.name, reason=str(error))
-            self._broken = Broken(str(error))
+    async def _next(self, pipes: Pipes) -> bytes:
+        """What the guest says next; empty when nothing more can come."""
+        with trio.CancelScope() as self._listening:
+            if self._gone.is_set():
+                self._listening.cancel()
+            return await pipes.receive()
+        return b""
+
+    async def _received(self, data: bytes) -> None:
+        for event in self._channel.received(data, self._now(), self._wall()):
+            await self._happened(event)
+        self._kick.set()
+        await trio.lowlevel.checkpoint()
 
     async def _happened(self, event: channels.Event) -> None:
         if isinstance(event, Parked):
@@ -320,22 +344,22 @@ class Machine:
         return self._clock.wall()
 
 
-def check_fits(state: Snapshot, files: qemu.Files) -> None:
+def _check_fits(state: Snapshot, image: Path, memory_bytes: int) -> None:
     """PeerError unless this host's guests and this image can carry the state on."""
-    image = Digest.of(files.image.read_bytes())
-    state.check_fits(image, qemu.ARCHITECTURE, qemu.CPU)
-    if state.manifest.memory_bytes != files.memory_bytes:
-        raise GuestError("the snapshot is of a VM with another size of memory")
+    state.check_fits(Digest.of(images.read(image)), qemu.ARCHITECTURE, qemu.CPU)
+    if state.manifest.memory_bytes != memory_bytes:
+        raise PeerError("snapshot of a VM with another size of memory")
 
 
 def _template(files: qemu.Files) -> dict[int, bytes]:
-    return loaded_pages(files.image.read_bytes(), files.memory_bytes)
+    return loaded_pages(images.read(files.image), files.memory_bytes)
 
 
 async def launch(launch: Launch, *, clock: Clock | None = None) -> Machine:
     """Start the VM, cold or from its snapshot. Nothing is left running when this raises.
 
-    UsageError: no QEMU, no image. CapacityError: no room. PeerError: the snapshot does not fit.
+    UsageError: no QEMU, no image. CapacityError: no room. PeerError: the snapshot does not fit,
+    which is found out before anything is started.
     """
     if launch.snapshot is None:
         return await _start(launch, clock, paused=False)
@@ -351,12 +375,11 @@ async def launch(launch: Launch, *, clock: Clock | None = None) -> Machine:
 
 async def prepare(launch: Launch, *, clock: Clock | None = None) -> Machine:
     """A QEMU that waits for `warm_start`; its own start-up is then no part of the pause."""
+    if launch.snapshot is not None:
+        _check_fits(launch.snapshot, launch.image, launch.memory_bytes)
     machine = await _start(launch, clock, paused=True)
     try:
-        if launch.snapshot is not None:
-            check_fits(launch.snapshot, machine.files)
-        qmp = await machine._control()
-        await trio.aclose_forcefully(qmp)
+        await machine.ready_to_start()
     except BaseException:
         with trio.CancelScope(shield=True):
             await machine.kill()

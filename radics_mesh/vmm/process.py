@@ -13,21 +13,20 @@ import trio
 class Process:
     """One process that cannot be mistaken for another, since a pidfd never names a second one."""
 
-    def __init__(self, pid: int, pidfd: int, child: subprocess.Popen[bytes] | None = None) -> None:
-        """Takes over `pidfd`. `child` is None for a process that somebody else started."""
+    def __init__(self, pid: int, pidfd: int, *, adopted: bool = True) -> None:
+        """Takes over `pidfd`. `adopted`: somebody else started it, so its end has no code."""
         self.pid = pid
+        self.adopted = adopted
         self._pidfd = pidfd
-        self._child = child
         self._ended = trio.Event()
         self.returncode: int | None = None
 
     @classmethod
     def of_child(cls, child: subprocess.Popen[bytes]) -> Process:
-        return cls(child.pid, os.pidfd_open(child.pid), child)
-
-    @property
-    def adopted(self) -> bool:
-        return self._child is None
+        process = cls(child.pid, os.pidfd_open(child.pid), adopted=False)
+        # We wait for it ourselves, and it may outlive us: Popen need not warn of that.
+        child.returncode = 0
+        return process
 
     async def wait(self) -> int | None:
         """Wait until it is gone, reap it; its return code as subprocess has it (None: adopted)."""
@@ -52,7 +51,10 @@ class Process:
     def _reap(self) -> None:
         if self._ended.is_set():
             return
-        if self._child is not None:
-            self.returncode = self._child.wait()  # at once: it is a zombie
+        if not self.adopted:
+            ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)  # at once: it is a zombie
+            if ended is not None:
+                by_signal = ended.si_code != os.CLD_EXITED
+                self.returncode = -ended.si_status if by_signal else ended.si_status
         self._ended.set()
         os.close(self._pidfd)

@@ -1,13 +1,14 @@
 """How a QEMU is started: its command line, what it may touch, who it runs as.
 
-QEMU gets every file as an open descriptor (RAM, image, both listening sockets, the lock), so it
-needs no right to any directory and runs as nobody when the node is root. It is a session of its
-own, so that it outlives the node; the node comes back to it over the same sockets.
+QEMU gets every file as an open descriptor (RAM, image, pipes, the listening socket, the lock), so
+it needs no right to any directory and runs as nobody when the node is root. It is a session of its
+own, so that it outlives the node; the node comes back to it over the same pipes and socket.
 
 What a VM's directory holds (`Files`):
   lock           see radics_mesh.vmm.lock
   vm.json        where RAM and image are, for adoption
-  channel, qmp   Unix sockets on which QEMU listens
+  channel/       the pipes to the guest, see radics_mesh.vmm.pipes
+  qmp            Unix socket on which QEMU listens
   stderr         what QEMU said
 """
 
@@ -24,13 +25,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import trio
 
 from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
-from radics_mesh.vmm import lock
+from radics_mesh.vmm import lock, pipes
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 
@@ -65,6 +65,10 @@ class Files:
     @property
     def lock(self) -> Path:
         return self.directory / "lock"
+
+    @property
+    def channel(self) -> Path:
+        return self.directory / "channel"
 
     @property
     def stderr(self) -> Path:
@@ -105,7 +109,8 @@ class Files:
         """Remove the guest's memory and what only a running QEMU needs; the lock file stays."""
         if not keep_memory:
             self.ram.unlink(missing_ok=True)
-        for name in ("channel", "qmp", "vm.json"):
+        pipes.remove(self.channel)
+        for name in ("qmp", "vm.json"):
             (self.directory / name).unlink(missing_ok=True)
 
 
@@ -118,16 +123,22 @@ def find() -> str:
 
 
 @dataclass(frozen=True)
-class Descriptors:
-    """Numbers of the open files that QEMU inherits, the lock apart."""
+class Inheritance:
+    """Open files that QEMU inherits, by number; `channel`: the pipes' path."""
 
+    lock: int
     ram: int
     image: int
-    channel: int
     qmp: int
+    channel: str
+    pipes: tuple[int, ...]
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return (self.lock, self.ram, self.image, self.qmp, *self.pipes)
 
 
-def arguments(fds: Descriptors, memory_bytes: int, accelerator: str, *, paused: bool) -> list[str]:
+def arguments(fds: Inheritance, memory_bytes: int, accelerator: str, *, paused: bool) -> list[str]:
     """The command line after the program's name.
 
     `/proc/self/fd/N` opens an inherited file again, past directories that QEMU may not enter.
@@ -141,7 +152,7 @@ def arguments(fds: Descriptors, memory_bytes: int, accelerator: str, *, paused: 
         *("-kernel", f"/proc/self/fd/{fds.image}"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-global", "virtio-mmio.force-legacy=false"),
-        *("-chardev", f"socket,id=channel,fd={fds.channel},server=on,wait=off"),
+        *("-chardev", f"pipe,id=channel,path={fds.channel}"),
         *("-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=channel"),
         *("-chardev", f"socket,id=qmp,fd={fds.qmp},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
@@ -165,19 +176,18 @@ async def start(files: Files, accelerator: str, *, paused: bool) -> Process:
         if (earlier := Files.read(files.directory)) is not None:
             earlier.discard()
         try:
-            fds = _open(files, stack)
+            fds = _open(files, held, stack)
             command = [program, *arguments(fds, files.memory_bytes, accelerator, paused=paused)]
             command = [*_limits(files.memory_bytes), *command]
-            inherited = (held, fds.ram, fds.image, fds.channel, fds.qmp)
             files.write()
-            child = await trio.to_thread.run_sync(partial(_spawn, command, inherited, files.stderr))
+            child = await trio.to_thread.run_sync(_spawn, command, fds.descriptors, files.stderr)
         except BaseException:
             files.discard()
             raise
     return Process.of_child(child)
 
 
-def _open(files: Files, stack: ExitStack) -> Descriptors:
+def _open(files: Files, held: int, stack: ExitStack) -> Inheritance:
     try:
         image = os.open(files.image, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -185,9 +195,11 @@ def _open(files: Files, stack: ExitStack) -> Descriptors:
     stack.callback(os.close, image)
     ram = _create_ram(files)
     stack.callback(os.close, ram)
-    channel = stack.enter_context(_listen(files.directory, "channel"))
+    user, group, _ = _unprivileged()
+    owner = None if user is None or group is None else (user, group)
+    channel, ends = stack.enter_context(pipes.create(files.channel, owner))
     qmp = stack.enter_context(_listen(files.directory, "qmp"))
-    return Descriptors(ram, image, channel.fileno(), qmp.fileno())
+    return Inheritance(held, ram, image, qmp.fileno(), channel, ends)
 
 
 def _create_ram(files: Files) -> int:
@@ -273,18 +285,13 @@ def _short(directory: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-async def connect(directory: Path, name: str) -> trio.SocketStream:
-    """A connection to a QEMU's `channel` or `qmp` socket; LinkError when nobody listens."""
+async def control(directory: Path, *, deadline_s: float = _QMP_DEADLINE_S) -> Qmp:
+    """A negotiated QMP connection; LinkError: nobody listens, or answers in time."""
     try:
         with _short(directory) as short:
-            return await trio.open_unix_socket(f"{short}/{name}")
+            qmp = Qmp(await trio.open_unix_socket(f"{short}/qmp"))
     except OSError as error:
         raise LinkError(f"QEMU does not listen: {error.strerror}") from error
-
-
-async def control(directory: Path, *, deadline_s: float = _QMP_DEADLINE_S) -> Qmp:
-    """A negotiated QMP connection; LinkError also when QEMU does not answer in time."""
-    qmp = Qmp(await connect(directory, "qmp"))
     try:
         with trio.fail_after(deadline_s):
             await qmp.negotiate()

@@ -147,13 +147,21 @@ class Snapshot:
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """(page number, content), ascending. WireError names a damaged page."""
-        numbers = self.manifest.pages
+        for first, content in self.runs():
+            for place in range(0, len(content), PAGE_BYTES):
+                yield first + place // PAGE_BYTES, content[place : place + PAGE_BYTES]
+
+    def runs(self) -> Iterator[tuple[int, bytes]]:
+        """(first page's number, content of neighbouring pages), ascending; errors as `pages`."""
         decompressor = zstandard.ZstdDecompressor()
         for index, packed in enumerate(self.packs):
-            held = numbers[index * PACK_PAGES : (index + 1) * PACK_PAGES]
+            held = self.manifest.pages[index * PACK_PAGES : (index + 1) * PACK_PAGES]
             content = _decompress(decompressor, packed, len(held) * PAGE_BYTES, held)
-            for place, number in enumerate(held):
-                yield number, content[place * PAGE_BYTES : (place + 1) * PAGE_BYTES]
+            start = 0
+            for end in range(1, len(held) + 1):
+                if end == len(held) or held[end] != held[end - 1] + 1:
+                    yield held[start], content[start * PAGE_BYTES : end * PAGE_BYTES]
+                    start = end
 
     def check_pages(self) -> None:
         """WireError that names the first page that is not what the manifest says."""
@@ -361,26 +369,34 @@ def _extents(descriptor: int, memory_bytes: int) -> Iterator[tuple[int, bytes]]:
             at += len(content)
 
 
-def restore(snapshot: Snapshot, ram: Path, template: Mapping[int, bytes]) -> None:
-    """Make a waiting QEMU's RAM file the parked VM's memory. Blocks: for a worker thread.
+def lay_template(ram: Path, memory_bytes: int, template: Mapping[int, bytes]) -> None:
+    """Make a waiting QEMU's memory above the firmware's the template and nothing else. Blocks.
 
-    All above the firmware's memory is replaced: emptied, template laid down, pages written over.
+    QEMU's loader has done about that already; this makes it exact, whatever the version.
     """
-    memory_bytes = snapshot.manifest.memory_bytes
     descriptor = os.open(ram, os.O_RDWR | os.O_CLOEXEC)
     try:
         with mmap.mmap(descriptor, memory_bytes) as memory:
             # Punches a hole in the file, also in QEMU's mapping of it.
             memory.madvise(mmap.MADV_REMOVE, FIRMWARE_BYTES, memory_bytes - FIRMWARE_BYTES)
-            for number, content in template.items():
-                if number * PAGE_BYTES >= FIRMWARE_BYTES:
-                    _put(memory, number, content)
-            for number, content in snapshot.pages():
-                _put(memory, number, content)
+        for number, content in template.items():
+            if number * PAGE_BYTES >= FIRMWARE_BYTES:
+                os.pwrite(descriptor, content, number * PAGE_BYTES)
     finally:
         os.close(descriptor)
 
 
-def _put(memory: mmap.mmap, number: int, content: bytes) -> None:
-    start = number * PAGE_BYTES
-    memory[start : start + len(content)] = content
+def lay_pages(snapshot: Snapshot, ram: Path) -> None:
+    """Write the pages over a template that has been laid: now it is the parked VM's memory.
+
+    Blocks: for a worker thread.
+    """
+    descriptor = os.open(ram, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for first, content in snapshot.runs():
+            view, at = memoryview(content), first * PAGE_BYTES
+            while view:
+                written = os.pwrite(descriptor, view, at)
+                view, at = view[written:], at + written
+    finally:
+        os.close(descriptor)

@@ -108,13 +108,14 @@ def test_the_digest_covers_memory_mailbox_and_epoch(tmp_path: Path) -> None:
     assert len({state.digest, *(other.digest for other in others)}) == 6
 
 
-def test_restore_replaces_all_above_the_firmware(tmp_path: Path) -> None:
+def test_laying_down_replaces_all_above_the_firmware(tmp_path: Path) -> None:
     pages = {300: page(1), 301: TEMPLATE[301], 500: page(2), END - 1: page(3)}
     state = take(tmp_path / "ram", pages)
     other = ram_file(
         tmp_path / "other", {number: page(99) for number in (0, 255, FIRST, 300, 302, 700)}
     )
-    snapshot.restore(state, other, TEMPLATE)
+    snapshot.lay_template(other, MEMORY_BYTES, TEMPLATE)
+    snapshot.lay_pages(state, other)
     restored = other.read_bytes()
     expected = {0: page(99), 255: page(99), **pages}  # 302: zero when it was taken
     for number in range(END):
