@@ -10,8 +10,9 @@ from kademlia.node import Node
 from trio.testing import MockClock
 
 from radics_mesh.dht import rpc
-from radics_mesh.directory import Change, Directory
+from radics_mesh.directory import Change, Directory, named_neighbours
 from radics_mesh.errors import PeerError, UsageError
+from radics_mesh.exchange import AGAIN_S
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, Eid, NodeId
 from radics_mesh.link_memory import MemoryNetwork
@@ -314,15 +315,38 @@ async def test_too_long_a_record_is_the_callers_fault(members: Members, clock: M
     assert a.known(Kind.SOURCE) == []
 
 
-async def test_neighbours_named_in_records_are_looked_up(
+def test_neighbours_named_in_a_record() -> None:
+    identity, chain = member(1)
+    listed = [[member(2)[0].node_id.text, 5], 7, ["?"], [], [member(3)[0].node_id.text, 9]]
+    for neighbours, expected in ((listed, {2, 3}), ("text", set()), (None, set())):
+        record = sign(
+            identity,
+            chain,
+            Kind.NODE,
+            identity.node_id.text,
+            sequence=1,
+            ttl_s=60,
+            body={"neighbours": neighbours},
+        )
+        assert named_neighbours(record) == {member(n)[0].node_id for n in expected}
+
+
+async def test_its_own_records_of_an_earlier_life_are_outdone(
     members: Members, clock: MockClock
 ) -> None:
-    """D's record is at C, and the only word of D that A hears is in C's record."""
-    for number in range(4):
-        reach = {number - 1, number + 1}
-        await members.start(number, bootstrap=[number - 1] if number else [], reach=reach)
-        names = [[member(other)[0].node_id.text, 5] for other in reach & set(range(4))]
-        directory = members[number]
-        await directory.announce(Kind.NODE, directory.me.text, {"neighbours": [*names, 7, ["?"]]})
-    await trio.sleep(60)
-    assert len(members[0].known(Kind.NODE)) == 4
+    a = await members.start(0)
+    identity, chain = member(0)
+    earlier = sign(identity, chain, Kind.SOURCE, "door", sequence=1 << 50, ttl_s=60, body={})
+    assert a.learn(earlier.pack(0.0)) is not None
+    assert a.known(Kind.SOURCE) == []
+    assert (await a.announce(Kind.SOURCE, "door", {})).sequence > 1 << 50
+
+
+async def test_objects_are_stored_again(members: Members, clock: MockClock) -> None:
+    a, _ = await _pair(members)
+    await a.put_object(b"chain")
+    await trio.sleep(AGAIN_S - 5)
+    counters = members.peers[1].dht.counters
+    assert counters["stored"] == 1
+    await trio.sleep(10)
+    assert members.peers[1].dht.counters["stored"] == 2

@@ -16,7 +16,7 @@ from radics_mesh.records import Kind
 
 Fact = tuple[Kind, str]
 _WAIT_MAX_S = 120.0
-ROUND_MIN = 4
+ROUND_MIN = 2
 FACTS_MAX = 256
 # A fact that nobody has asked for this long is not kept fresh any more.
 INTEREST_S = 300.0
@@ -62,8 +62,8 @@ class Refresh:
             if ages[fact] > limit_s and self._may_try(fact, now)
         ]
         ready.sort(key=lambda fact: (self._wait_s(fact), -ages[fact]))
-        # All of them within three quarters of a record's life.
-        share = int(len(candidates) * self._period_s / (0.75 * self._ttl_s)) + 1
+        # All of them within three quarters of a record's life, at two rounds a period.
+        share = int(len(candidates) * 0.5 * self._period_s / (0.75 * self._ttl_s)) + 1
         chosen = ready[: max(ROUND_MIN, share)]
         for fact in chosen:
             self._tried(fact, now)
