@@ -208,6 +208,7 @@ class Forwarding:
 
     def _handed_on(self, held: Held) -> None:
         self._counters["forwarded"] += 1
+        self._waiting.handed_on(held)
         if held in self._store:  # else its life ended in flight
             self._store.drop(held)
 

@@ -5,8 +5,8 @@ same routing decision holds for all of it, so the number of decisions does not g
 of bundles. Within a group: higher priority first, then order of arrival.
 
 A bundle goes back to the neighbour it came from only when routing knows no other way (a VM has
-moved behind the sender), and then not at once: two nodes with old routes would toss it to and fro
-as fast as the link allows.
+moved behind the sender). Such a bundle, and one that has been here before, stays a while, longer
+the older it is: nodes with old routes would pass it round as fast as their links allow.
 """
 
 from __future__ import annotations
@@ -17,24 +17,31 @@ from dataclasses import dataclass, field
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
+from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.processing import Peer
 from radics_mesh.dtn.routing import Router
 from radics_mesh.ids import Eid, NodeId
 
-# How long a bundle stays here, at least, before it is sent back to where it came from.
-TURN_BACK_AFTER_S = 0.5
+# How long a bundle that turns back or returns stays, at least: a share of its age within bounds.
+STAY_MIN_S, STAY_MAX_S = 0.5, 10.0
+_STAY_SHARE = 1 / 16
+# Bundles handed on of which we still know that they were here.
+_PASSED_MAX = 8192
 
 Locate = Callable[[Eid], NodeId | None]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """`target`: the destination without its service. `own`: signed by this node."""
+    """`target`: the destination without its service. `own`: signed by this node. `returned`: it
+    has been here before.
+    """
 
     target: str
     previous: NodeId | None
     own: bool
+    returned: bool
 
 
 @dataclass(slots=True)
@@ -63,6 +70,7 @@ class Waiting:
         self._router = router
         self._locate = locate
         self._groups: dict[GroupKey, _Group] = {}
+        self._passed: dict[BundleId, None] = {}
 
     def __iter__(self) -> Iterator[Held]:
         for group in self._groups.values():
@@ -70,11 +78,22 @@ class Waiting:
                 yield held
 
     def put(self, held: Held) -> None:
-        key = GroupKey(target_of(held.destination), held.previous, held.signer == self._own)
+        key = GroupKey(
+            target=target_of(held.destination),
+            previous=held.previous,
+            own=held.signer == self._own,
+            returned=held.bundle_id in self._passed,
+        )
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(held.destination)
         heapq.heappush(group.heap, (-held.priority, held.key, held))
+
+    def handed_on(self, held: Held) -> None:
+        """A neighbour has it; should it come back, that is a loop, or a VM on the move."""
+        self._passed[held.bundle_id] = None
+        if len(self._passed) > _PASSED_MAX:
+            del self._passed[next(iter(self._passed))]
 
     def take_all(self, belongs: Callable[[Eid], bool]) -> list[Held]:
         """Remove and return every bundle whose destination `belongs` somewhere else now."""
@@ -127,7 +146,10 @@ class Waiting:
         self, key: GroupKey, group: _Group, head: Held, contacts: Collection[Peer]
     ) -> Monotonic:
         turns_back = self._chosen(key, group, contacts)[1]
-        return Monotonic(head.received + (TURN_BACK_AFTER_S if turns_back else 0.0))
+        if not turns_back and not key.returned:
+            return head.received
+        age_s = head.age_us / 1e6
+        return Monotonic(head.received + min(STAY_MAX_S, max(STAY_MIN_S, age_s * _STAY_SHARE)))
 
     def _chosen(
         self, key: GroupKey, group: _Group, contacts: Collection[Peer]

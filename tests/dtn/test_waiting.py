@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
 from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.processing import Peer
 from radics_mesh.dtn.routing import StaticRoutes
-from radics_mesh.dtn.waiting import TURN_BACK_AFTER_S, Waiting, target_of
+from radics_mesh.dtn.waiting import STAY_MAX_S, STAY_MIN_S, Waiting, target_of
 from radics_mesh.ids import Eid, NodeId, VmId
 
 OWN, A, B, C = (NodeId(bytes((n,)) * 20) for n in range(4))
@@ -34,17 +36,18 @@ class World:
         priority: int = 1,
         previous: NodeId | None = None,
         signer: NodeId | None = OWN,
-        received: Monotonic = NOW,
+        sequence: int | None = None,
+        age_us: int = 0,
     ) -> int:
         self._key += 1
         self.waiting.put(
             Held(
-                bundle_id=BundleId(OWN.eid, 1, self._key),
+                bundle_id=BundleId(OWN.eid, 1, sequence or self._key),
                 destination=destination,
                 priority=priority,
                 lifetime_s=60,
-                age_us=0,
-                received=received,
+                age_us=age_us,
+                received=NOW,
                 previous=previous,
                 signer=signer,
                 key=self._key,
@@ -124,8 +127,24 @@ def test_back_only_when_there_is_no_other_way_and_not_at_once() -> None:
     key = world.put(VM.eid, previous=A, signer=A)
     pick = world.waiting.pick(A, (A, B), lambda held: True, NOW)
     assert pick.held is None
-    assert pick.again == NOW + TURN_BACK_AFTER_S
-    assert world.pick(A, A, B, now=Monotonic(NOW + TURN_BACK_AFTER_S)) == key
+    assert pick.again == NOW + STAY_MIN_S
+    assert world.pick(A, A, B, now=Monotonic(NOW + STAY_MIN_S)) == key
+
+
+@pytest.mark.parametrize(("age_s", "stay_s"), [(0, STAY_MIN_S), (80, 5.0), (9999, STAY_MAX_S)])
+def test_what_comes_round_again_stays_a_while(age_s: int, stay_s: float) -> None:
+    """Three nodes with old routes: no one of them sends it straight back."""
+    world = World({C: [B]})
+    world.put(C.eid, previous=A, signer=A, sequence=7)
+    handed_on = world.waiting.pick(B, (A, B), lambda held: True, NOW).held
+    assert handed_on is not None
+    world.waiting.handed_on(handed_on)
+    again = world.put(C.eid, previous=A, signer=A, sequence=7, age_us=age_s * 1_000_000)
+    fresh = world.put(C.eid, previous=A, signer=A, sequence=8)
+    assert world.pick(B, A, B) == fresh
+    pick = world.waiting.pick(B, (A, B), lambda held: True, NOW)
+    assert (pick.held, pick.again) == (None, NOW + stay_s)
+    assert world.pick(B, A, B, now=Monotonic(NOW + stay_s)) == again
 
 
 def test_foreign_peers_get_what_is_for_them_from_here_only() -> None:
