@@ -12,6 +12,8 @@ import trio
 from pyd3tn.bundle6 import serialize_bundle6
 from pyd3tn.tcpcl import TCPCLConnection
 
+from radics_mesh.admission.join import join_with_token
+from radics_mesh.admission.service import Admission
 from radics_mesh.clock import DtnTime, to_dtn
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.contacts import Change, Contacts, Listening
@@ -19,8 +21,9 @@ from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.errors import UsageError
 from radics_mesh.ids import Eid
 from radics_mesh.me import Me
+from radics_mesh.membership import Verifier
 from radics_mesh.sealed import ADMISSION_MAGIC, AdmissionRequest, connect
-from tests.dtn.world import Members, Node, TrioClock, running, until
+from tests.dtn.world import Members, Node, TrioClock, identity, running, until
 
 ANYWHERE = Address("127.0.0.1", 0)
 
@@ -201,6 +204,27 @@ async def test_strangers_are_passed_on_or_turned_away(tmp_path: Path, members: M
                     assert await stream.receive_some() == b""
         assert len(asked) == 1
         assert closed_door.contacts.counters["refused_PeerError"] == 1
+
+
+async def test_a_stranger_becomes_a_member_at_the_same_port(
+    tmp_path: Path, members: Members
+) -> None:
+    """Token over the members' listener, then a session there, then a bundle."""
+    a = members.me("a")
+    stranger = identity("stranger")
+    (tmp_path / "a").mkdir()
+    admission = Admission(a, state=tmp_path / "a", own=lambda: [])
+    async with station(a, tmp_path / "a", admit=admission.serve) as at_a:
+        token = admission.make_token(at_a.address.host, at_a.address.port)
+        admitted = await join_with_token(token, stranger, "new", clock=members.clock)
+        new = Me(stranger, Verifier(admitted.mesh), admitted.chain, members.clock)
+        async with station(new, tmp_path / "new", *admitted.peers) as at_new:
+            inbox = a.node_id.service("inbox")
+            at_a.node.agent.register(inbox, at_a.node.collect)
+            await at_new.node.agent.send(inbox, b"hello from a new member")
+            (delivery,) = await at_a.node.received(1)
+            assert delivery.signer == stranger.node_id
+    admission.close()
 
 
 async def test_garbage_ends_its_own_stream_only(tmp_path: Path, members: Members) -> None:

@@ -1,0 +1,87 @@
+"""The invite tokens that this node has given out: durable, counted, each use once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from nacl.bindings import randombytes
+
+from radics_mesh.admission.exchange import token_id
+from radics_mesh.clock import Wall, is_plausible
+from radics_mesh.errors import UsageError
+
+SECRET_BYTES = 16
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tokens (
+    id BLOB PRIMARY KEY, secret BLOB NOT NULL, uses_left INTEGER NOT NULL, expiry INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS admitted (
+    token BLOB NOT NULL, public BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (token, public)
+) WITHOUT ROWID;
+"""
+
+
+class TokenBook:
+    """Commits are in milliseconds and rare, so they are made in place."""
+
+    def __init__(self, path: Path) -> None:
+        # SQLite would make it readable by others; it holds secrets.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def make(self, uses: int, expiry: Wall) -> bytes:
+        """The secret of a new token."""
+        secret = randombytes(SECRET_BYTES)
+        row = (token_id(secret), secret, uses, int(expiry))
+        self._db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?)", row)
+        return secret
+
+    def redeem(
+        self,
+        identifier: bytes,
+        is_proof: Callable[[bytes], bool],
+        public: bytes,
+        now: Wall,
+        issue: Callable[[], bytes],
+    ) -> bytes:
+        """The packed chain that `issue` made for this key, now or when it asked before.
+
+        On return the use is counted for good. UsageError, with a reason that its bearer may see,
+        when the token is unknown, not proved, used up or expired.
+        """
+        query = "SELECT secret, uses_left, expiry FROM tokens WHERE id = ?"
+        row = self._db.execute(query, (identifier,)).fetchone()
+        if row is None or not is_proof(row[0]):
+            raise UsageError("the inviter does not know this token")
+        earlier = self._earlier(identifier, public)
+        if earlier is not None:
+            return earlier
+        if is_plausible(now) and row[2] <= now:
+            raise UsageError("this token has expired")
+        if row[1] <= 0:
+            raise UsageError("this token is used up")
+        chain = issue()
+        self._count(identifier, public, chain)
+        return chain
+
+    def _earlier(self, identifier: bytes, public: bytes) -> bytes | None:
+        query = "SELECT chain FROM admitted WHERE token = ? AND public = ?"
+        row = self._db.execute(query, (identifier, public)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _count(self, identifier: bytes, public: bytes, chain: bytes) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:  # commits, or rolls back when anything raises
+            self._db.execute(
+                "UPDATE tokens SET uses_left = uses_left - 1 WHERE id = ?", (identifier,)
+            )
+            self._db.execute("INSERT INTO admitted VALUES (?, ?, ?)", (identifier, public, chain))
