@@ -203,14 +203,11 @@ class Vm:
         await self.post(job)
 
     async def _guarded(self, job: Job) -> None:
-        """A job that fails leaves the VM as it is durably, and the node as it was."""
+        """A job that fails ends nothing but itself; whoever called it is told."""
         try:
             await job()
         except (MeshError, OSError) as error:
-            text = reason_of(error)
-            log.warning("vm", name=self.name, reason=text)
-            if self.handoff.tenure.durable() != self.row.tenure or self.phase in _MOVING:
-                self._made_again(text)
+            log.warning("vm", name=self.name, reason=reason_of(error))
 
     def _made_again(self, reason: str) -> None:
         """As after a crash: only what is durable counts."""
@@ -413,7 +410,11 @@ class Vm:
         queue = deque(effects)
         while queue:
             effect = queue.popleft()
-            await self._effects()[type(effect)](effect)
+            try:
+                await self._effects()[type(effect)](effect)
+            except (MeshError, OSError) as error:
+                self._made_again(reason_of(error))
+                raise
             queue.extend(self.handoff.take())
 
     def _effects(self) -> dict[type[Any], Callable[[Any], Awaitable[None]]]:

@@ -27,6 +27,7 @@ from radics_mesh.vmm.handoff_messages import (
 )
 from radics_mesh.vmm.handoff_state import (
     FROZEN_S,
+    REPEAT_FROZEN_S,
     REPEAT_LAST_S,
     Effect,
     Fetch,
@@ -79,7 +80,8 @@ class Handoff(TargetSide):
         if self.tenure.deadline is not None and now >= self.tenure.deadline:
             self._expire()
         elif self.tenure.repeat_at is not None and now >= self.tenure.repeat_at:
-            longer = min(self.tenure.repeat_s * 2, REPEAT_LAST_S)
+            last_s = REPEAT_FROZEN_S if self.tenure.phase is Phase.FROZEN else REPEAT_LAST_S
+            longer = min(self.tenure.repeat_s * 2, last_s)
             self._change(repeat_at=now + longer, repeat_s=longer)
             self._repeat()
         return self.take()

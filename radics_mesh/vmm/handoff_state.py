@@ -64,6 +64,8 @@ RESERVED_S = 600.0
 # by themselves, so repeats only replace what expired or was refused.
 REPEAT_FIRST_S = 2.0
 REPEAT_LAST_S = 300.0
+# While the guest stands still, time counts for more than bundles.
+REPEAT_FROZEN_S = 4.0
 
 
 class Phase(enum.StrEnum):
@@ -226,6 +228,8 @@ class Consider:
     attempt: int
     chain: Ownership
     terms: Terms
+    # The guest is frozen already, and this is what it left.
+    snapshot: Digest | None = None
 
 
 @dataclass(frozen=True)

@@ -42,16 +42,21 @@ class TargetSide(SourceSide):
     def on_frozen(self, message: Frozen, sender: NodeId, now: float) -> None:
         if not self._may_offer(message.chain, sender):
             return
-        tenure = self.tenure
-        if (tenure.offerer, tenure.offered_attempt) != (sender, message.attempt):
-            # The reservation was lost (crash, time); the next repeat finds the new one.
-            self._emit(Consider(sender, message.attempt, message.chain, message.terms))
+        if (self.tenure.offerer, self.tenure.offered_attempt) == (sender, message.attempt):
+            self._announced(message.snapshot, now)
             return
-        self._change(announced=message.snapshot, deadline=now + RESERVED_S)
-        if message.snapshot in tenure.stored:
+        # The reservation was lost (crash, time): is there still room?
+        offer = Consider(sender, message.attempt, message.chain, message.terms, message.snapshot)
+        self._emit(offer)
+
+    def _announced(self, snapshot: Digest, now: float) -> None:
+        """The guest stands still until this snapshot is here."""
+        assert self.tenure.offerer is not None
+        self._change(announced=snapshot, deadline=now + RESERVED_S)
+        if snapshot in self.tenure.stored:
             self._say_staged()
         else:
-            self._emit(Fetch(sender, message.snapshot))
+            self._emit(Fetch(self.tenure.offerer, snapshot))
             self._say_reserved(has_image=True)
 
     def reserve(self, offer: Consider, now: float, *, has_image: bool) -> None:
@@ -67,7 +72,10 @@ class TargetSide(SourceSide):
             offered_attempt=offer.attempt,
             deadline=now + RESERVED_S,
         )
-        self._say_reserved(has_image=has_image)
+        if offer.snapshot is not None and has_image:
+            self._announced(offer.snapshot, now)
+        else:
+            self._say_reserved(has_image=has_image)
 
     def decline(self, offer: Consider, reason: str) -> None:
         """There is no room."""

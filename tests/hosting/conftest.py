@@ -1,0 +1,48 @@
+"""One guest program, built once, and worlds whose QEMUs end with the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from radics_mesh.vmm import lock
+from radics_mesh.vmm.build import build_image, build_kernel, compile_program
+from tests.hosting.world import World
+
+PROGRAMS = Path(__file__).parent / "programs"
+missing = [tool for tool in ("qemu-system-x86_64", "g++", "make") if shutil.which(tool) is None]
+
+
+@pytest.fixture(scope="session")
+def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if missing:
+        pytest.skip(f"no {', '.join(missing)} on this machine")
+    folder = tmp_path_factory.mktemp("counter")
+    build_kernel()
+    compile_program([PROGRAMS / "counter.cpp"], folder / "counter")
+    build_image([folder / "counter"], folder / "counter.img")
+    return folder / "counter.img"
+
+
+@pytest.fixture
+def ram() -> Iterator[Path]:
+    path = Path("/dev/shm") / f"radics-hosting-{os.getpid()}"
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def world(nursery: trio.Nursery, tmp_path: Path, ram: Path) -> Iterator[World]:
+    yield World(nursery, tmp_path, ram)
+    for path in tmp_path.glob("node*/hosting/vms/*/lock"):
+        found = lock.holder(path)
+        if found is not None:  # it would outlive us, as it should outlive a node
+            signal.pidfd_send_signal(found[1], signal.SIGKILL)
+            os.close(found[1])

@@ -1,0 +1,171 @@
+"""Nodes with VMs: real guests, real agents over real stores, real directories, links in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import trio
+
+from radics_mesh.config import Config
+from radics_mesh.directory import Directory
+from radics_mesh.dtn.agent import Agent, Contact, Delivery
+from radics_mesh.dtn.routing import StaticRoutes
+from radics_mesh.dtn.store import BundleStore
+from radics_mesh.hosting.service import Hosting
+from radics_mesh.hosting.status import VmStatus
+from radics_mesh.ids import NodeId
+from radics_mesh.link_memory import MemoryNetwork
+from radics_mesh.me import Me
+from radics_mesh.membership import Verifier
+from radics_mesh.sources.service import Sources
+from radics_mesh.vmm.images import ImageStore
+from tests.dht.world import TrioClock
+from tests.members import MESH, Members, announce_node, member
+
+PATIENCE_S = 40.0
+MEMORY_BYTES = 32 << 20
+
+
+@dataclass
+class Site:
+    """One node. `reports`: payloads that its `report` service got, in order."""
+
+    me: Me
+    agent: Agent
+    store: BundleStore
+    directory: Directory
+    sources: Sources
+    hosting: Hosting
+    scope: trio.CancelScope
+    reports: list[str] = field(default_factory=list)
+    deliveries: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def id(self) -> NodeId:
+        return self.me.node_id
+
+    async def take_report(self, delivery: Delivery) -> None:
+        self.reports.append(delivery.payload.decode())
+        self.deliveries[str(delivery.bundle_id)] += 1
+
+    def vm(self, name: str = "counter") -> VmStatus:
+        return self.hosting.vm(name)
+
+    def has(self, name: str = "counter", state: str = "running") -> bool:
+        return any(vm.name == name and vm.state == state for vm in self.hosting.vms())
+
+
+@dataclass
+class World:
+    nursery: trio.Nursery
+    path: Path
+    ram: Path
+    memory_bytes: int = 128 << 20
+    members: Members = field(init=False)
+    sites: dict[int, Site] = field(default_factory=dict)
+    lost: Callable[[int, int, bytes], bool] = lambda one, other, raw: False
+    _contacts: dict[tuple[int, int], Contact] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.members = Members(self.nursery, MemoryNetwork(Random(1)), self.path)
+
+    async def start(self, number: int) -> Site:
+        """A node; started again under the same number it has what it had on disk."""
+        if number not in self.members.peers:
+            await self.members.start(number, bootstrap=[0] if number else [])
+        identity, chain = member(number)
+        me = Me(identity, Verifier(MESH), chain, TrioClock())
+        await self.nursery.start(self._run, number, me)
+        await announce_node(self.members[number], f"node{number}")
+        return self.sites[number]
+
+    async def _run(
+        self,
+        number: int,
+        me: Me,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        path = self.path / f"node{number}"
+        path.mkdir(exist_ok=True)
+        directory = self.members[number]
+        store = BundleStore.open(path, quota_bytes=64 << 20, clock=me.clock)
+        agent = Agent(
+            me=me, store=store, router=StaticRoutes(), locate=directory.locate, lifetime_s=3600
+        )
+        sources = Sources(
+            path=path / "sources.sqlite",
+            me=me.node_id,
+            agent=agent,
+            directory=directory,
+            clock=me.clock,
+        )
+        hosting = Hosting(
+            path=path / "hosting",
+            agent=agent,
+            sources=sources,
+            directory=directory,
+            images=ImageStore(path / "images"),
+            me=me,
+            config=Config(state=path, name=f"node{number}", ram_directory=self.ram),
+            accelerator="tcg",
+            memory_bytes=self.memory_bytes,
+        )
+        site = Site(me, agent, store, directory, sources, hosting, trio.CancelScope())
+        try:
+            with site.scope:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(agent.run)
+                    await nursery.start(sources.run)
+                    await nursery.start(hosting.run)
+                    agent.register(me.node_id.service("report"), site.take_report)
+                    self.sites[number] = site
+                    task_status.started()
+        finally:
+            self.sites.pop(number, None)
+            store.close()
+
+    async def stop(self, number: int) -> None:
+        """As a kill: nothing is said to anybody, guests go on."""
+        for ends in [ends for ends in self._contacts if number in ends]:
+            self._contacts.pop(ends).close()
+        self.sites[number].scope.cancel()
+        await until(lambda: number not in self.sites)
+
+    def connect(self, one: int, other: int) -> None:
+        for a, b in ((one, other), (other, one)):
+            self._contacts[a, b] = self.sites[a].agent.contact_up(
+                self.sites[b].id, self._carrier(a, b)
+            )
+
+    def _carrier(self, a: int, b: int) -> Callable[[bytes], Awaitable[None]]:
+        here, there = self.sites[a], self.sites[b]
+
+        async def transmit(raw: bytes) -> None:
+            if not self.lost(a, b, raw):
+                await there.agent.receive(raw, here.id)
+
+        return transmit
+
+    def cut(self, one: int, other: int) -> None:
+        for ends in ((one, other), (other, one)):
+            self._contacts.pop(ends).close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Until it holds, looking every few milliseconds: guests are other processes."""
+    with trio.fail_after(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - nothing in this process knows when
+            await trio.sleep(0.005)
+
+
+def fnv(lines: list[str]) -> int:
+    """As counter.cpp hashes."""
+    value = 14695981039346656037
+    for byte in "".join(lines).encode():
+        value = (value ^ byte) * 1099511628211 % 2**64
+    return value
