@@ -48,6 +48,7 @@ class Settings:
     hysteresis: float
     horizon_s: float
     enabled: bool = True
+    observe_s: float = OBSERVE_MIN_S
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,10 @@ def _why_stay(vm: VmFacts, situation: Situation, best: Candidate | None) -> str:
         (not vm.running, "not running"),
         (best is None, "no other node is better"),
         (vm.since_move_s < dwell_s, f"dwells at least {dwell_s:.0f} s"),
-        (vm.observed_s < OBSERVE_MIN_S and vm.flows, "its traffic is still being measured"),
+        (
+            vm.observed_s < situation.settings.observe_s and vm.flows,
+            "its traffic is still being measured",
+        ),
         (situation.busy, "another VM is being moved from here"),
         (not situation.settings.enabled, "the scheduler is off"),
     ):

@@ -131,7 +131,7 @@ async def mesh(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Mesh]:
             sources=site.sources,
             hosting=host,
             describe=host.body,
-            settings=Settings(hysteresis=0.15, horizon_s=60.0),
+            settings=Settings(hysteresis=0.15, horizon_s=60.0, observe_s=0.5),
             overload=0.85,
             clock=site.node.me.clock,
         )
