@@ -1,11 +1,16 @@
-"""Acknowledged ingest of signed bundles: how many a second are verified, stored and on the medium.
+"""Signed bundles a second over loopback: acknowledged ingest, and from node to node's application.
 
   .venv/bin/python -m bench.dtn [--json] [--seconds S]
 
-A second process sends over TCPCLv3 on loopback and keeps IN_FLIGHT bundles under way; a bundle
-counts when its acknowledgement is back, which is sent only after the bundle would survive power
-loss. The store is on the disk of the current directory. `plain` is TCPCLv3 alone, as the aims
-(IBR-DTN: file storage, 2 cores of this class) were measured; `sealed` is what members speak.
+Ingest: a second process sends over TCPCLv3 and keeps IN_FLIGHT bundles under way; a bundle counts
+when its acknowledgement is back, which is sent only after the bundle would survive power loss.
+`plain` is TCPCLv3 alone, as the aims (IBR-DTN: file storage, 2 cores of this class) were measured;
+`sealed` is what members speak.
+
+Delivery: the second process is a whole node, whose application sends (signed, stored); a bundle
+counts when the handler at the other node has returned. Sealed.
+
+Stores are on the disk of the current directory.
 """
 
 from __future__ import annotations
@@ -15,13 +20,15 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from radics_mesh.clock import SystemClock, Wall
-from radics_mesh.dtn.agent import Agent
+from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.dtn.processing import depart, originate
 from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.dtn.store import BundleStore
@@ -33,9 +40,29 @@ from radics_mesh.me import Me
 from radics_mesh.membership import Mesh, Verifier, found, invite
 from radics_mesh.sealed import AdmissionRequest, ByteStream, accept, initiate
 
-SIZES = {"100 B": (100, 2201), "1 KB": (1024, 1702), "64 KB": (65536, 1106)}
+# Payload, aims of ingest and of delivery.
+SIZES = {"100 B": (100, 2201, 709), "1 KB": (1024, 1702, 592), "64 KB": (65536, 1106, 356)}
 IN_FLIGHT = 32
 PEER = "IBR-DTN (file storage)"
+
+
+class Counter:
+    """Counts down, and knows when the last one was."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.all = trio.Event()
+        self.finished = 0.0
+
+    def count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.finished = time.monotonic()
+            self.all.set()
+
+    async def take(self, delivery: Delivery) -> None:
+        """A handler."""
+        self.count()
 
 
 def nowhere(eid: Eid) -> NodeId | None:
@@ -93,14 +120,18 @@ def make_bundles(sender: Me, to: Eid, payload_bytes: int, count: int) -> list[by
 
 
 async def send(task: dict[str, Any]) -> None:
-    """Prints how many seconds passed from the first byte to the last acknowledgement."""
     mesh = Mesh(bytes.fromhex(task["genesis"]), bytes.fromhex(task["key"]))
     identity = Identity(bytes.fromhex(task["seed"]))
     me = Me(identity, Verifier(mesh), bytes.fromhex(task["chain"]), SystemClock())
-    raws = iter(make_bundles(me, Eid(task["to"]), task["payload_bytes"], task["count"]))
     stream: ByteStream = await trio.open_tcp_stream("127.0.0.1", task["port"])
     if task["sealed"]:
         stream = await initiate(stream, me, ("127.0.0.1", task["port"]))
+    await (send_as_node if task["node"] else send_raw)(task, me, stream)
+
+
+async def send_raw(task: dict[str, Any], me: Me, stream: ByteStream) -> None:
+    """Prints how many seconds passed from the first byte to the last acknowledgement."""
+    raws = iter(make_bundles(me, Eid(task["to"]), task["payload_bytes"], task["count"]))
     running = session(stream, me, Nobody())
 
     async def keep_one_in_flight() -> None:
@@ -117,10 +148,48 @@ async def send(task: dict[str, Any]) -> None:
         running.stop()
 
 
+async def send_as_node(task: dict[str, Any], me: Me, stream: ByteStream) -> None:
+    """Prints the moment of the first `send` (monotonic seconds, the same clock everywhere)."""
+    numbers = iter(range(task["count"]))
+
+    async def application() -> None:
+        for _ in numbers:
+            await agent.send(Eid(task["to"]), bytes(task["payload_bytes"]))
+
+    acknowledged = Counter(task["count"])
+
+    async def transmit(raw: bytes) -> None:
+        await running.transmit(raw)
+        acknowledged.count()
+
+    with node(me) as (agent, _):
+        running = session(stream, me, agent)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(agent.run)
+            peer = await nursery.start(running.run)
+            agent.contact_up(peer, transmit)
+            print(time.monotonic(), flush=True)
+            async with trio.open_nursery() as senders:
+                for _ in range(IN_FLIGHT):
+                    senders.start_soon(application)
+            await acknowledged.all.wait()
+            running.stop()
+            nursery.cancel_scope.cancel()
+
+
 # --- the receiving process ---
 
 
-async def ingest(payload_bytes: int, count: int, sealed: bool) -> float:
+@contextmanager
+def node(me: Me) -> Iterator[tuple[Agent, BundleStore]]:
+    with tempfile.TemporaryDirectory(dir=".") as directory:
+        store = BundleStore.open(Path(directory), quota_bytes=1 << 34, clock=me.clock)
+        agent = Agent(me=me, store=store, router=StaticRoutes(), locate=nowhere, lifetime_s=3600)
+        yield agent, store
+        store.close()
+
+
+async def measure_one(payload_bytes: int, count: int, sealed: bool, as_node: bool) -> float:
     """Bundles a second."""
     sender, me = two_members()
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -134,18 +203,24 @@ async def ingest(payload_bytes: int, count: int, sealed: bool) -> float:
         "count": count,
         "port": listener.socket.getsockname()[1],
         "sealed": sealed,
+        "node": as_node,
     }
-    with tempfile.TemporaryDirectory(dir=".") as directory:
-        store = BundleStore.open(Path(directory), quota_bytes=1 << 34, clock=me.clock)
-        agent = Agent(me=me, store=store, router=StaticRoutes(), locate=nowhere, lifetime_s=3600)
-        command = [sys.executable, "-m", "bench.dtn", "--send"]
-        stdin = json.dumps(task).encode()
+    command = [sys.executable, "-m", "bench.dtn", "--send"]
+    stdin = json.dumps(task).encode()
+    counter = Counter(count)
+    with node(me) as (agent, store):
+        if as_node:
+            agent.register(me.node_id.service("inbox"), counter.take)
         async with trio.open_nursery() as nursery:
+            await nursery.start(agent.run)
             nursery.start_soon(serve_one, listener, me, agent, sealed)
             done = await trio.run_process(command, stdin=stdin, capture_stdout=True)
-        assert len(store) == count
-        store.close()
-    return count / float(done.stdout)
+            if as_node:
+                await counter.all.wait()
+            nursery.cancel_scope.cancel()
+        assert len(store) == (0 if as_node else count)
+    printed = float(done.stdout)
+    return count / (counter.finished - printed if as_node else printed)
 
 
 async def serve_one(listener: trio.SocketListener, me: Me, agent: Agent, sealed: bool) -> None:
@@ -159,14 +234,18 @@ async def serve_one(listener: trio.SocketListener, me: Me, agent: Agent, sealed:
 
 def measure(seconds: float) -> list[dict[str, Any]]:
     rows = []
-    for sealed in (False, True):
-        for name, (payload_bytes, aim) in SIZES.items():
+    for kind, sealed, as_node in (
+        ("acknowledged ingest, plain", False, False),
+        ("acknowledged ingest, sealed", True, False),
+        ("node to application, sealed", True, True),
+    ):
+        for name, (payload_bytes, *aims) in SIZES.items():
+            aim = aims[as_node]
             count = max(50, int(aim * seconds))
-            rate = trio.run(ingest, payload_bytes, count, sealed)
-            kind = "sealed" if sealed else "plain"
+            rate = trio.run(measure_one, payload_bytes, count, sealed, as_node)
             rows.append(
                 {
-                    "name": f"acknowledged ingest, TCPCLv3 {kind}, {name}",
+                    "name": f"{kind}, {name}",
                     "value": round(rate),
                     "unit": "bundles/s",
                     "aim": aim,
