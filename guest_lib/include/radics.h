@@ -33,11 +33,11 @@ enum radics_level { RADICS_DEBUG = 2, RADICS_INFO = 3, RADICS_WARN = 4, RADICS_E
 int radics_send(const char *to, const void *payload, size_t n, unsigned long lifetime_s);
 
 struct radics_message {
-    int stream;                      /* RADICS_MAILBOX, or what radics_subscribe gave */
-    uint64_t number;                 /* of this stream, consecutive from 1 */
-    size_t length;                   /* of the payload, even if it did not fit */
-    char from[RADICS_NAME_MAX + 1];  /* sender's EID, or empty */
-    char to[RADICS_NAME_MAX + 1];    /* service it was sent to, or empty */
+    int stream;                     /* RADICS_MAILBOX, or what radics_subscribe gave */
+    uint64_t number;                /* of this stream, consecutive from 1 */
+    size_t length;                  /* of the payload, even if it did not fit */
+    char from[RADICS_NAME_MAX + 1]; /* sender's EID, or empty */
+    char to[RADICS_NAME_MAX + 1];   /* service it was sent to, or empty */
 };
 
 /* Takes the next message of a stream (or RADICS_ANY) into buf; its length.

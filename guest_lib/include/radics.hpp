@@ -33,13 +33,20 @@
 
 #include "radics.h"
 
-namespace radics {
+namespace radics
+{
 
 inline constexpr std::size_t message_max = RADICS_MESSAGE_MAX;
 
-enum class Level { debug = RADICS_DEBUG, info = RADICS_INFO, warn = RADICS_WARN, error = RADICS_ERROR };
+enum class Level {
+    debug = RADICS_DEBUG,
+    info = RADICS_INFO,
+    warn = RADICS_WARN,
+    error = RADICS_ERROR
+};
 
-namespace detail {
+namespace detail
+{
 
 [[noreturn]] inline void fail(long error, const char *what)
 {
@@ -55,7 +62,8 @@ inline long check(long result, const char *what)
 
 inline std::string info(int what)
 {
-    std::string text(static_cast<std::size_t>(check(radics_info(what, nullptr, 0), "radics::info")), '\0');
+    std::string text(static_cast<std::size_t>(check(radics_info(what, nullptr, 0), "radics::info")),
+                     '\0');
     for (;;) {
         /* the host, and with it a name's length, may change between two calls */
         auto n = static_cast<std::size_t>(
@@ -112,17 +120,19 @@ inline void send(const std::string &to, std::string_view payload, SendOptions op
                   "radics::send");
 }
 
-inline void send(const std::string &to, std::span<const std::byte> payload, SendOptions options = {})
+inline void send(const std::string &to, std::span<const std::byte> payload,
+                 SendOptions options = {})
 {
-    send(to, std::string_view(reinterpret_cast<const char *>(payload.data()), payload.size()), options);
+    send(to, std::string_view(reinterpret_cast<const char *>(payload.data()), payload.size()),
+         options);
 }
 
 /* ---- receiving ---------------------------------------------------------------------------- */
 
 struct Message {
     std::string payload;
-    std::string from; /* sender's EID; empty where the source has none */
-    std::string to;   /* the service it was sent to; empty in a subscription */
+    std::string from;         /* sender's EID; empty where the source has none */
+    std::string to;           /* the service it was sent to; empty in a subscription */
     std::uint64_t number = 0; /* in its stream, from 1 */
     int stream = RADICS_MAILBOX;
 
@@ -133,7 +143,8 @@ struct Message {
 /* No limit: wait for ever. */
 using Timeout = std::optional<std::chrono::nanoseconds>;
 
-namespace detail {
+namespace detail
+{
 
 /* Empty when the time is over (ended stays false) or the stream is. */
 inline std::optional<Message> receive(int stream, Timeout timeout, bool &ended)
@@ -172,11 +183,12 @@ inline std::optional<Message> receive(Timeout timeout = std::nullopt)
 
 /* A named data source: an input range of messages, or one by one with next(). Copies share the
  * stream: each message goes to one of them. */
-class Subscription {
-public:
+class Subscription
+{
+  public:
     explicit Subscription(const std::string &source)
-        : source_(source), stream_(static_cast<int>(
-              detail::check(radics_subscribe(source.c_str()), "radics::subscribe")))
+        : source_(source), stream_(static_cast<int>(detail::check(radics_subscribe(source.c_str()),
+                                                                  "radics::subscribe")))
     {
     }
 
@@ -189,8 +201,9 @@ public:
     bool ended() const { return ended_; }
     const std::string &source() const { return source_; }
 
-    class iterator {
-    public:
+    class iterator
+    {
+      public:
         using value_type = Message;
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
@@ -210,14 +223,14 @@ public:
         void operator++(int) { ++*this; }
         friend bool operator==(const iterator &i, std::default_sentinel_t) { return !i.of_; }
 
-    private:
+      private:
         Subscription *of_ = nullptr;
     };
 
     iterator begin() { return iterator(*this); }
     std::default_sentinel_t end() const { return {}; }
 
-private:
+  private:
     std::string source_;
     int stream_;
     bool ended_ = false;

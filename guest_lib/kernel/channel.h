@@ -13,7 +13,7 @@
 struct process_arguments;
 
 bool channel_present(void);
-void channel_init(void);                                     /* finds the device */
+void channel_init(void);                                      /* finds the device */
 void channel_wait_hello(struct process_arguments *arguments); /* first start */
 /* Warm start: device, then hello; then panics if there is a refusal. */
 void channel_resume(const char *refusal);

@@ -35,10 +35,7 @@ struct file *file_new(const struct file_operations *operations, uint32_t flags)
     return f;
 }
 
-struct file *file_get(int fd)
-{
-    return fd >= 0 && fd < FILES_MAX ? files[fd].file : NULL;
-}
+struct file *file_get(int fd) { return fd >= 0 && fd < FILES_MAX ? files[fd].file : NULL; }
 
 int file_install(struct file *f, int lowest, bool close_on_exec)
 {
@@ -129,8 +126,14 @@ static int64_t vectored(int fd, bool write, uint64_t vectors, int count)
     return total;
 }
 
-int64_t sys_readv(int fd, uint64_t vectors, int count) { return vectored(fd, false, vectors, count); }
-int64_t sys_writev(int fd, uint64_t vectors, int count) { return vectored(fd, true, vectors, count); }
+int64_t sys_readv(int fd, uint64_t vectors, int count)
+{
+    return vectored(fd, false, vectors, count);
+}
+int64_t sys_writev(int fd, uint64_t vectors, int count)
+{
+    return vectored(fd, true, vectors, count);
+}
 
 /* ---- the rest ----------------------------------------------------------------------------- */
 
@@ -176,7 +179,8 @@ int64_t sys_fcntl(int fd, int command, uint64_t argument)
     switch (command) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
-        return argument < FILES_MAX ? duplicate(fd, (int)argument, command == F_DUPFD_CLOEXEC) : -EINVAL;
+        return argument < FILES_MAX ? duplicate(fd, (int)argument, command == F_DUPFD_CLOEXEC)
+                                    : -EINVAL;
     case F_GETFD:
         return files[fd].close_on_exec;
     case F_SETFD:

@@ -37,8 +37,9 @@ static void *small_alloc(size_t n)
     unsigned class = n <= 32 ? 0 : 59 - (unsigned)__builtin_clzl(n - 1);
     if (!classes[class].next)
         list_init(&classes[class]);
-    struct slab *s = list_empty(&classes[class]) ? slab_new(class)
-                                                 : container_of(classes[class].next, struct slab, link);
+    struct slab *s = list_empty(&classes[class])
+                         ? slab_new(class)
+                         : container_of(classes[class].next, struct slab, link);
     if (!s)
         return NULL;
     void *p = s->free;
@@ -65,7 +66,6 @@ static void small_free(void *p)
 
 /* ---- big: runs of pages ------------------------------------------------------------------- */
 static uint64_t used[HEAP_PAGES / 64], last[HEAP_PAGES / 64]; /* last: a run ends here */
-static uint64_t search_from;
 
 static bool bit(const uint64_t *map, uint64_t n) { return map[n / 64] >> n % 64 & 1; }
 static void set_bit(uint64_t *map, uint64_t n) { map[n / 64] |= 1UL << n % 64; }
@@ -83,11 +83,11 @@ static void big_free_pages(uint64_t from, uint64_t to)
     }
 }
 
-/* First fit; the page before a run stays free and unmapped, as a guard. */
+/* First fit, one page more than asked for: the first one stays unmapped, as a guard. */
 static uint64_t run_find(uint64_t pages)
 {
     uint64_t length = 0;
-    for (uint64_t n = search_from; n < HEAP_PAGES; n++) {
+    for (uint64_t n = 0; n < HEAP_PAGES; n++) {
         length = bit(used, n) ? 0 : length + 1;
         if (length == pages + 1)
             return n - pages + 1;
@@ -100,6 +100,7 @@ static void *big_alloc(size_t n)
     uint64_t pages = ALIGN_UP(n, PAGE_SIZE) / PAGE_SIZE, at = run_find(pages);
     if (!at)
         return NULL;
+    set_bit(used, at - 1);
     for (uint64_t i = 0; i < pages; i++) {
         uint64_t pa = page_alloc(PAGE_KERNEL);
         uint64_t *entry = pa ? paging_entry(HEAP_BASE + (at + i) * PAGE_SIZE, true) : NULL;
@@ -107,6 +108,7 @@ static void *big_alloc(size_t n)
             if (pa)
                 page_free(pa);
             big_free_pages(at, at + i);
+            clear_bit(used, at - 1);
             return NULL;
         }
         *entry = paging_make(pa, MAP_WRITE);
@@ -123,6 +125,7 @@ static void big_free(void *p)
         to++;
     clear_bit(last, to);
     big_free_pages(at, to + 1);
+    clear_bit(used, at - 1);
 }
 
 void *heap_alloc(size_t n)

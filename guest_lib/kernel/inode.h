@@ -45,11 +45,11 @@ struct inode {
     unsigned mode, links;
     int references; /* open files and the current directory */
     uint64_t accessed_ns, modified_ns, changed_ns;
-    uint64_t *pages, capacity;              /* regular file */
-    struct entry *entries;                  /* directory */
+    uint64_t *pages, capacity; /* regular file */
+    struct entry *entries;     /* directory */
     struct inode *parent;
     uint64_t cookies;
-    char *target;                           /* symbolic link */
+    char *target; /* symbolic link */
     const struct file_operations *device;
 };
 

@@ -68,7 +68,7 @@
 /* First page after the kernel; written by radics_mesh/vmm/build.py. */
 struct image_header {
     uint64_t magic;
-    uint32_t version; /* 1 */
+    uint32_t version;      /* 1 */
     uint32_t header_bytes; /* the program's ELF file starts so many bytes further: one page */
     uint64_t program_bytes;
     char name[256]; /* argv[0] without a channel, NUL-terminated */

@@ -21,10 +21,10 @@ bool output_fits(size_t n);
 struct output *output_new(uint8_t kind, size_t n);
 void output_add(struct output *o); /* numbers and sends it */
 void output_acknowledged(uint64_t number);
-void output_rewind(void);                /* everything unacknowledged is to be sent again */
-struct output *output_next(void);        /* to send; NULL: none */
+void output_rewind(void);         /* everything unacknowledged is to be sent again */
+struct output *output_next(void); /* to send; NULL: none */
 void output_sent(struct output *o);
-uint64_t output_first(void);             /* number of the first that can be repeated */
+uint64_t output_first(void); /* number of the first that can be repeated */
 uint64_t output_last(void);
 bool output_unacknowledged(void);
 

@@ -176,14 +176,16 @@ static int open_place(int at, uint64_t path, uint32_t flags, unsigned mode, stru
         return -ENOTDIR;
     if (S_ISDIR(p.inode->mode) && (flags & O_ACCMODE || flags & O_CREAT))
         return -EISDIR;
-    return flags & O_TRUNC && flags & O_ACCMODE && S_ISREG(p.inode->mode) ? inode_truncate(p.inode, 0)
-                                                                         : 0;
+    return flags & O_TRUNC && flags & O_ACCMODE && S_ISREG(p.inode->mode)
+               ? inode_truncate(p.inode, 0)
+               : 0;
 }
 
 int64_t sys_openat(int at, uint64_t path, int flags, unsigned mode)
 {
     struct inode *i;
-    int error = (uint32_t)flags & O_TMPFILE ? -EOPNOTSUPP : open_place(at, path, (uint32_t)flags, mode, &i);
+    int error =
+        (uint32_t)flags & O_TMPFILE ? -EOPNOTSUPP : open_place(at, path, (uint32_t)flags, mode, &i);
     if (error)
         return error;
     struct file *f = file_new(inode_operations(i), (uint32_t)flags & ~O_CLOEXEC);
@@ -228,8 +230,13 @@ static int64_t put_status(const struct inode *i, uint64_t to)
     uint64_t pages = 0;
     for (uint64_t n = 0; n < i->capacity; n++)
         pages += i->pages[n] != 0;
-    struct status s = {.device = 1, .number = i->number, .links = i->links, .mode = i->mode,
-                       .size = (int64_t)i->size, .block_size = 4096, .blocks = (int64_t)pages * 8};
+    struct status s = {.device = 1,
+                       .number = i->number,
+                       .links = i->links,
+                       .mode = i->mode,
+                       .size = (int64_t)i->size,
+                       .block_size = 4096,
+                       .blocks = (int64_t)pages * 8};
     split_time(i->accessed_ns, s.accessed);
     split_time(i->modified_ns, s.modified);
     split_time(i->changed_ns, s.changed);
@@ -243,7 +250,10 @@ int64_t sys_fstat(int fd, uint64_t to)
         return -EBADF;
     if (f->inode)
         return put_status(f->inode, to);
-    struct status s = {.device = 1, .number = 1, .links = 1, .block_size = 1024,
+    struct status s = {.device = 1,
+                       .number = 1,
+                       .links = 1,
+                       .block_size = 1024,
                        .mode = f->kind ? (unsigned)f->kind : S_IFIFO | 0600};
     if (f->kind)
         s.special = 136 << 8; /* a pty's number: C libraries then flush at the end of a line */
@@ -272,8 +282,9 @@ int64_t sys_lstat(uint64_t path, uint64_t to)
 
 static int64_t put_fs_status(uint64_t to)
 {
-    uint64_t s[15] = {0x01021994 /* tmpfs */, PAGE_SIZE, pages_total(), pages_free(), pages_free(),
-                      1000000, 1000000, 0, NAME_LENGTH_MAX, PAGE_SIZE};
+    uint64_t s[15] = {0x01021994 /* tmpfs */, PAGE_SIZE, pages_total(), pages_free(),
+                      pages_free(),           1000000,   1000000,       0,
+                      NAME_LENGTH_MAX,        PAGE_SIZE};
     return USER_PUT(to, s);
 }
 
@@ -307,8 +318,8 @@ struct directory_record { /* linux_dirent64 */
 static int64_t put_record(uint64_t to, size_t room, const struct inode *i, uint64_t cookie,
                           const char *name, size_t n)
 {
-    struct directory_record r = {.number = i->number, .next = (int64_t)cookie,
-                                 .type = (uint8_t)(i->mode >> 12)};
+    struct directory_record r = {
+        .number = i->number, .next = (int64_t)cookie, .type = (uint8_t)(i->mode >> 12)};
     memcpy(r.name, name, n);
     r.length = (uint16_t)ALIGN_UP(RECORD_HEAD + n + 1, 8);
     if (r.length > room)
@@ -373,7 +384,9 @@ int64_t sys_getcwd(uint64_t to, size_t n)
     char *buf = heap_alloc(PATH_LENGTH_MAX);
     int64_t at = buf ? path_of(here ? here : root, buf) : -ENOMEM, length = PATH_LENGTH_MAX - at;
     if (at >= 0)
-        at = (size_t)length > n ? -ERANGE : user_write(to, buf + at, (size_t)length) ? -EFAULT : length;
+        at = (size_t)length > n                         ? -ERANGE
+             : user_write(to, buf + at, (size_t)length) ? -EFAULT
+                                                        : length;
     heap_free(buf);
     return at;
 }
@@ -472,7 +485,10 @@ int64_t sys_symlinkat(uint64_t target, int at, uint64_t path)
     heap_free(copy);
     return error;
 }
-int64_t sys_symlink(uint64_t target, uint64_t path) { return sys_symlinkat(target, AT_FDCWD, path); }
+int64_t sys_symlink(uint64_t target, uint64_t path)
+{
+    return sys_symlinkat(target, AT_FDCWD, path);
+}
 
 int64_t sys_readlinkat(int at, uint64_t path, uint64_t to, size_t n)
 {
@@ -518,7 +534,8 @@ int64_t sys_renameat2(int from_at, uint64_t from, int to_at, uint64_t to, unsign
         return -EINVAL;
     if (a.inode == b.inode)
         return flags ? -EEXIST : 0;
-    for (const struct inode *d = b.parent; S_ISDIR(a.inode->mode) && d; d = d == root ? NULL : d->parent)
+    for (const struct inode *d = b.parent; S_ISDIR(a.inode->mode) && d;
+         d = d == root ? NULL : d->parent)
         if (d == a.inode)
             return -EINVAL; /* into itself */
     if (b.inode) {

@@ -88,10 +88,10 @@ static bool pipe_ready(struct file *f, bool write)
     return write ? p->length < PIPE_BYTES || !p->reading : p->length || !p->writing;
 }
 
-static const struct file_operations read_end = {.read = pipe_read, .close = pipe_close,
-                                                .ready = pipe_ready};
-static const struct file_operations write_end = {.write = pipe_write, .close = pipe_close,
-                                                 .ready = pipe_ready};
+static const struct file_operations read_end = {
+    .read = pipe_read, .close = pipe_close, .ready = pipe_ready};
+static const struct file_operations write_end = {
+    .write = pipe_write, .close = pipe_close, .ready = pipe_ready};
 
 int64_t sys_pipe2(uint64_t to, int flags)
 {

@@ -38,9 +38,8 @@ static int elf_open(struct elf *e)
     memcpy(&e->header, e->bytes, sizeof e->header);
     const Elf64_Ehdr *h = &e->header;
     if (memcmp(h->e_ident, ELFMAG, SELFMAG) || h->e_ident[EI_CLASS] != ELFCLASS64 ||
-        h->e_machine != EM_X86_64 || h->e_phentsize != sizeof(Elf64_Phdr) ||
-        h->e_phoff > e->size || h->e_phnum * sizeof(Elf64_Phdr) > e->size - h->e_phoff ||
-        h->e_phoff % 8)
+        h->e_machine != EM_X86_64 || h->e_phentsize != sizeof(Elf64_Phdr) || h->e_phoff > e->size ||
+        h->e_phnum * sizeof(Elf64_Phdr) > e->size - h->e_phoff || h->e_phoff % 8)
         return -ENOEXEC;
     e->base = h->e_type == ET_DYN ? PROGRAM_PIE : 0;
     return 0;
@@ -59,10 +58,12 @@ static int map_segment(const struct elf *e, const Elf64_Phdr *p)
         return -ENOEXEC;
     uint64_t source = e->pa + ALIGN_DOWN(p->p_offset, PAGE_SIZE);
     /* A read-only segment's last page may show what follows in the file, as on Linux. */
-    uint64_t source_end = prot & PROT_WRITE ? e->pa + p->p_offset + p->p_filesz
-                                            : ALIGN_UP(e->pa + p->p_offset + p->p_filesz, PAGE_SIZE);
+    uint64_t source_end = prot & PROT_WRITE
+                              ? e->pa + p->p_offset + p->p_filesz
+                              : ALIGN_UP(e->pa + p->p_offset + p->p_filesz, PAGE_SIZE);
     uint64_t image_part = ALIGN_UP(file_end, PAGE_SIZE);
-    int error = p->p_filesz ? space_map_image(start, image_part - start, prot, source, source_end) : 0;
+    int error =
+        p->p_filesz ? space_map_image(start, image_part - start, prot, source, source_end) : 0;
     if (!p->p_filesz)
         image_part = start;
     if (!error && image_part < end)
@@ -78,19 +79,31 @@ static void push_word(uint64_t *at, uint64_t word, int *error)
 }
 
 /* The initial stack: argc, argv, 0, envp, 0, auxv, then random bytes and strings above. */
-static uint64_t build_stack(const struct elf *e, const struct process_arguments *a, uint64_t headers)
+static uint64_t build_stack(const struct elf *e, const struct process_arguments *a,
+                            uint64_t headers)
 {
     uint64_t top = PROGRAM_END - PAGE_SIZE, random_at = top - 16;
     uint64_t strings = ALIGN_DOWN(random_at - a->bytes, 16);
     uint8_t random[16];
     random_bytes(random, sizeof random);
     const uint64_t auxv[][2] = {
-        {AT_PHDR, headers},          {AT_PHENT, sizeof(Elf64_Phdr)}, {AT_PHNUM, e->header.e_phnum},
-        {AT_PAGESZ, PAGE_SIZE},      {AT_BASE, 0},                   {AT_FLAGS, 0},
-        {AT_ENTRY, e->base + e->header.e_entry}, {AT_UID, 0},        {AT_EUID, 0},
-        {AT_GID, 0},                 {AT_EGID, 0},                   {AT_SECURE, 0},
-        {AT_HWCAP, 0},               {AT_CLKTCK, 100},               {AT_RANDOM, random_at},
-        {AT_EXECFN, strings},        {AT_NULL, 0},
+        {AT_PHDR, headers},
+        {AT_PHENT, sizeof(Elf64_Phdr)},
+        {AT_PHNUM, e->header.e_phnum},
+        {AT_PAGESZ, PAGE_SIZE},
+        {AT_BASE, 0},
+        {AT_FLAGS, 0},
+        {AT_ENTRY, e->base + e->header.e_entry},
+        {AT_UID, 0},
+        {AT_EUID, 0},
+        {AT_GID, 0},
+        {AT_EGID, 0},
+        {AT_SECURE, 0},
+        {AT_HWCAP, 0},
+        {AT_CLKTCK, 100},
+        {AT_RANDOM, random_at},
+        {AT_EXECFN, strings},
+        {AT_NULL, 0},
     };
     uint64_t words = 1 + a->argc + 1 + a->envc + 1 + 2 * ARRAY_SIZE(auxv);
     uint64_t sp = ALIGN_DOWN(strings - words * 8, 16), at = sp;
@@ -134,7 +147,8 @@ struct thread *process_load(const struct process_arguments *arguments)
     }
     break_end = break_start;
     struct thread *t = thread_new();
-    if (!t || space_map(stack_end - PROGRAM_STACK, PROGRAM_STACK, PROT_READ | PROT_WRITE, SPACE_STACK))
+    if (!t ||
+        space_map(stack_end - PROGRAM_STACK, PROGRAM_STACK, PROT_READ | PROT_WRITE, SPACE_STACK))
         panic("no memory for the first thread");
     uint64_t sp = build_stack(&e, arguments, headers);
     if (!sp)

@@ -244,8 +244,10 @@ void ramfs_init(void)
     static const struct {
         const char *name;
         const struct file_operations *operations;
-    } devices[] = {{"null", &null_operations}, {"zero", &zero_operations},
-                   {"full", &full_operations}, {"random", &random_operations},
+    } devices[] = {{"null", &null_operations},
+                   {"zero", &zero_operations},
+                   {"full", &full_operations},
+                   {"random", &random_operations},
                    {"urandom", &random_operations}};
     root = inode_new(S_IFDIR | 0755);
     if (!root)

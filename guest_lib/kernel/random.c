@@ -16,9 +16,10 @@ static inline uint32_t rotate(uint32_t v, int n) { return v << n | v >> (32 - n)
 
 static void block(uint32_t counter, uint32_t out[16])
 {
-    uint32_t in[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1], key[2],
-                       key[3], key[4], key[5], key[6], key[7], counter, 0, (uint32_t)nonce,
-                       (uint32_t)(nonce >> 32)};
+    uint32_t in[16] = {0x61707865, 0x3320646e, 0x79622d32,      0x6b206574,
+                       key[0],     key[1],     key[2],          key[3],
+                       key[4],     key[5],     key[6],          key[7],
+                       counter,    0,          (uint32_t)nonce, (uint32_t)(nonce >> 32)};
     uint32_t x[16];
     memcpy(x, in, sizeof x);
     for (int i = 0; i < 10; i++) {

@@ -46,8 +46,8 @@ bool session_started(void) { return said_hello; }
 const char *session_text(int what)
 {
     static const char *const texts[] = {
-        [RADICS_INFO_NAME] = vm_name,       [RADICS_INFO_EID] = vm_eid,
-        [RADICS_INFO_HOST] = host_name,     [RADICS_INFO_HOST_EID] = host_eid,
+        [RADICS_INFO_NAME] = vm_name,     [RADICS_INFO_EID] = vm_eid,
+        [RADICS_INFO_HOST] = host_name,   [RADICS_INFO_HOST_EID] = host_eid,
         [RADICS_INFO_EPOCH] = epoch_text,
     };
     if (what == RADICS_INFO_SOURCES)

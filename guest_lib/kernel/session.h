@@ -4,7 +4,7 @@
 
 #include "kernel.h"
 
-void session_pump(void); /* hand the device whatever waits to be sent */
+void session_pump(void);    /* hand the device whatever waits to be sent */
 bool session_started(void); /* a host has said hello */
 
 /* What the last hello told; texts are NUL-terminated. */

@@ -26,8 +26,11 @@ int64_t sys_sysinfo(uint64_t to)
         uint16_t processes, pad;
         uint64_t high, free_high;
         uint32_t unit;
-    } s = {.uptime = (int64_t)(clock_now() / NS_PER_S), .total = pages_total() * PAGE_SIZE,
-           .free = pages_free() * PAGE_SIZE, .processes = 1, .unit = 1};
+    } s = {.uptime = (int64_t)(clock_now() / NS_PER_S),
+           .total = pages_total() * PAGE_SIZE,
+           .free = pages_free() * PAGE_SIZE,
+           .processes = 1,
+           .unit = 1};
     return USER_PUT(to, s);
 }
 

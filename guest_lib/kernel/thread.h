@@ -23,21 +23,21 @@ enum thread_state { RUNNABLE, WAITING, DEAD };
 
 struct thread {
     struct fp_state fp;
-    uint64_t sp;    /* where stack_switch goes on */
-    char *stack;    /* lowest address */
+    uint64_t sp; /* where stack_switch goes on */
+    char *stack; /* lowest address */
     struct frame *frame;
     int tid;
     enum thread_state state;
     int wake_result;
-    struct list run;      /* in the run queue */
-    struct list wait;     /* in a wait queue */
-    struct list sleep;    /* in the sleepers, by deadline */
+    struct list run;   /* in the run queue */
+    struct list wait;  /* in a wait queue */
+    struct list sleep; /* in the sleepers, by deadline */
     struct list all;
     uint64_t deadline;
-    uint64_t futex;       /* address waited on */
+    uint64_t futex; /* address waited on */
     uint32_t futex_bits;
     uint64_t fs_base, gs_base;
-    uint64_t clear_tid;   /* zeroed and woken at the thread's end */
+    uint64_t clear_tid; /* zeroed and woken at the thread's end */
     struct thread_signals signals;
 };
 
@@ -62,7 +62,7 @@ int thread_wait(struct wait_queue *q, uint64_t deadline);
 void thread_wake(struct thread *t, int result);
 int wake_all(struct wait_queue *q); /* how many */
 
-void schedule(void); /* let others run; returns when it is this thread's turn */
+void schedule(void);     /* let others run; returns when it is this thread's turn */
 void threads_tick(void); /* wakes sleepers whose time has come, ends slices */
 /* Before the program goes on: park, signals, other threads. */
 void leave_kernel(void);

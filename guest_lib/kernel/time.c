@@ -130,7 +130,9 @@ struct interval {
 
 static struct interval timer_left(void)
 {
-    uint64_t now = clock_now(), left = timer_at == NEVER ? 0 : timer_at > now ? timer_at - now : 1000;
+    uint64_t now = clock_now(), left = timer_at == NEVER ? 0
+                                       : timer_at > now  ? timer_at - now
+                                                         : 1000;
     struct interval i = {split_ns(timer_interval), split_ns(left)};
     i.every.ns /= 1000;
     i.first.ns /= 1000;

@@ -7,11 +7,21 @@
 #define CONSOLE 3
 
 enum { /* registers, in 32-bit words */
-    R_MAGIC = 0x000 / 4, R_VERSION = 0x004 / 4, R_DEVICE = 0x008 / 4,
-    R_DRIVER_FEATURES = 0x020 / 4, R_DRIVER_FEATURES_SEL = 0x024 / 4, R_QUEUE_SEL = 0x030 / 4,
-    R_QUEUE_NUM = 0x038 / 4, R_QUEUE_READY = 0x044 / 4, R_NOTIFY = 0x050 / 4,
-    R_INTERRUPT = 0x060 / 4, R_INTERRUPT_ACK = 0x064 / 4, R_STATUS = 0x070 / 4,
-    R_DESCRIPTORS = 0x080 / 4, R_AVAILABLE = 0x090 / 4, R_USED = 0x0a0 / 4
+       R_MAGIC = 0x000 / 4,
+       R_VERSION = 0x004 / 4,
+       R_DEVICE = 0x008 / 4,
+       R_DRIVER_FEATURES = 0x020 / 4,
+       R_DRIVER_FEATURES_SEL = 0x024 / 4,
+       R_QUEUE_SEL = 0x030 / 4,
+       R_QUEUE_NUM = 0x038 / 4,
+       R_QUEUE_READY = 0x044 / 4,
+       R_NOTIFY = 0x050 / 4,
+       R_INTERRUPT = 0x060 / 4,
+       R_INTERRUPT_ACK = 0x064 / 4,
+       R_STATUS = 0x070 / 4,
+       R_DESCRIPTORS = 0x080 / 4,
+       R_AVAILABLE = 0x090 / 4,
+       R_USED = 0x0a0 / 4
 };
 enum { S_ACKNOWLEDGE = 1, S_DRIVER = 2, S_DRIVER_OK = 4, S_FEATURES_OK = 8 };
 
@@ -41,7 +51,11 @@ static volatile struct queue *const rx = (struct queue *)(DIRECT_BASE + LOW_RING
 static volatile struct queue *const tx = (struct queue *)(DIRECT_BASE + LOW_RINGS + PAGE_SIZE);
 static uint16_t rx_seen;
 
-static void barrier(void) { __asm__ volatile("" ::: "memory"); __sync_synchronize(); }
+static void barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
+    __sync_synchronize();
+}
 
 bool virtio_find(void)
 {

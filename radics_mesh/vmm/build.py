@@ -80,11 +80,12 @@ def compile_program(
         if not source.is_file():
             raise UsageError(f"{source}: no such file")
     is_cxx = any(source.suffix in _CXX_SUFFIXES for source in sources)
+    defaults = _CXX_FLAGS if is_cxx else _C_FLAGS
     library = GUEST_LIB / "build" / arch
     _run(
         (
             "g++" if is_cxx else "gcc",
-            *(_CXX_FLAGS if is_cxx else _C_FLAGS),
+            *(flag for flag in defaults if flag != "-static" or "-static-pie" not in flags),
             "-s",
             "-I",
             GUEST_LIB / "include",

@@ -52,13 +52,14 @@ bool paging_writable(uint64_t entry);
 uint64_t paging_address(uint64_t entry);
 void paging_flush(uint64_t va);
 void paging_flush_all(void);
-void paging_free_table(uint64_t va); /* the lowest table of va's 2 MiB, all of whose entries are 0 */
+void paging_free_table(
+    uint64_t va); /* the lowest table of va's 2 MiB, all of whose entries are 0 */
 #define PAGING_TABLE_SPAN (2UL << 20)
 
 /* ---- time (lapic.c) ----------------------------------------------------------------------- */
 void timer_init(void);
-void timer_set(uint64_t ns);              /* one interrupt in so many ns, at most 2 s */
-uint64_t counter_read(void);              /* free-running; of this host only */
+void timer_set(uint64_t ns);                        /* one interrupt in so many ns, at most 2 s */
+uint64_t counter_read(void);                        /* free-running; of this host only */
 void timer_sample(uint64_t *counter, uint64_t *ns); /* both clocks at one instant, ns mod 2^32 */
 uint64_t timer_started_with(void);
 void interrupt_done(void);

@@ -31,9 +31,12 @@ struct signal_frame {
 
 void frame_init(struct frame *f, uint64_t entry, uint64_t stack)
 {
-    *f = (struct frame){
-        .vector = VECTOR_RESUME, .rip = entry, .cs = USER_CS, .rflags = 0x202, .rsp = stack,
-        .ss = USER_DS};
+    *f = (struct frame){.vector = VECTOR_RESUME,
+                        .rip = entry,
+                        .cs = USER_CS,
+                        .rflags = 0x202,
+                        .rsp = stack,
+                        .ss = USER_DS};
 }
 
 uint64_t frame_stack(const struct frame *f) { return f->rsp; }
@@ -50,21 +53,53 @@ void frame_restart(struct frame *f)
 
 static void context_save(struct context *c, const struct frame *f)
 {
-    *c = (struct context){
-        .r8 = f->r8,   .r9 = f->r9,   .r10 = f->r10, .r11 = f->r11, .r12 = f->r12, .r13 = f->r13,
-        .r14 = f->r14, .r15 = f->r15, .rdi = f->rdi, .rsi = f->rsi, .rbp = f->rbp, .rbx = f->rbx,
-        .rdx = f->rdx, .rax = f->rax, .rcx = f->rcx, .rsp = f->rsp, .rip = f->rip,
-        .rflags = f->rflags, .cs = USER_CS, .ss = USER_DS, .error = f->error, .trap = f->vector};
+    *c = (struct context){.r8 = f->r8,
+                          .r9 = f->r9,
+                          .r10 = f->r10,
+                          .r11 = f->r11,
+                          .r12 = f->r12,
+                          .r13 = f->r13,
+                          .r14 = f->r14,
+                          .r15 = f->r15,
+                          .rdi = f->rdi,
+                          .rsi = f->rsi,
+                          .rbp = f->rbp,
+                          .rbx = f->rbx,
+                          .rdx = f->rdx,
+                          .rax = f->rax,
+                          .rcx = f->rcx,
+                          .rsp = f->rsp,
+                          .rip = f->rip,
+                          .rflags = f->rflags,
+                          .cs = USER_CS,
+                          .ss = USER_DS,
+                          .error = f->error,
+                          .trap = f->vector};
 }
 
 static void context_restore(const struct context *c, struct frame *f)
 {
-    *f = (struct frame){
-        .r8 = c->r8,   .r9 = c->r9,   .r10 = c->r10, .r11 = c->r11, .r12 = c->r12, .r13 = c->r13,
-        .r14 = c->r14, .r15 = c->r15, .rdi = c->rdi, .rsi = c->rsi, .rbp = c->rbp, .rbx = c->rbx,
-        .rdx = c->rdx, .rax = c->rax, .rcx = c->rcx, .rsp = c->rsp, .rip = c->rip,
-        .rflags = (c->rflags & USER_FLAGS) | 0x202, .cs = USER_CS, .ss = USER_DS,
-        .vector = VECTOR_RESUME};
+    *f = (struct frame){.r8 = c->r8,
+                        .r9 = c->r9,
+                        .r10 = c->r10,
+                        .r11 = c->r11,
+                        .r12 = c->r12,
+                        .r13 = c->r13,
+                        .r14 = c->r14,
+                        .r15 = c->r15,
+                        .rdi = c->rdi,
+                        .rsi = c->rsi,
+                        .rbp = c->rbp,
+                        .rbx = c->rbx,
+                        .rdx = c->rdx,
+                        .rax = c->rax,
+                        .rcx = c->rcx,
+                        .rsp = c->rsp,
+                        .rip = c->rip,
+                        .rflags = (c->rflags & USER_FLAGS) | 0x202,
+                        .cs = USER_CS,
+                        .ss = USER_DS,
+                        .vector = VECTOR_RESUME};
 }
 
 int signal_frame_push(struct thread *t, int number, const struct signal_action *action,
@@ -80,8 +115,8 @@ int signal_frame_push(struct thread *t, int number, const struct signal_action *
     uint64_t fp = ALIGN_DOWN(sp - sizeof t->fp, 64);
     uint64_t at = ALIGN_DOWN(fp - sizeof(struct signal_frame), 16) - 8;
 
-    struct signal_frame s = {.return_to = action->restorer, .stack = *alt, .mask = old_mask,
-                             .info = *info};
+    struct signal_frame s = {
+        .return_to = action->restorer, .stack = *alt, .mask = old_mask, .info = *info};
     context_save(&s.context, f);
     s.context.fp = fp;
     s.context.cr2 = info->address;

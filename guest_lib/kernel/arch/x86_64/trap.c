@@ -12,8 +12,17 @@
 void trap_handle(struct frame *f);
 
 enum {
-    DIVIDE = 0, DEBUG = 1, BREAKPOINT = 3, INVALID = 6, DOUBLE_FAULT = 8, STACK = 12, PROTECTION = 13,
-    PAGE_FAULT = 14, X87 = 16, ALIGNMENT = 17, SSE = 19
+    DIVIDE = 0,
+    DEBUG = 1,
+    BREAKPOINT = 3,
+    INVALID = 6,
+    DOUBLE_FAULT = 8,
+    STACK = 12,
+    PROTECTION = 13,
+    PAGE_FAULT = 14,
+    X87 = 16,
+    ALIGNMENT = 17,
+    SSE = 19
 };
 #define FAULT_WRITE 2
 #define FAULT_FETCH 16
@@ -22,7 +31,9 @@ static void page_fault(struct frame *f)
 {
     uint64_t address;
     __asm__ volatile("mov %%cr2, %0" : "=r"(address));
-    uint32_t access = f->error & FAULT_WRITE ? PROT_WRITE : f->error & FAULT_FETCH ? PROT_EXEC : PROT_READ;
+    uint32_t access = f->error & FAULT_WRITE   ? PROT_WRITE
+                      : f->error & FAULT_FETCH ? PROT_EXEC
+                                               : PROT_READ;
     int error = space_fault(address, access);
     if (error == -ENOMEM)
         process_out_of_memory();
@@ -36,8 +47,8 @@ static bool emulate_counter(struct frame *f)
     uint8_t code[3] = {0, 0, 0};
     if (user_read(code, f->rip, 2))
         return false;
-    bool rdtscp = code[0] == 0x0f && code[1] == 1 && !user_read(code + 2, f->rip + 2, 1) &&
-                  code[2] == 0xf9;
+    bool rdtscp =
+        code[0] == 0x0f && code[1] == 1 && !user_read(code + 2, f->rip + 2, 1) && code[2] == 0xf9;
     if (!rdtscp && !(code[0] == 0x0f && code[1] == 0x31))
         return false;
     uint64_t now = clock_now();

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from radics_mesh.errors import UsageError, WireError
+from radics_mesh.vmm.build import BuildReport, bake, build_image, build_kernel
+from radics_mesh.vmm.image import load_segments
+from tests.guest.channel_host import plain_status, run_plain
+from tests.guest.conftest import missing
+
+pytestmark = pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} on this machine")
+
+
+def build(folder: Path, *flags: str, **sources: str) -> BuildReport:
+    paths = []
+    for name, text in sources.items():
+        path = folder / name.replace("_", ".")
+        path.write_text(text)
+        paths.append(path)
+    return build_image(paths, folder / "out.img", flags=flags)
+
+
+def test_c_and_cxx_together(tmp_path: Path) -> None:
+    build(
+        tmp_path,
+        main_cpp='extern "C" int answer(); int main() { return answer(); }',
+        part_c="int answer(void) { int class = 42; return class; }",
+    )
+    assert run_plain(tmp_path / "out.img").returncode == plain_status(42)
+
+
+def test_c_alone_and_flags_come_last(tmp_path: Path) -> None:
+    report = build(
+        tmp_path,
+        *("-O0", "-DSTATUS=7"),
+        main_c="#include <stdio.h>\nint main(int c, char **v) { puts(v[0]); return STATUS + c; }",
+    )
+    done = run_plain(tmp_path / "out.img")
+    assert (done.stdout, done.returncode) == (b"out\n", plain_status(8))
+    assert report.image_bytes == (tmp_path / "out.img").stat().st_size
+    assert report.kernel_bytes < 128 * 1024
+
+
+def test_static_pie(tmp_path: Path) -> None:
+    text = "#include <iostream>\nint main() { std::cout << &std::cout << std::endl; }"
+    build(tmp_path, "-static-pie", "-fPIE", main_cpp=text)
+    done = run_plain(tmp_path / "out.img")
+    assert done.stdout.startswith(b"0x")
+    assert done.returncode == plain_status(0)
+
+
+def test_a_dynamic_program_says_so(tmp_path: Path) -> None:
+    kernel = build_kernel().read_bytes()
+    (tmp_path / "dynamic.img").write_bytes(bake(kernel, Path("/bin/true").read_bytes(), "true"))
+    done = run_plain(tmp_path / "dynamic.img")
+    assert b"linked dynamically" in done.stdout
+    assert done.returncode == plain_status(125)
+
+
+def test_compile_errors_are_one_line_and_a_note(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(tmp_path, bad_cpp="int main() { return nonsense; }")
+    assert str(caught.value) == "compiling bad.cpp failed"
+    assert "nonsense" in caught.value.__notes__[0]
+    assert list(tmp_path.iterdir()) == [tmp_path / "bad.cpp"]
+
+
+def test_what_cannot_be_built(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no sources"):
+        build_image([], tmp_path / "x.img")
+    with pytest.raises(UsageError, match="no such file"):
+        build_image([tmp_path / "none.cpp"], tmp_path / "x.img")
+    with pytest.raises(UsageError, match="no library OS for riscv"):
+        build_image([tmp_path / "none.cpp"], tmp_path / "x.img", arch="riscv")
+    with pytest.raises(UsageError, match="not an ELF"):
+        bake(build_kernel().read_bytes(), b"text", "x")
+
+
+def test_a_kernel_without_a_program_says_so(tmp_path: Path) -> None:
+    done = run_plain(build_kernel())
+    assert b"no program behind it" in done.stdout
+    with pytest.raises(WireError):
+        load_segments(b"")
