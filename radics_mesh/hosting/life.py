@@ -19,6 +19,7 @@ from radics_mesh.errors import GuestError, MeshError
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.logs import VmLog
 from radics_mesh.hosting.papers import Papers, Settings
+from radics_mesh.hosting.standby import Standby
 from radics_mesh.hosting.table import VmRow
 from radics_mesh.hosting.vm_task import Guest, Outside
 from radics_mesh.ids import Digest
@@ -26,8 +27,10 @@ from radics_mesh.ownership import Ownership
 from radics_mesh.vmm import qemu
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.frames import Hello
+from radics_mesh.vmm.image import loaded_pages
 from radics_mesh.vmm.machine import Launch, Machine, adopt, launch
-from radics_mesh.vmm.snapshot import Snapshot, Subject
+from radics_mesh.vmm.parked import is_parked
+from radics_mesh.vmm.snapshot import Snapshot, Subject, take
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +66,7 @@ class Life:
         self._ended = ended
         self._serve_soon = serve
         self._loaded: Snapshot | None = None
+        self._standby: Standby | None = None
 
     @property
     def chain(self) -> Ownership:
@@ -118,45 +122,87 @@ class Life:
 
     async def start(self, snapshot: Snapshot | None) -> None:
         """Cold, or from a snapshot. MeshError or OSError: nothing runs then."""
-        settings, chain = self.row.settings, self.chain
-        image = await trio.to_thread.run_sync(self._host.images.checked_path, chain.birth.image)
         # Durable first: from here on the snapshot may be older than the guest.
         self.keep(clean=False, parking=False)
-        machine = await launch(
-            Launch(
-                directory=self.directory,
-                ram_directory=self._host.config.ram_directory,
-                image=image,
-                memory_bytes=settings.memory_bytes,
-                accelerator=self._host.accelerator,
-                hello=self._hello(),
-                snapshot=snapshot,
-            ),
-            clock=self._host.me.clock,
-        )
+        standby, self._standby = self._standby, None
+        machine = await standby.take() if standby is not None else None
+        if machine is not None and snapshot is not None:
+            await self._start_standby(machine, snapshot)
+            return
+        if machine is not None:
+            await machine.kill()
+        order = self._order(self.chain.birth.image, self.row.settings.memory_bytes)
+        machine = await launch(replace(order, snapshot=snapshot), clock=self._host.me.clock)
         self._serve(machine)
 
-    async def adopt(self) -> bool:
-        """Take the QEMU over that has outlived an earlier node; False when there is none.
+    async def _start_standby(self, machine: Machine, snapshot: Snapshot) -> None:
+        try:
+            await machine.warm_start(snapshot, self._hello())
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await machine.kill()
+            raise
+        self._serve(machine)
 
-        One that may be parked is looked into: parked, it is started again from its memory.
-        """
+    def stand_by(self, image: Digest, memory_bytes: int) -> None:
+        """Start a QEMU for a snapshot that is to come. A no-op when one waits already."""
+        if self._standby is None and self.guest is None:
+            order = self._order(image, memory_bytes)
+            self._standby = Standby(order, self._host.me.clock)
+            self._serve_soon(self._standby.run)
+
+    async def stand_down(self) -> None:
+        """No snapshot comes after all."""
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            await standby.drop()
+
+    def _order(self, image: Digest, memory_bytes: int) -> Launch:
+        return Launch(
+            directory=self.directory,
+            ram_directory=self._host.config.ram_directory,
+            image=self._host.images.checked_path(image),
+            memory_bytes=memory_bytes,
+            accelerator=self._host.accelerator,
+            hello=self._hello(),
+        )
+
+    async def adopt(self) -> Machine | None:
+        """Take the QEMU over that has outlived an earlier node; None when there is none."""
         machine = await adopt(self.directory, self._hello(), clock=self._host.me.clock)
-        if machine is None:
-            return False
-        guest = self._serve(machine)
-        if self.row.parking:
-            with trio.move_on_after(_SILENT_S):
-                await guest.ready.wait()
-            if not guest.ready.is_set():
-                log.info("guest was parked when the node ended", vm=self.row.name)
-                await self.kill()
-                return False
+        if machine is not None:
+            self._serve(machine)
+        return machine
+
+    async def parked_before(self) -> Snapshot | None:
+        """The adopted guest's state, durable, if it was parked when the node ended; else None.
+
+        Such a guest says nothing on the channel any more, and its memory says that it is parked.
+        """
+        guest = self.guest
+        assert guest is not None
+        with trio.move_on_after(_SILENT_S):
+            await guest.ready.wait()
+        files = guest.machine.files
+        if guest.ready.is_set() or not await trio.to_thread.run_sync(is_parked, files.ram):
             self.keep(parking=False)
-        return True
+            return None
+        await guest.detach()
+        await guest.machine.kill(keep_memory=True)
+        self.gone()
+        image = await trio.to_thread.run_sync(self._host.images.load, self.chain.birth.image)
+        subject, signer = self._subject(self.row.settings), self._host.signer
+        template = loaded_pages(image, files.memory_bytes)
+        snapshot = await trio.to_thread.run_sync(
+            take, files.ram, files.memory_bytes, template, subject, signer
+        )
+        await self.store(snapshot, snapshot.pack())
+        files.discard()
+        return snapshot
 
     async def kill_stray(self) -> None:
         """On return no QEMU of this VM is alive, whoever started it."""
+        await self.stand_down()
         if self.guest is not None:
             await self.kill()
             return

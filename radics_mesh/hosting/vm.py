@@ -157,6 +157,8 @@ class Vm:
             with trio.move_on_at(self._deadline()):
                 job = await self._jobs.receive()
             await self._guarded(job)
+            if self.phase is Phase.NONE and self.handoff.tenure.certificate is None:
+                await self._guarded(self.life.stand_down)
             if self._discarded:
                 return
             if self.is_done and self._jobs.statistics().current_buffer_used == 0:
@@ -310,13 +312,23 @@ class Vm:
         if not held:
             await self.life.kill_stray()
         elif await self.life.adopt():
-            self._host.journal("info", f"{self.name} goes on: its guest outlived the node")
-            self._notices.running(self)
+            await self._adopted()
         effects = [*self.handoff.take(), *self.handoff.restore(trio.current_time())]
         if self.phase is Phase.FROZEN:  # what was parked goes on from its snapshot, if at all
             self.life.keep(clean=True, parking=False)
         await self._carry_out(effects)
         await self._start_if_due()
+
+    async def _adopted(self) -> None:
+        """The guest outlived the node. If it was parked just then, it goes on from its memory."""
+        snapshot = await self.life.parked_before() if self.row.parking else None
+        if snapshot is None:
+            self._host.journal("info", f"{self.name} goes on: its guest outlived the node")
+            self._notices.running(self)
+            return
+        self.life.row = replace(self.row, clean=True, parking=False)
+        self.handoff.checkpoint(snapshot.digest)
+        await self._carry_out(self.handoff.take())
 
     async def _start_if_due(self) -> None:
         """Start the guest unless it runs or must not."""
@@ -579,6 +591,8 @@ class Vm:
         self._offer = offer
         has_image = await self._need_image(offer.source, offer.chain.birth.image)
         self.handoff.reserve(offer, trio.current_time(), has_image=has_image)
+        if has_image:
+            self.life.stand_by(offer.chain.birth.image, terms.memory_bytes)
 
     async def _park(self, _: handoff_state.Park) -> None:
         self._parked_at = trio.current_time()
