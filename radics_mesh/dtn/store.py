@@ -140,6 +140,10 @@ class BundleStore:
     def __contains__(self, held: Held) -> bool:
         return self._by_key.get(held.key) is held
 
+    def holds(self, bundle_id: BundleId) -> bool:
+        """Whether it is held here now."""
+        return bundle_id in self._by_id
+
     def seen(self, bundle_id: BundleId) -> bool:
         """Whether this bundle is held here or was delivered here."""
         if bundle_id in self._by_id:

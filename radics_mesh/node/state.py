@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radics_mesh.codec import Fields, pack
+from radics_mesh.config import Address
 from radics_mesh.durable import write_durably
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.identity import KEY_BYTES, Identity
 from radics_mesh.membership import CHAIN_MAX_BYTES, Chain, Mesh
+
+PEERS_MAX = 16
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Membership:
 
     mesh: Mesh
     chain: Chain
+    peers: tuple[Address, ...] = ()
 
 
 class StateDirectory:
@@ -57,7 +61,8 @@ class StateDirectory:
         try:
             fields = Fields.parse(path.read_bytes(), "membership")
             mesh = Mesh(fields.blob(KEY_BYTES), fields.blob(KEY_BYTES))
-            return Membership(mesh, Chain.parse(fields.blob(limit=CHAIN_MAX_BYTES)))
+            chain = Chain.parse(fields.blob(limit=CHAIN_MAX_BYTES))
+            return Membership(mesh, chain, tuple(map(_address, fields.items(limit=PEERS_MAX))))
         except WireError as error:
             raise UsageError(f"{path} is damaged ({error}); move it away and join again") from error
 
@@ -66,8 +71,14 @@ class StateDirectory:
         if genesis is not None:
             write_durably(self.path / "genesis.key", genesis.seed, mode=0o600)
         mesh = membership.mesh
-        packed = pack([mesh.genesis, mesh.key, membership.chain.pack()])
+        peers = [[peer.host, peer.port] for peer in membership.peers[:PEERS_MAX]]
+        packed = pack([mesh.genesis, mesh.key, membership.chain.pack(), peers])
         write_durably(self.path / "membership", packed, mode=0o600)
+
+
+def _address(value: object) -> Address:
+    fields = Fields(value, "peer address")
+    return Address(fields.text(), fields.integer(1, 65535))
 
 
 def _refuse_loose(path: Path) -> None:

@@ -1,0 +1,242 @@
+"""What the control socket answers: one method for each name in control_api.REQUESTS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from radics_mesh import __version__
+from radics_mesh.control import ControlServer
+from radics_mesh.control_api import REQUESTS
+from radics_mesh.dtn.agent import Delivery
+from radics_mesh.dtn.endpoints import Elsewhere
+from radics_mesh.errors import UsageError, WireError
+from radics_mesh.ids import Eid
+from radics_mesh.node import rows
+from radics_mesh.node.services import Services
+from radics_mesh.records import Kind
+
+EVENTS_IN_STATUS = 100
+WHERE_WITHIN_S = 8.0
+Answer = Mapping[str, Any]
+
+
+@dataclass
+class _Offer:
+    """A bundle shown to a `recv` client; `kept` once the client has dealt with it."""
+
+    delivery: Delivery
+    settled: trio.Event = field(default_factory=trio.Event)
+    kept: bool = False
+
+
+class Requests:
+    """The handlers, over one node's services."""
+
+    def __init__(self, services: Services) -> None:
+        self._node = services
+
+    def register(self, server: ControlServer) -> None:
+        """Every name in the table has a method of that name here, streams and plain ones."""
+        for name, request in REQUESTS.items():
+            handler = getattr(self, name)
+            if request.stream:
+                server.handle_stream(name, handler)
+            else:
+                server.handle(name, handler)
+
+    # --- what there is --------------------------------------------------------------------------
+
+    async def status(self) -> Answer:
+        return {
+            "node": rows.node_info(self._node, __version__),
+            "nodes": rows.node_rows(self._node),
+            "vms": rows.vm_rows(self._node),
+            "bundles": rows.bundle_counts(self._node),
+            "sources": rows.source_rows(self._node),
+            "events": self._node.journal.latest(EVENTS_IN_STATUS),
+        }
+
+    async def watch(self, interval_s: float) -> AsyncGenerator[Answer, None]:
+        while True:
+            yield await self.status()
+            await trio.sleep(max(0.1, interval_s))
+
+    async def ps(self) -> Answer:
+        return {"vms": rows.vm_rows(self._node)}
+
+    async def nodes(self) -> Answer:
+        return {"nodes": rows.node_rows(self._node)}
+
+    async def sources(self) -> Answer:
+        return {"sources": rows.source_rows(self._node)}
+
+    async def bundles(self) -> Answer:
+        return {
+            "bundles": rows.bundle_rows(self._node),
+            "counts": rows.bundle_counts(self._node),
+        }
+
+    async def events(self, follow: bool) -> AsyncGenerator[Answer, None]:
+        journal = self._node.journal
+        news = journal.follow()
+        latest = journal.latest()
+        for row in latest:
+            yield row
+        last = latest[-1]["number"] if latest else 0
+        while follow:
+            row = await news.receive()
+            if row["number"] > last:
+                yield row
+
+    # --- members --------------------------------------------------------------------------------
+
+    async def knocks(self) -> Answer:
+        return {"knocks": rows.knock_rows(self._node)}
+
+    async def approve(self, code: str) -> Answer:
+        knock = self._node.admission.approve(code)
+        self._node.journal.note(f"{knock.name} was let in")
+        return {"name": knock.name, "id": knock.node_id.text}
+
+    async def invite(self, uses: int, hours: float) -> Answer:
+        if not 1 <= uses <= 1000 or not 0 < hours <= 24 * 365:
+            raise UsageError("an invitation has 1 to 1000 uses and lasts up to a year")
+        addresses = self._node.addresses()
+        first = addresses[0]
+        token = self._node.admission.make_token(
+            first.host, first.port, uses=uses, lifetime_s=hours * 3600
+        )
+        return {
+            "token": token.text(),
+            "uses": uses,
+            "expires": time.time() + hours * 3600,
+            "addresses": [str(address) for address in addresses],
+        }
+
+    # --- virtual machines -----------------------------------------------------------------------
+
+    async def run(
+        self,
+        image: str,
+        name: str,
+        sources: list[str],
+        memory_bytes: int,
+        pin: bool,
+        arguments: list[str],
+    ) -> Answer:
+        await self._node.hosting.run_vm(
+            Path(image),
+            name,
+            sources=sources,
+            arguments=arguments,
+            memory_bytes=memory_bytes,
+            pinned=pin,
+        )
+        return {"vm": rows.vm_row(self._node, name)}
+
+    async def logs(self, name: str, follow: bool) -> AsyncGenerator[Answer, None]:
+        async for data in self._node.hosting.logs(name, follow=follow):
+            yield {"data": data}
+
+    async def stop(self, name: str) -> Answer:
+        await self._node.hosting.stop(name)
+        return {"vm": rows.vm_row(self._node, name)}
+
+    async def save(self, name: str) -> Answer:
+        await self._node.hosting.save(name)
+        return {"vm": rows.vm_row(self._node, name)}
+
+    async def resume(self, name: str) -> Answer:
+        await self._node.hosting.resume(name)
+        return {"vm": rows.vm_row(self._node, name)}
+
+    async def migrate(self, name: str, to: str, one_way: bool) -> Answer:
+        target = self._node.node_called(to)
+        move = await self._node.hosting.migrate(name, target, one_way=one_way)
+        return rows.moved(self._node, name, move)
+
+    async def where(self, name: str) -> Answer:
+        with trio.move_on_after(WHERE_WITHIN_S):
+            await self._node.directory.lookup(Kind.VM_NAME, name)
+        return rows.whereabouts(self._node, name)
+
+    async def why(self, name: str) -> Answer:
+        return {"name": name, "lines": self._node.scheduler.explain(name)}
+
+    # --- sources --------------------------------------------------------------------------------
+
+    async def publish(self, name: str, file: str, rate: float | None) -> Answer:
+        await self._node.sources.publish(name, Path(file), rate)
+        self._node.journal.note(f"source {name} is published here")
+        found = [row for row in rows.source_rows(self._node) if row["name"] == name]
+        return {"source": found[0]}
+
+    # --- bundles --------------------------------------------------------------------------------
+
+    async def send(self, destination: str, payload: bytes, lifetime_s: int | None) -> Answer:
+        bundle_id = await self._node.agent.send(
+            self._endpoint(destination), payload, lifetime_s=lifetime_s
+        )
+        return {"id": str(bundle_id)}
+
+    async def recv(self, service: str, count: int | None) -> AsyncGenerator[Answer, None]:
+        """Each bundle leaves the store when the client asks for the next one, or has all."""
+        offered, taken = trio.open_memory_channel[_Offer](0)
+
+        async def offer(delivery: Delivery) -> None:
+            item = _Offer(delivery)
+            try:
+                await offered.send(item)
+            except trio.BrokenResourceError:
+                raise Elsewhere from None  # the client has gone before it saw this one
+            await item.settled.wait()
+            if not item.kept:
+                raise Elsewhere
+
+        registration = self._node.agent.register(self._own_service(service), offer)
+        left, item = count, None
+        try:
+            while left is None or left > 0:
+                item = await taken.receive()
+                yield rows.received(item.delivery)
+                item.kept = True
+                item.settled.set()
+                await self._gone(item.delivery)
+                left = None if left is None else left - 1
+        finally:
+            registration.close()
+            taken.close()
+            if item is not None:
+                item.settled.set()
+
+    async def _gone(self, delivery: Delivery) -> None:
+        """Until a delivered bundle would not be delivered again, whatever happens."""
+        while self._node.store.holds(delivery.bundle_id):
+            await trio.lowlevel.checkpoint()
+        await self._node.store.flushed()
+
+    def _endpoint(self, destination: str) -> Eid:
+        """An EID as it is, or NODE/SERVICE, NODE being what people call it; or a local VM."""
+        try:
+            if ":" in destination:
+                return Eid(destination)
+            node, slash, service = destination.partition("/")
+            if slash and service:
+                return self._node.node_called(node).service(service)
+        except WireError as error:
+            raise UsageError(str(error)) from error
+        raise UsageError(f"not a destination: {destination} (want an EID or NODE/SERVICE)")
+
+    def _own_service(self, service: str) -> Eid:
+        if service in rows.INTERNAL_SERVICES:
+            raise UsageError(f"{service} is the node's own service")
+        try:
+            return self._node.me.node_id.service(service)
+        except WireError as error:
+            raise UsageError(f"not a service name: {service!r}") from error

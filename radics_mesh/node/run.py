@@ -1,0 +1,76 @@
+"""From a configuration to a running peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import trio
+
+from radics_mesh.clock import SystemClock
+from radics_mesh.config import Address, Config
+from radics_mesh.control import SOCKET_NAME, ControlServer, state_lock
+from radics_mesh.me import Me
+from radics_mesh.membership import Verifier
+from radics_mesh.node.joining import enter
+from radics_mesh.node.requests import Requests
+from radics_mesh.node.services import Services, open_link
+from radics_mesh.node.state import StateDirectory
+from radics_mesh.vmm.accelerator import choose
+
+
+async def run(config: Config, announce: Callable[[str], None]) -> None:
+    """Run a node until cancelled. `announce` gets lines for the person who started it.
+
+    UsageError for all that the person can mend: a port in use, a state directory in use, a token
+    that is refused, a missing QEMU.
+    """
+    with state_lock(config.state):
+        state = StateDirectory(config.state)
+        identity = state.identity()
+        clock = SystemClock()
+        announce(f"{config.name}, node {identity.node_id.text}")
+        membership = await enter(config, state, identity, clock, announce)
+        me = Me(identity, Verifier(membership.mesh), membership.chain.pack(), clock)
+        accelerator = await choose(
+            config.state / "accelerator.json",
+            config.ram_directory,
+            configured=config.accelerator,
+        )
+        udp, link = await open_link(config)
+        # Bundles over TCP at the port that UDP got, which with port 0 was any free one.
+        bound = replace(
+            config,
+            listen=Address(config.listen.host, udp.local[1]),
+            bootstrap=(*config.bootstrap, *config.neighbours, *membership.peers),
+        )
+        try:
+            await _serve(Services(bound, me, link, accelerator), announce)
+        finally:
+            udp.close()
+
+
+async def _serve(services: Services, announce: Callable[[str], None]) -> None:
+    config = services.config
+    server = ControlServer(config.state / SOCKET_NAME)
+    Requests(services).register(server)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(services.run)
+        await nursery.start(server.run)
+        for line in greeting(services):
+            announce(line)
+
+
+def greeting(services: Services) -> list[str]:
+    """What the person who started the node wants to know."""
+    config, mesh = services.config, services.me.mesh
+    where = services.addresses()[0]
+    state = f" --state {config.state}"
+    return [
+        f"in mesh {mesh.mesh_id.text[:8]}, listening at {', '.join(map(str, services.addresses()))}"
+        f" (UDP and TCP), guests under {services.accelerator.accelerator}",
+        f"others join with:  python -m radics_mesh join --bootstrap {where}",
+        f"  and here:        python -m radics_mesh approve CODE{state}",
+        f"or at once with:   python -m radics_mesh invite{state}",
+        f"watch it with:     python -m radics_mesh status{state}",
+    ]

@@ -1,0 +1,306 @@
+"""All services of one node: made here, told of each other here, run in one nursery.
+
+    UDP ─ sealed ─ Dht ─ Directory ──┬─ NeighbourGraph ─ Agent ─ Contacts ─ TCP
+                                     ├─ Sources ─ Hosting ─ Scheduler
+    load, sessions ─ own node record ┘
+
+Two loops tie the floors together: `_tell_of_self` states this node's record when something about
+it changed, at the latest every publish_every_s; `_follow_directory` turns what others state into
+routes and addresses to dial.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+import structlog
+import trio
+
+from radics_mesh.admission.service import Admission
+from radics_mesh.clock import Monotonic
+from radics_mesh.config import Address, Config, Foreign
+from radics_mesh.dht.server import Dht
+from radics_mesh.directory import Directory
+from radics_mesh.dtn.agent import Agent
+from radics_mesh.dtn.contacts import Contacts
+from radics_mesh.dtn.routing import NeighbourGraph
+from radics_mesh.dtn.store import BundleStore
+from radics_mesh.errors import UsageError, WireError
+from radics_mesh.hosting.service import Hosting
+from radics_mesh.ids import NodeId
+from radics_mesh.knowledge.book import Entry
+from radics_mesh.link import (
+    TAG_DHT,
+    DatagramLink,
+    Restricted,
+    SealedDatagrams,
+    UdpLink,
+    resolve_all,
+)
+from radics_mesh.me import Me
+from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
+from radics_mesh.node.journal import Journal
+from radics_mesh.records import Kind
+from radics_mesh.scheduler.decide import Settings
+from radics_mesh.scheduler.facts import NodeFacts
+from radics_mesh.scheduler.service import Scheduler
+from radics_mesh.sources.service import Sources
+from radics_mesh.vmm.accelerator import Finding
+from radics_mesh.vmm.images import ImageStore
+
+log = structlog.get_logger(__name__)
+
+# A load that changed by this much is news before the next regular statement.
+LOAD_NEWS = 0.15
+SAMPLE_EVERY_S = 1.0
+# Sessions come and go in bursts; one statement about them is enough.
+SETTLE_S = 0.2
+
+
+class Services:
+    """One node. `udp` is bound already, at the port where TCP will listen too."""
+
+    def __init__(self, config: Config, me: Me, link: DatagramLink, accelerator: Finding) -> None:
+        state = config.state
+        clock = me.clock
+        self.config = config
+        self.me = me
+        self.accelerator = accelerator
+        self.started = clock.monotonic()
+        self._sessions_changed = trio.Event()
+        self.journal = Journal(clock)
+        self.meter = LoadMeter()
+        self.memory_bytes = guest_memory_bytes(config)
+        self.port = link.local[1]
+        self.link = SealedDatagrams(link, me.mesh.key)
+        self.dht = Dht(
+            link=self.link.channel(TAG_DHT),
+            node_id=me.node_id,
+            clock=clock,
+            bootstrap=config.bootstrap,
+            peers_path=state / "peers.msgpack",
+        )
+        self.directory = Directory(
+            dht=self.dht,
+            identity=me.identity,
+            chain=me.chain,
+            verifier=me.verifier,
+            clock=clock,
+            config=config,
+        )
+        self.graph = NeighbourGraph(me.node_id)
+        self.store = BundleStore.open(
+            state / "bundles", clock=clock, quota_bytes=config.store_quota_bytes
+        )
+        self.agent = Agent(
+            me=me,
+            store=self.store,
+            router=self.graph,
+            locate=self.directory.locate,
+            lifetime_s=config.bundle_lifetime_s,
+        )
+        self.admission = Admission(me, state=state, own=self.addresses)
+        self.contacts = Contacts(
+            me=me,
+            agent=self.agent,
+            config=config,
+            random=random.random,
+            admit=self.admission.serve,
+        )
+        self.sources = Sources(
+            path=state / "sources.sqlite",
+            me=me.node_id,
+            agent=self.agent,
+            directory=self.directory,
+            clock=clock,
+        )
+        self.images = ImageStore(state / "images")
+        self.hosting = Hosting(
+            path=state / "hosting",
+            agent=self.agent,
+            sources=self.sources,
+            directory=self.directory,
+            images=self.images,
+            me=me,
+            config=config,
+            accelerator=accelerator.accelerator,
+            memory_bytes=self.memory_bytes,
+        )
+        self.scheduler = Scheduler(
+            me=me.node_id,
+            agent=self.agent,
+            directory=self.directory,
+            sources=self.sources,
+            hosting=self.hosting,
+            describe=self.describe,
+            settings=Settings(config.hysteresis, config.horizon_s, enabled=config.scheduler),
+            overload=config.overload,
+            clock=clock,
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. UsageError when the port is taken. VMs go on without the node."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.link.run)
+                await nursery.start(self.dht.run)
+                await nursery.start(self.directory.run)
+                await nursery.start(self.agent.run)
+                await nursery.start(self.sources.run)
+                await nursery.start(self.hosting.run)
+                await nursery.start(self.contacts.run)
+                nursery.start_soon(self._follow_directory)
+                nursery.start_soon(self._follow_contacts)
+                nursery.start_soon(self._follow_hosting)
+                nursery.start_soon(self._tell_of_self)
+                nursery.start_soon(self.scheduler.run)
+                task_status.started()
+        finally:
+            self.link.close()
+            self.store.close()
+            self.admission.close()
+
+    # --- this node ------------------------------------------------------------------------------
+
+    def addresses(self) -> list[Address]:
+        """Where others may dial this node."""
+        return [Address(*pair) for pair in own_addresses(self.config.listen.host, self.port)]
+
+    def describe(self) -> Mapping[str, object]:
+        """The body of this node's own record, as of now."""
+        vms = [vm for vm in self.hosting.vms() if vm.pid is not None]
+        return node_body(
+            name=self.config.name,
+            addresses=[(address.host, address.port) for address in self.addresses()],
+            memory_bytes=self.memory_bytes,
+            memory_used_bytes=self.hosting.memory_used_bytes(),
+            load=self.meter.share,
+            vms=len(vms),
+            neighbours=list(self._sessions()),
+            accelerator=self.accelerator.accelerator,
+        )
+
+    def _sessions(self) -> Iterator[tuple[NodeId, float]]:
+        """Members that this node has a session with, and the round trip in seconds."""
+        for peer in self.contacts.peers():
+            if isinstance(peer, NodeId):
+                yield peer, self.contacts.rtt_s(peer) or 0.0
+
+    async def _tell_of_self(self) -> None:
+        """State the own record: at once, every publish_every_s, and when it is news."""
+        told: tuple[float, tuple[NodeId, ...], int] | None = None
+        told_at = Monotonic(float("-inf"))
+        while True:
+            load = self.meter.sample()
+            sessions = tuple(sorted(node for node, _ in self._sessions()))
+            now = self.me.clock.monotonic()
+            facts = (load, sessions, self.hosting.memory_used_bytes())
+            regular = now - told_at >= self.config.publish_every_s
+            if regular or told is None or _is_news(told, facts):
+                told, told_at = facts, now
+                self.graph.update(self.me.node_id, dict(self._sessions()))
+                await self.directory.announce(Kind.NODE, self.me.node_id.text, self.describe())
+            with trio.move_on_after(SAMPLE_EVERY_S):
+                await self._sessions_changed.wait()
+                self._sessions_changed = trio.Event()
+                await trio.sleep(SETTLE_S)
+
+    # --- the others -----------------------------------------------------------------------------
+
+    async def _follow_contacts(self) -> None:
+        async for change in self.contacts.changes.listen():
+            self._sessions_changed.set()
+            name = self.name_of(change.peer)
+            if change.up:
+                self.journal.note(f"{name} is in reach")
+            else:
+                self.journal.note(f"{name} is out of reach", "warning")
+
+    async def _follow_hosting(self) -> None:
+        """What happened to VMs, this time or before the node was restarted, is journalled too."""
+        seen = 0
+        while True:
+            for row in self.hosting.journal():
+                if row.number > seen:
+                    seen = row.number
+                    self.journal.note(row.text, row.level, at=row.time)
+            await self.hosting.journalled()
+
+    async def _follow_directory(self) -> None:
+        """What others state becomes routes, and addresses to dial."""
+        changes = self.directory.changes()
+        for entry in self.directory.known(Kind.NODE):
+            self._learn_node(entry)
+        async for change in changes:
+            if change.kind is Kind.NODE and change.publisher != self.me.node_id:
+                for entry in self.directory.known(Kind.NODE, change.subject):
+                    self._learn_node(entry)
+            elif change.kind is Kind.VM:
+                self.agent.routes_changed()
+
+    def _learn_node(self, entry: Entry) -> None:
+        record = entry.record
+        with suppress(WireError):
+            facts = NodeFacts.parse(record.publisher, record.body)
+            if self.graph.update(record.publisher, facts.neighbours):
+                self.agent.routes_changed()
+        if not entry.stale:
+            self.contacts.learn(record.publisher, _dialable(record.body))
+
+    # --- names ----------------------------------------------------------------------------------
+
+    def name_of(self, peer: NodeId | Foreign) -> str:
+        """What people call a node; the start of its id while its record is not known."""
+        if isinstance(peer, Foreign):
+            return str(peer.eid)
+        if peer == self.me.node_id:
+            return self.config.name
+        for entry in self.directory.known(Kind.NODE, peer.text):
+            return str(entry.record.body.get("name") or peer.short)
+        return peer.short
+
+    def node_called(self, text: str) -> NodeId:
+        """The node that a person means: a name, an id or its start; UsageError if not just one."""
+        known = {entry.record.publisher for entry in self.directory.known(Kind.NODE)}
+        known |= {self.me.node_id, *self.dht.heard()}
+        named = [node for node in known if self.name_of(node) == text]
+        found = named or [n for n in known if len(text) >= 4 and n.text.startswith(text.lower())]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(sorted(node.short for node in found))
+            raise UsageError(f"{text} may be any of {ids}; give the id")
+        names = ", ".join(sorted(self.name_of(node) for node in known))
+        raise UsageError(f"no node called {text} is known here; known: {names}")
+
+
+def _is_news(
+    told: tuple[float, tuple[NodeId, ...], int], facts: tuple[float, tuple[NodeId, ...], int]
+) -> bool:
+    return abs(told[0] - facts[0]) >= LOAD_NEWS or told[1:] != facts[1:]
+
+
+def _dialable(body: Mapping[str, object]) -> list[Address]:
+    """The addresses in a node record that make sense."""
+    rows = body.get("addresses")
+    if not isinstance(rows, (list, tuple)):
+        return []
+    return [
+        Address(row[0], row[1])
+        for row in rows
+        if isinstance(row, (list, tuple))
+        and len(row) == 2
+        and isinstance(row[0], str)
+        and isinstance(row[1], int)
+        and 0 < row[1] < 65536
+    ]
+
+
+async def open_link(config: Config) -> tuple[UdpLink, DatagramLink]:
+    """The UDP socket, and the same restricted to the neighbours if there are any."""
+    udp = await UdpLink.open(config.listen)
+    if not config.neighbours:
+        return udp, udp
+    return udp, Restricted(udp, await resolve_all(config.neighbours))
