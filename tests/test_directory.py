@@ -69,7 +69,11 @@ async def test_the_middle_dies_and_comes_back_empty(members: Members, clock: Moc
     await trio.sleep(2 * PERIOD_S)
     await a.lookup(Kind.SOURCE, "camera/door")
     await members.kill(1)
+    changes = a.changes()
     await trio.sleep(90)
+    # Nothing comes from outside any more but that it went stale.
+    told = {changes.receive_nowait() for _ in range(changes.statistics().current_buffer_used)}
+    assert Change(Kind.SOURCE, "camera/door", c.me) in told
     [source] = await a.lookup(Kind.SOURCE, "camera/door")
     assert source.stale
     assert source.age_s > 60

@@ -6,6 +6,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from kademlia.node import Node
 
 from radics_mesh.codec import pack
 from radics_mesh.dht import rpc
@@ -140,3 +141,29 @@ async def test_refused_stores_are_counted_and_answered() -> None:
     assert answer == rpc.pack_answer(bytes(20), False)
     assert dht.counters["store_PeerError"] == 2
     assert len(dht.storage) == 0
+
+
+async def test_nobody_abroad_is_told_of_loopback_addresses() -> None:
+    dht = _node()
+    dht.protocol.welcome_if_new(Node(node_id(1), "127.0.0.1", 5050))
+    dht.protocol.welcome_if_new(Node(node_id(2), *at(2)))
+    call = rpc.pack_call(bytes(20), "find_node", [bytes(node_id(3)), bytes(20)])
+    for sender, expected in ((at(3), {node_id(2)}), (("127.0.0.1", 9), {node_id(1), node_id(2)})):
+        answer = dht.protocol.handle(call, sender)
+        assert answer is not None
+        message = rpc.parse(answer)
+        assert isinstance(message, rpc.Answer)
+        told = {told_id for told_id, _ in rpc.parse_nodes(message.value)}
+        assert told - {node_id(3)} == expected
+
+
+async def test_nobody_abroad_can_tell_of_loopback_addresses_or_of_ourselves() -> None:
+    protocol = _node().protocol
+    nodes = rpc.pack_nodes(
+        [(node_id(0), at(0)), (node_id(1), ("127.0.0.1", 1)), (node_id(2), at(2))]
+    )
+    assert protocol._checked_nodes(at(5), nodes) == (True, [(node_id(2), *at(2))])
+    assert protocol._checked_nodes(("127.0.0.1", 5), nodes) == (
+        True,
+        [(node_id(1), "127.0.0.1", 1), (node_id(2), *at(2))],
+    )
