@@ -11,7 +11,7 @@ with the smaller id dialled. A caller who comes while an older session stands, t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,9 +22,10 @@ import trio
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.dialling import Backoff, Target
+from radics_mesh.dtn.doors import Door, listen, one_of, only
 from radics_mesh.dtn.tcpcl_session import BUNDLE_MAX_BYTES, Identify, Peer, TcpclSession
-from radics_mesh.errors import LinkError, MeshError, PeerError, UsageError
-from radics_mesh.ids import Eid, NodeId
+from radics_mesh.errors import LinkError, MeshError, PeerError
+from radics_mesh.ids import NodeId
 from radics_mesh.link import SocketAddress, plain, resolve_all, tcp_rtt_s
 from radics_mesh.me import Me
 from radics_mesh.sealed import (
@@ -34,7 +35,6 @@ from radics_mesh.sealed import (
     accept,
     connect,
     dial,
-    reason_of,
 )
 
 log = structlog.get_logger(__name__)
@@ -69,14 +69,6 @@ class Listening:
 
     members: Address
     foreign: Address | None
-
-
-@dataclass(frozen=True)
-class _Door:
-    """Open listeners and where they are."""
-
-    address: Address
-    listeners: list[trio.SocketListener]
 
 
 @dataclass(frozen=True)
@@ -152,10 +144,10 @@ class Contacts:
             self._foreign_hosts[listed] = frozenset(host for host, _ in found)
         async with AsyncExitStack() as stack:
             # Before the nursery: a taken port is the user's mistake, not a group of exceptions.
-            members = await _listen(stack, self._config.listen)
+            members = await listen(stack, self._config.listen)
             foreign = None
             if self._config.foreign_listen is not None:
-                foreign = await _listen(stack, self._config.foreign_listen)
+                foreign = await listen(stack, self._config.foreign_listen)
             self._listen_port = members.address.port
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._serve, members, self._accept_member)
@@ -199,7 +191,7 @@ class Contacts:
     # --- accepting ---
 
     async def _serve(
-        self, door: _Door, serve: Callable[[trio.SocketStream], Awaitable[None]]
+        self, door: Door, serve: Callable[[trio.SocketStream], Awaitable[None]]
     ) -> None:
         async def guarded(stream: trio.SocketStream) -> None:
             async with stream:
@@ -226,7 +218,7 @@ class Contacts:
         self._check_neighbour(accepted)
         if accepted.listens is not None:
             self.learn(accepted.peer, [accepted.listens])
-        await self._carry(accepted, _only(accepted.peer), initiated=False)
+        await self._carry(accepted, only(accepted.peer), initiated=False)
 
     async def _serve_stranger(self, request: AdmissionRequest) -> None:
         if self._admit is None:
@@ -246,7 +238,7 @@ class Contacts:
         known = [f for f, hosts in self._foreign_hosts.items() if host in hosts]
         if not known:
             raise PeerError("a foreign peer that is not on the list")
-        await self._carry(stream, _one_of(known), initiated=False)
+        await self._carry(stream, one_of(known), initiated=False)
 
     # --- dialling ---
 
@@ -278,7 +270,7 @@ class Contacts:
         self.counters["dialled"] += 1
         if isinstance(target.peer, Foreign):
             stream = await dial(address, self._local_host)
-            await self._carry(stream, _one_of([target.peer]), initiated=True)
+            await self._carry(stream, one_of([target.peer]), initiated=True)
             return
         if self._neighbours is not None and not await resolve_all([address]) & self._neighbours:
             raise LinkError(f"{address} is no neighbour")
@@ -295,7 +287,7 @@ class Contacts:
             return
         self._opening.add(sealed.peer)
         try:
-            await self._carry(sealed, _only(sealed.peer), initiated=True)
+            await self._carry(sealed, only(sealed.peer), initiated=True)
         finally:
             self._opening.discard(sealed.peer)
 
@@ -366,39 +358,6 @@ class Contacts:
             if (kind, remote[0]) not in self._logged and len(self._logged) < _LOGGED_MAX:
                 self._logged.add((kind, remote[0]))
                 log.info("session failed", remote=remote, kind=kind, reason=str(error))
-
-
-async def _listen(stack: AsyncExitStack, address: Address) -> _Door:
-    """Listen until the stack is left. UsageError when the address is taken or not ours."""
-    host = None if address.host in ("", "*") else address.host
-    try:
-        listeners = await trio.open_tcp_listeners(address.port, host=host)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot listen on TCP {address}: {reason_of(error)}") from error
-    for listener in listeners:
-        await stack.enter_async_context(listener)
-    port = plain(listeners[0].socket.getsockname())[1]
-    return _Door(Address(address.host, port), listeners)
-
-
-def _only(peer: NodeId) -> Identify:
-    def identify(eid: Eid) -> Peer:
-        if eid.node_id != peer:
-            raise PeerError(f"{peer.short} claims to be {eid}")
-        return peer
-
-    return identify
-
-
-def _one_of(known: Collection[Foreign]) -> Identify:
-    def identify(eid: Eid) -> Peer:
-        for foreign in known:
-            # IBR-DTN names a node without the slash at the end, others with it.
-            if foreign.eid.rstrip("/") == eid.rstrip("/"):
-                return foreign
-        raise PeerError(f"foreign peer {eid} is not on the list for its address")
-
-    return identify
 
 
 def _remote(stream: trio.SocketStream) -> SocketAddress:

@@ -204,6 +204,9 @@ class TcpclSession:
 
     async def _watch_time(self) -> None:
         while True:
+            if self._taking.statistics().tasks_waiting:
+                # We do not read, so silence says nothing about the peer.
+                self._core.receive(b"", _now())
             self._core.tick(_now())
             self._something_to_write.set()
             await trio.sleep_until(self._core.deadline)

@@ -260,6 +260,19 @@ async def test_silence_ends_a_session(autojump_clock: MockClock) -> None:
     assert trio.current_time() - began == 30
 
 
+async def test_a_slow_store_is_not_a_silent_peer(autojump_clock: MockClock) -> None:
+    gate = trio.Event()
+
+    async def wait(_: bytes) -> None:
+        await gate.wait()
+
+    async with sessions(Inbox(wait)) as (alice, _), trio.open_nursery() as nursery:
+        for n in range(CONCURRENT + 8):
+            nursery.start_soon(alice.transmit, b"%d" % n)
+        await trio.sleep(300)
+        gate.set()
+
+
 async def test_no_greeting_ends_it_sooner(autojump_clock: MockClock) -> None:
     with pytest.raises(LinkError, match="contact header"):
         await Raw().session.run()

@@ -1,0 +1,61 @@
+"""Where peers come in, and whether they are who they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import trio
+
+from radics_mesh.config import Address, Foreign
+from radics_mesh.dtn.tcpcl_session import Identify, Peer
+from radics_mesh.errors import PeerError, UsageError
+from radics_mesh.ids import Eid, NodeId
+from radics_mesh.link import plain
+from radics_mesh.sealed import reason_of
+
+
+@dataclass(frozen=True)
+class Door:
+    """Open listeners and where they are."""
+
+    address: Address
+    listeners: list[trio.SocketListener]
+
+
+async def listen(stack: AsyncExitStack, address: Address) -> Door:
+    """Listen until the stack is left. UsageError when the address is taken or not ours."""
+    host = None if address.host in ("", "*") else address.host
+    try:
+        listeners = await trio.open_tcp_listeners(address.port, host=host)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot listen on TCP {address}: {reason_of(error)}") from error
+    for listener in listeners:
+        await stack.enter_async_context(listener)
+    port = plain(listeners[0].socket.getsockname())[1]
+    return Door(Address(address.host, port), listeners)
+
+
+def only(peer: NodeId) -> Identify:
+    """A proved member may claim its own EID and no other."""
+
+    def identify(eid: Eid) -> Peer:
+        if eid.node_id != peer:
+            raise PeerError(f"{peer.short} claims to be {eid}")
+        return peer
+
+    return identify
+
+
+def one_of(known: Collection[Foreign]) -> Identify:
+    """A foreign peer may claim an EID that is listed for where it comes from."""
+
+    def identify(eid: Eid) -> Peer:
+        for foreign in known:
+            # IBR-DTN names a node without the slash at the end, others with it.
+            if foreign.eid.rstrip("/") == eid.rstrip("/"):
+                return foreign
+        raise PeerError(f"foreign peer {eid} is not on the list for its address")
+
+    return identify
