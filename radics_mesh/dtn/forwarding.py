@@ -172,9 +172,9 @@ class Forwarding:
                 contact.in_flight.discard(held)
                 self._put_back(held)
         if departing is not None:
+            # Reading the next one is a checkpoint, so this one reaches its session first: bundles
+            # leave in order.
             nursery.start_soon(self._transmit, contact, held, departing)
-            # Let it reach its session before the next one is picked: bundles leave in order.
-            await trio.lowlevel.checkpoint()
 
     async def _departing(self, held: Held) -> bytes | None:
         """What goes on the wire; None when it is damaged and so no longer held."""

@@ -263,6 +263,19 @@ async def test_bundles_follow_a_vm(tmp_path: Path, members: Members) -> None:
         assert delivery.signer == c.node_id
 
 
+async def test_what_waited_for_a_vm_is_its_own_once_it_is_here(
+    tmp_path: Path, members: Members
+) -> None:
+    me = members.me("a")
+    vm = born(me.identity, "vm", Digest.of(b"image"), bytes(16))
+    async with running(me, tmp_path) as node:
+        for payload in (b"one", b"two"):
+            await node.agent.send(Eid(f"{vm.vm_id.eid}in"), payload)
+        assert [b.state for b in node.agent.bundles()] == ["waiting", "waiting"]
+        node.agent.register(vm.vm_id.eid, node.collect, prefix=True)
+        assert [d.payload for d in await node.received(2)] == [b"one", b"two"]
+
+
 async def test_a_vm_that_moved_behind_the_sender(tmp_path: Path, members: Members) -> None:
     """A sent it to B, where the VM was; B sends it back, since that is the only way."""
     a, b = members.me("a"), members.me("b")
