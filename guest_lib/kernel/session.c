@@ -420,6 +420,7 @@ void channel_end(int how, uint32_t status, const char *why)
         if (park_wanted()) {
             park();
             until = clock_now() + EXIT_WAIT_NS;
+            continue; /* the hello may have acknowledged everything */
         }
         uint64_t now = clock_now();
         if (now >= until)

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "futex.h"
 #include "heap.h"
+#include "page.h"
 #include "park.h"
 #include "process.h"
 #include "user.h"
@@ -30,7 +31,9 @@ static int tid_new(void)
 
 struct thread *thread_new(void)
 {
-    struct thread *t = count < THREADS_MAX ? heap_alloc(PAGE_SIZE) : NULL;
+    /* What a thread touches at once, tables and its own stack included, must be there. */
+    bool room = count < THREADS_MAX && pages_free() >= 64;
+    struct thread *t = room ? heap_alloc(PAGE_SIZE) : NULL;
     if (!t || !(t->stack = heap_alloc(THREAD_STACK))) {
         heap_free(t);
         return NULL;
@@ -172,8 +175,10 @@ static uint64_t next_event(bool running)
 void idle_once(void)
 {
     channel_idle();
-    if (park_wanted())
+    if (park_wanted()) {
         park();
+        return; /* the hello may have brought work, or the next park */
+    }
     uint64_t at = next_event(false);
     if (at != NEVER)
         clock_alarm(at);
@@ -211,7 +216,7 @@ void schedule(void)
 void leave_kernel(void)
 {
     for (;;) {
-        if (park_wanted())
+        while (park_wanted())
             park();
         if (reschedule)
             schedule();

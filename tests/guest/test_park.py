@@ -101,6 +101,40 @@ def test_parked_with_its_first_breath(guest: Build) -> None:
     assert world.stdout == b"tick 0\ngood 1\n"
 
 
+def test_parked_again_and_again_before_it_can_breathe(guest: Build) -> None:
+    world = World()
+    with journey(guest("wanderer").image, world) as move:
+        host = move()
+        host.until(lambda: bool(world.subscribed))
+        for i in range(5):
+            world.publish(1, b"%d" % (7 * i + 7))
+            host = move()
+            host.ask_park()  # goes out in one breath with the hello
+        world.publish(1, b"", end=True)
+        move().finish()
+    lines, _ = numbers(5)
+    assert world.stdout.decode().splitlines() == [*lines, "broken 0 played 1"]
+
+
+def test_what_comes_with_the_hello_wakes_a_waiting_program(guest: Build) -> None:
+    world = World()
+    with journey(guest("talker").image, world, args=("talker", "echo")) as move:
+        host = move()
+        host.until_ready()
+        host = move(hello=False)
+        host.run_for(0.05)
+        world.publish(0, b"at once")
+        host.say_hello()
+        host.state = 2  # feed it without waiting for the answer
+        host.turn()
+        started = time.monotonic()
+        host.until(lambda: bool(world.sent))
+        assert time.monotonic() - started < 0.9
+        world.publish(0, b"stop")
+        host.finish()
+    assert world.sent == [("dtn://source/", b"echo at once")]
+
+
 def test_parked_with_a_full_window(guest: Build) -> None:
     world = World()
     options = {"args": ("talker", "flood", "30"), "acknowledge": False}
