@@ -49,6 +49,7 @@ class Settings:
     horizon_s: float
     enabled: bool = True
     observe_s: float = OBSERVE_MIN_S
+    dwell_s: float = DWELL_MIN_S
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def decide(vm: VmFacts, situation: Situation, now: float) -> Decision:
 
 def _why_stay(vm: VmFacts, situation: Situation, best: Candidate | None) -> str:
     """Empty: nothing keeps it here."""
-    dwell_s = max(DWELL_MIN_S, DWELL_MIGRATIONS * vm.migration_s)
+    dwell_s = max(situation.settings.dwell_s, DWELL_MIGRATIONS * vm.migration_s)
     for holds, reason in (
         (vm.pinned, "pinned"),
         (not vm.running, "not running"),

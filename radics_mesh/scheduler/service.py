@@ -86,6 +86,9 @@ class Scheduler:
         self._bandwidth: dict[NodeId, float] = {}
         self._refused_until: dict[tuple[str, NodeId], float] = {}
         self._invited_at: dict[tuple[VmId, str], float] = {}
+        # When each VM was first seen here, by its epoch: from then on it dwells. Our own clock, and
+        # our own eyes: a node that was restarted judges anew.
+        self._since: dict[tuple[VmId, int], float] = {}
         self._told: dict[NodeId, tuple[float, NodeFacts]] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -137,6 +140,8 @@ class Scheduler:
         """Decide about every VM here; start the best of the moves that were decided."""
         vms = self._hosting.vms()
         self._traffic.keep_only(vm.vm_id for vm in vms)
+        lives = [(vm.vm_id, vm.epoch) for vm in vms if vm.state == RUNNING]
+        self._since = {life: self._since.get(life, now) for life in lives}
         for vm in vms:
             for feed in vm.feeds:
                 self._traffic.observe(vm.vm_id, feed.source, feed.publisher, feed.bytes_total, now)
@@ -199,7 +204,7 @@ class Scheduler:
             move_bytes=vm.last_snapshot_bytes or vm.image_bytes,
             flows=tuple(self._traffic.flows(vm.vm_id, now)),
             observed_s=self._traffic.observed_s(vm.vm_id, now),
-            since_move_s=max(0.0, now - max(vm.started_at or 0.0, vm.moved_at or 0.0)),
+            since_move_s=now - self._since.get((vm.vm_id, vm.epoch), now),
             migration_s=self._migration_s.get(vm.name, PAUSE_S),
             previous=_previous(vm),
             running=vm.state == RUNNING,

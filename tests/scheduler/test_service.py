@@ -26,7 +26,6 @@ from tests.members import member
 from tests.sources.world import Site, Vm, World
 
 LINES = [b"a line of some text, number %d" % n for n in range(20_000)]
-LONG_AGO_S = 1000.0
 
 
 @dataclass
@@ -74,7 +73,7 @@ class Host:
                 moves=0,
                 restarts=0,
                 branch=0,
-                started_at=trio.current_time() - LONG_AGO_S,
+                started_at=None,
                 moved_at=None,
                 last_move=MoveStats(self.came_from, False, 2) if self.came_from else None,
             )
@@ -131,7 +130,7 @@ async def mesh(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Mesh]:
             sources=site.sources,
             hosting=host,
             describe=host.body,
-            settings=Settings(hysteresis=0.15, horizon_s=60.0, observe_s=0.5),
+            settings=Settings(hysteresis=0.15, horizon_s=60.0, observe_s=0.5, dwell_s=1.0),
             overload=0.85,
             clock=site.node.me.clock,
         )
@@ -152,6 +151,9 @@ async def test_a_vm_is_pulled_to_its_source_and_both_sides_can_say_why(mesh: Mes
     await until(lambda: len(there.got) > before + 100)
     assert there.got == LINES[: len(there.got)]
     assert there.running["vm"][1].local
+    left = mesh.schedulers[0].decision("vm")
+    assert left is not None
+    assert left.vm_facts.since_move_s >= 1.0
     why = "\n".join(mesh.schedulers[0].explain("vm"))
     assert "vm moves to node1" in why
     assert "traffic" in why
@@ -163,6 +165,7 @@ async def test_a_vm_is_pulled_to_its_source_and_both_sides_can_say_why(mesh: Mes
     decision = mesh.schedulers[1].decision("vm")
     assert decision is not None
     assert decision.target is None
+    assert decision.candidates[0].against == "the VM came from there"
     await until(lambda: mesh.schedulers[1].rate(decision.vm_facts.vm_id) > 0)
 
 
