@@ -190,16 +190,15 @@ def obey_flags(bundle: Bundle) -> Bundle | None:
 def depart(bundle: Bundle, own: Eid, age_us: int) -> Bundle:
     """The bundle as the next hop gets it.
 
-    New blocks go before the payload; an Age of IBR-DTN's number is replaced by ours.
+    New blocks go in front: dissectors that stumble over the PIB have shown them by then. An Age
+    of IBR-DTN's number is replaced by ours.
     """
     others = tuple(
         block
         for block in bundle.blocks
         if block.kind not in _REWRITTEN and blocks.read_age(block) is None
     )
-    payload = next((i for i, b in enumerate(others) if b.kind == blocks.PAYLOAD), len(others))
-    written = (blocks.previous_hop(own), blocks.age(age_us))
-    return bundle.with_blocks((*others[:payload], *written, *others[payload:]))
+    return bundle.with_blocks((blocks.previous_hop(own), blocks.age(age_us), *others))
 
 
 def open_delivery(bundle: Bundle, signer: NodeId | None) -> Delivery:

@@ -141,8 +141,8 @@ def test_departure_says_who_and_how_old() -> None:
     first = depart(made(), A.identity.eid, 5)
     second = depart(Bundle.parse(first.encode()), B.identity.eid, 10)
     kinds = [block.kind for block in second.blocks]
-    assert kinds == [blocks.INTEGRITY, blocks.PREVIOUS_HOP, blocks.AGE, blocks.PAYLOAD]
-    assert blocks.read_previous_hop(second.blocks[1]) == B.identity.eid
+    assert kinds == [blocks.PREVIOUS_HOP, blocks.AGE, blocks.INTEGRITY, blocks.PAYLOAD]
+    assert blocks.read_previous_hop(second.blocks[0]) == B.identity.eid
     assert second.age_us == 10
     assert Gate(B).admit(second, A.node_id, now=NOW, wall=START).age_us == 10
 
@@ -156,4 +156,4 @@ def test_departure_replaces_the_age_of_others_and_keeps_what_is_after_the_payloa
     left = depart(bundle, A.identity.eid, 7)
     assert left.age_us == 7
     kinds = [block.kind for block in left.blocks]
-    assert kinds == [blocks.AGE_OF_OTHERS, blocks.PREVIOUS_HOP, blocks.AGE, blocks.PAYLOAD, 200]
+    assert kinds == [blocks.PREVIOUS_HOP, blocks.AGE, blocks.AGE_OF_OTHERS, blocks.PAYLOAD, 200]
