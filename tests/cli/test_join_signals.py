@@ -11,40 +11,28 @@ from pathlib import Path
 import pytest
 import trio
 
-# A node's stand-in is all that a process needs that only shows how it is stopped: the real one is
-# stopped by the scenarios.
-PROGRAM = """
-import sys, trio
-from pathlib import Path
-from radics_mesh.cli.join import until_signal
-from radics_mesh.config import Config
-
-async def run(config, announce):
-    announce("up")
-    try:
-        await trio.sleep_forever()
-    finally:
-        announce("closed")
-
-trio.run(until_signal, run, Config(state=Path("unused"), name="x"))
-"""
+from radics_mesh.control import SOCKET_NAME
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_stops_the_node_in_order(number: signal.Signals) -> None:
-    with trio.fail_after(10):
+async def test_a_signal_stops_the_node_in_order(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "radics_mesh", "join", "--state", str(tmp_path)]
+    options = ["--listen", "127.0.0.1:0", "--accelerator", "tcg"]
+    with trio.fail_after(30):
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert process.stdout is not None
         heard = b""
-        while b"up\n" not in heard:
+        while b"watch it with:" not in heard:
             heard += await process.stdout.receive_some()
+        assert (tmp_path / SOCKET_NAME).exists()
         process.send_signal(number)
         async for chunk in process.stdout:
             heard += chunk
         assert await process.wait() == 0
-    assert heard == f"up\nstopping ({number.name})\nclosed\n".encode()
+    assert heard.endswith(f"stopping ({number.name})\n".encode())
+    assert not (tmp_path / SOCKET_NAME).exists()
 
 
 async def test_a_state_directory_that_cannot_be_is_one_line(tmp_path: Path) -> None:
