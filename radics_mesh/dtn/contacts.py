@@ -2,10 +2,6 @@
 
 Flow of a session: an open stream → sealed (members) or on the list (foreign) → TCPCL
 greets → `_open`: the only one with its peer? → the agent has a contact until the session ends.
-
-Two nodes that dial each other at once would have two sessions. Both keep the one that the node
-with the smaller id dialled. A caller who comes while an older session stands, though, has lost it
-(it would not dial otherwise), so from SETTLED_S on the newer one wins.
 """
 
 from __future__ import annotations
@@ -13,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -23,10 +19,11 @@ from radics_mesh.broadcast import Broadcast
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.dialling import Backoff, Target
 from radics_mesh.dtn.doors import Door, listen, one_of, only
+from radics_mesh.dtn.lines import Contact, Line, prefers
 from radics_mesh.dtn.tcpcl_session import BUNDLE_MAX_BYTES, Identify, Peer, TcpclSession
 from radics_mesh.errors import LinkError, MeshError, PeerError
 from radics_mesh.ids import NodeId
-from radics_mesh.link import SocketAddress, plain, resolve_all, tcp_rtt_s
+from radics_mesh.link import SocketAddress, plain, resolve_all
 from radics_mesh.me import Me
 from radics_mesh.sealed import (
     AdmissionRequest,
@@ -43,14 +40,9 @@ log = structlog.get_logger(__name__)
 UNPROVED_MAX = 64
 # A session that lasted so long was no failure: the next dial is soon.
 LASTED_S = 5.0
-SETTLED_S = 5.0
 # Addresses and nodes that are dialled; a mesh that is larger is reached over neighbours.
 TARGETS_MAX = 256
 _LOGGED_MAX = 1024
-
-
-class Contact(Protocol):
-    def close(self) -> None: ...
 
 
 class Agent(Protocol):
@@ -79,23 +71,6 @@ class Change:
     up: bool
 
 
-@dataclass(eq=False)
-class _Line:
-    """One session and what decides whether it stays."""
-
-    peer: Peer
-    initiated: bool
-    stream: ByteStream
-    session: TcpclSession
-    began: float = field(default_factory=trio.current_time)
-    over: trio.Event = field(default_factory=trio.Event)
-    contact: Contact | None = None
-
-    def rtt_s(self) -> float | None:
-        stream = self.stream
-        return stream.rtt_s if isinstance(stream, SealedStream) else tcp_rtt_s(stream)
-
-
 class Contacts:
     """All sessions of a node. `admit` serves strangers; None turns them away.
 
@@ -116,7 +91,7 @@ class Contacts:
         self._config = config
         self._random = random
         self._admit = admit
-        self._lines: dict[Peer, _Line] = {}
+        self._lines: dict[Peer, Line] = {}
         self._opening: set[NodeId] = set()
         self._targets: dict[Address | NodeId | Foreign, Target] = {}
         self._neighbours: frozenset[SocketAddress] | None = None
@@ -308,7 +283,7 @@ class Contacts:
             receiver=self._agent,
             keepalive_s=self._config.keepalive_s,
             bundle_max_bytes=min(BUNDLE_MAX_BYTES, self._config.store_quota_bytes),
-            on_greeted=lambda peer: self._open(_Line(peer, initiated, stream, session)),
+            on_greeted=lambda peer: self._open(Line(peer, initiated, stream, session)),
         )
         try:
             await session.run()
@@ -317,12 +292,12 @@ class Contacts:
             if line is not None and line.session is session:
                 self._close(line)
 
-    def _open(self, line: _Line) -> None:
+    def _open(self, line: Line) -> None:
         """The peer has greeted: the session counts from now on, unless there is a better one."""
         old = self._lines.get(line.peer)
         if old is not None:
             self.counters["superseded"] += 1
-            loser = old if self._prefers(line, old) else line
+            loser = old if prefers(self._me.node_id, line, old) else line
             loser.session.stop()
             if loser is line:
                 return
@@ -333,19 +308,13 @@ class Contacts:
         log.info("contact up", peer=_name(line.peer))
         self.changes.tell(Change(line.peer, up=True))
 
-    def _close(self, line: _Line) -> None:
+    def _close(self, line: Line) -> None:
         del self._lines[line.peer]
         if line.contact is not None:
             line.contact.close()
         line.over.set()
         log.info("contact down", peer=_name(line.peer))
         self.changes.tell(Change(line.peer, up=False))
-
-    def _prefers(self, new: _Line, old: _Line) -> bool:
-        settled = new.began - old.began >= SETTLED_S
-        if settled or new.initiated == old.initiated or isinstance(new.peer, Foreign):
-            return True
-        return new.initiated == (self._me.node_id < new.peer)
 
     @contextmanager
     def _refusing(self, remote: SocketAddress) -> Iterator[None]:

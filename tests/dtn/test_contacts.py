@@ -18,6 +18,7 @@ from radics_mesh.clock import DtnTime, to_dtn
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.contacts import Change, Contacts, Listening
 from radics_mesh.dtn.routing import StaticRoutes
+from radics_mesh.dtn.tcpcl_wire import Features, Hello
 from radics_mesh.errors import UsageError
 from radics_mesh.ids import Eid
 from radics_mesh.me import Me
@@ -302,6 +303,31 @@ async def test_a_foreign_bundle_to_a_closed_service_is_refused(with_foreign: Sta
     await d3tn(listening.port, "dtn://d3tn/", closed, b"hi")
     await until(lambda: any(key.startswith("refused") for key in node.agent.counters))
     assert node.agent.bundles() == []
+
+
+async def test_a_member_may_claim_no_other_eid(tmp_path: Path, members: Members) -> None:
+    """B's proved session, in which B greets as C."""
+    a, b, c = members.me("a"), members.me("b"), members.me("c")
+    async with station(a, tmp_path / "a") as at_a:
+        sealed = await connect(at_a.address, b, expect=a.node_id)
+        async with sealed:
+            await sealed.send_all(Hello(c.identity.eid, Features.NONE, 0).encode())
+            await until(lambda: at_a.contacts.counters["refused_PeerError"] == 1)
+        assert at_a.contacts.counters["sessions"] == 0
+
+
+async def test_a_foreign_peer_from_elsewhere_is_shown_nothing(
+    tmp_path: Path, members: Members
+) -> None:
+    elsewhere = Foreign(FOREIGN.eid, None, "192.0.2.1", ("echo",))
+    async with station(
+        members.me("a"), tmp_path / "a", foreign=(elsewhere,), foreign_listen=ANYWHERE
+    ) as at_a:
+        assert at_a.listening.foreign is not None
+        stream = await trio.open_tcp_stream("127.0.0.1", at_a.listening.foreign.port)
+        async with stream:
+            with trio.fail_after(5):
+                assert await stream.receive_some() == b""
 
 
 async def test_members_do_not_speak_plainly(with_foreign: Station) -> None:
