@@ -75,6 +75,8 @@ class VmRow(TypedDict):
     moves: int
     pinned: bool
     uptime_s: float | None
+    # Seconds from the order to start to the guest's first word here; None: not known, or remote.
+    boot_s: float | None
     # The process id of its QEMU, while it runs here.
     pid: int | None
     # Exit status of the program, once it has ended.
@@ -126,10 +128,33 @@ class EventRow(TypedDict):
     text: str
 
 
+class MoveRow(TypedDict):
+    """The last move of a VM that left this node or came here, as seen from here; seconds.
+
+    Left: `pause_s` from the order to park until the release was durable, `answered_s` until the
+    target's word that it runs was here, which bounds the downtime by one clock. Came: `resume_s`
+    from the certificate's arrival to the guest's first word.
+    """
+
+    name: str
+    # Name of the other node.
+    peer: str
+    outward: bool
+    epoch: int
+    snapshot_bytes: int
+    sent_bytes: int
+    pause_s: float | None
+    answered_s: float | None
+    resume_s: float | None
+    # Unix time of its end, 0 while it goes on.
+    at: float
+
+
 class Status(TypedDict):
     node: NodeInfo
     nodes: list[NodeRow]
     vms: list[VmRow]
+    moves: list[MoveRow]
     bundles: BundleCounts
     sources: list[SourceRow]
     # The latest, oldest first; at most 100.

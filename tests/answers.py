@@ -42,6 +42,7 @@ def vm(name: str, **changes: object) -> VmRow:
         "moves": 1,
         "pinned": False,
         "uptime_s": 75.0,
+        "boot_s": 0.09,
         "pid": 4711,
         "status": None,
         "note": None,
@@ -76,6 +77,7 @@ def status() -> Status:
         },
         "nodes": [node("barn", here=True), node("mill"), node("tower")],
         "vms": [vm("wordcount")],
+        "moves": [],
         "bundles": {
             "stored": 2,
             "stored_bytes": 4100,

@@ -58,6 +58,8 @@ class Life:
         self.row = row
         self.guest: Guest | None = None
         self.started_at: float | None = None
+        # When it was ordered to start; None when it was adopted.
+        self._asked_at: float | None = None
         self.last_snapshot_bytes = 0
         self.directory = host.vm_directory(row.vm_id)
         self.log = VmLog(self.directory)
@@ -122,6 +124,11 @@ class Life:
 
     async def start(self, snapshot: Snapshot | None) -> None:
         """Cold, or from a snapshot. MeshError or OSError: nothing runs then."""
+        asked_at = trio.current_time()
+        await self._begin(snapshot)
+        self._asked_at = asked_at
+
+    async def _begin(self, snapshot: Snapshot | None) -> None:
         # Durable first: from here on the snapshot may be older than the guest.
         self.keep(clean=False, parking=False)
         standby, self._standby = self._standby, None
@@ -143,6 +150,13 @@ class Life:
                 await machine.kill()
             raise
         self._serve(machine)
+
+    @property
+    def boot_s(self) -> float | None:
+        """From the order to start to the guest's first word; None while unknown, or if adopted."""
+        if self.guest is None or self.guest.ready_at is None or self._asked_at is None:
+            return None
+        return self.guest.ready_at - self._asked_at
 
     def stand_by(self, image: Digest, memory_bytes: int) -> None:
         """Start a QEMU for a snapshot that is to come. A no-op when one waits already."""
@@ -278,6 +292,7 @@ class Life:
         outside = Outside(self._host.agent, self._host.sources, self._host.table)
         guest = Guest(machine, self.chain, self.row.settings, self.log, outside)
         self.guest, self.started_at = guest, trio.current_time()
+        self._asked_at = None
         self._serve_soon(self._serve_guest, guest)
         return guest
 

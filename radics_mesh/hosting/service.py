@@ -219,6 +219,14 @@ class Hosting:
         """UsageError when there is none."""
         return self._find(name).status()
 
+    def tenant(self, vm_id: VmId) -> Vm:
+        """The VM itself, for who must look inside; KeyError when it is not known here."""
+        return self._vms[vm_id]
+
+    def moves(self) -> list[tuple[str, MoveStats]]:
+        """The last move of each VM that came here or left, by name; those that left included."""
+        return [(vm.name, vm.last_move) for vm in self._vms.values() if vm.last_move is not None]
+
     def memory_used_bytes(self) -> int:
         """By guests, and reserved for guests that come."""
         return self._host.memory_used_bytes()

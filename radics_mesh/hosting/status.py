@@ -72,6 +72,8 @@ class VmStatus:
     started_at: float | None
     # When it came here by a move, None if it began here.
     moved_at: float | None
+    # Seconds from the order to start to the guest's first word, None while that is not known.
+    boot_s: float | None = None
     pid: int | None = None
     # Exit status of the program, once it has ended.
     status: int | None = None

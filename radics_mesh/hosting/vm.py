@@ -27,6 +27,8 @@ from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_task import Guest
 from radics_mesh.ids import Digest, NodeId, VmId
+from radics_mesh.ownership import Ownership
+from radics_mesh.records import Kind
 from radics_mesh.vmm import ends, handoff_state, qemu
 from radics_mesh.vmm.channel import Panicked
 from radics_mesh.vmm.handoff import Handoff
@@ -138,6 +140,7 @@ class Vm:
             branch=row.settings.branch,
             started_at=self.life.started_at,
             moved_at=self.moved_at,
+            boot_s=self.life.boot_s,
             pid=guest.machine.pid if guest else None,
             status=row.ending.status if row.ending else None,
             note=row.note,
@@ -306,8 +309,10 @@ class Vm:
 
     async def _recover(self) -> None:
         """After a restart of the node: what this VM's durable state demands."""
-        for digest in self.life.stored():
-            self.handoff.stored(digest)
+        certificate = self.handoff.tenure.certificate
+        if certificate is None or self._host.images.holds(certificate.birth.image):
+            for digest in self.life.stored():
+                self.handoff.stored(digest)
         held = self.phase is Phase.HOLDING and self.row.wanted is Wanted.RUNNING
         if not held:
             await self.life.kill_stray()
@@ -518,18 +523,29 @@ class Vm:
         digest = effect.digest
         images = self._host.images
         is_image = digest == self.life.chain.birth.image
+        if is_image and not effect.pieces and self._has_image(effect.to, digest):
+            return
 
         def content() -> bytes:
             return images.load(digest) if is_image else self.life.packed(digest)
 
         self._nursery.start_soon(self.blobs.send, effect.to, digest, effect.pieces, content)
 
+    def _has_image(self, node: NodeId, image: Digest) -> bool:
+        """Whether a node says that it holds an image; one that lacks it names the pieces."""
+        known = self._host.directory.known(Kind.IMAGE, image.hex())
+        return any(e.record.publisher == node and not e.stale for e in known)
+
     async def _fetch(self, effect: handoff_state.Fetch) -> None:
-        chain = self.handoff.tenure.certificate
+        chain = self._coming()
         if chain is not None:
             await self._need_image(effect.source, chain.birth.image)
         if not await self.take_snapshot(effect.digest):
             await self.blobs.ask(effect.source, effect.digest)
+
+    def _coming(self) -> Ownership | None:
+        """The chain of what another node gives or offers."""
+        return self.handoff.tenure.certificate or (self._offer.chain if self._offer else None)
 
     async def _need_image(self, source: NodeId, image: Digest) -> bool:
         """Whether the image is here; else it is asked for."""
@@ -547,35 +563,44 @@ class Vm:
         return use
 
     async def take_snapshot(self, digest: Digest) -> bool:
-        """Verify and keep a snapshot whose pieces are all here, and say so; whether it was one."""
-        chain = self.handoff.tenure.certificate or (self._offer.chain if self._offer else None)
+        """Verify and keep a snapshot whose pieces are all here; whether it is here now.
+
+        The hand-off is told when the image is here, too: neither is any use without the other.
+        """
+        chain = self._coming()
         if chain is None:
             return False
+        image = chain.birth.image
 
         async def use(content: bytes) -> None:
             snapshot = await self.life.unpack(content)
             if snapshot.digest != digest or snapshot.manifest.vm != self.vm_id:
                 raise WireError("another snapshot than was announced")
-            snapshot.check_fits(chain.birth.image, qemu.ARCHITECTURE, qemu.CPU)
+            snapshot.check_fits(image, qemu.ARCHITECTURE, qemu.CPU)
             Papers.parse(snapshot.manifest.mailbox)
             await self.life.store(snapshot, content)
 
-        if not await self.blobs.take(digest, use):
+        if digest not in self.life.stored() and not await self.blobs.take(digest, use):
             return False
-        self.handoff.stored(digest)
+        if self._host.images.holds(image):
+            self.handoff.stored(digest)
         return True
 
     async def piece_came(self, digest: Digest, *, whole: bool) -> None:
         """A piece of an image or a snapshot is here."""
         self.blobs.heard(digest)
-        if not whole:
+        chain = self._coming()
+        if not whole or chain is None:
             return
         tenure = self.handoff.tenure
-        wanted = tenure.announced, tenure.certificate and tenure.certificate.snapshot
-        if digest in wanted:
-            await self.take_snapshot(digest)
-        elif self._offer is not None and digest == self._offer.chain.birth.image:
-            await self._consider(self._offer)
+        snapshot = tenure.certificate.snapshot if tenure.certificate else tenure.announced
+        if digest == chain.birth.image:
+            if not await self.blobs.take(digest, self._use_image(digest)):
+                return
+            if tenure.certificate is None and self._offer is not None:
+                await self._consider(self._offer)
+        if snapshot is not None and digest in (snapshot, chain.birth.image):
+            await self.take_snapshot(snapshot)
         await self._carry_out(self.handoff.take())
 
     async def _consider(self, offer: handoff_state.Consider) -> None:

@@ -63,6 +63,8 @@ class Guest:
     ) -> None:
         self.machine = machine
         self.ready = trio.Event()
+        # When it said its first word here, by this node's monotonic clock.
+        self.ready_at: float | None = None
         self.finished = trio.Event()
         self.sent_bytes: Counter[Eid] = Counter()
         self.received_bytes: Counter[Eid] = Counter()
@@ -236,6 +238,8 @@ class Guest:
         """The guest says how far it got: go on from there, once; later ones are reconnections."""
         if self.ready.is_set():
             return
+        if self.ready_at is None:
+            self.ready_at = trio.current_time()
         self.ready.set()
         mailbox = next((s for s in ready.streams if s.stream == 0), StreamState(0, 0, 0))
         self._table.align(self._vm_id, mailbox.have, mailbox.done)

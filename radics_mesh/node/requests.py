@@ -57,6 +57,7 @@ class Requests:
             "node": rows.node_info(self._node, __version__),
             "nodes": rows.node_rows(self._node),
             "vms": rows.vm_rows(self._node),
+            "moves": rows.move_rows(self._node),
             "bundles": rows.bundle_counts(self._node),
             "sources": rows.source_rows(self._node),
             "events": self._node.journal.latest(EVENTS_IN_STATUS),

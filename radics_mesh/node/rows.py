@@ -7,6 +7,7 @@ from radics_mesh.control_api import (
     BundleRow,
     KnockRow,
     Moved,
+    MoveRow,
     NodeInfo,
     NodeRow,
     Received,
@@ -132,6 +133,7 @@ def _own_vm(node: Services, vm: VmStatus) -> VmRow:
         moves=vm.moves,
         pinned=vm.pinned,
         uptime_s=None if vm.started_at is None else now - vm.started_at,
+        boot_s=vm.boot_s,
         pid=vm.pid,
         status=vm.status,
         note=vm.note or None,
@@ -156,10 +158,29 @@ def _remote_vm(node: Services, entry: Entry) -> VmRow:
         moves=max(0, _whole(body.get("epoch")) - 1),
         pinned=False,
         uptime_s=None,
+        boot_s=None,
         pid=None,
         status=None,
         note=None,
     )
+
+
+def move_rows(node: Services) -> list[MoveRow]:
+    return [
+        MoveRow(
+            name=name,
+            peer=node.name_of(move.peer),
+            outward=move.outward,
+            epoch=move.epoch,
+            snapshot_bytes=move.snapshot_bytes,
+            sent_bytes=move.sent_bytes,
+            pause_s=move.pause_s,
+            answered_s=move.answered_s,
+            resume_s=move.resume_s,
+            at=move.at,
+        )
+        for name, move in node.hosting.moves()
+    ]
 
 
 def moved(node: Services, name: str, move: MoveStats) -> Moved:
