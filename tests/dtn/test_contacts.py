@@ -18,7 +18,7 @@ from radics_mesh.clock import DtnTime, to_dtn
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.contacts import Change, Contacts, Listening
 from radics_mesh.dtn.routing import StaticRoutes
-from radics_mesh.dtn.tcpcl_wire import Features, Hello
+from radics_mesh.dtn.tcpcl_wire import Features, Hello, segment_head
 from radics_mesh.errors import UsageError
 from radics_mesh.ids import Eid
 from radics_mesh.me import Me
@@ -140,6 +140,7 @@ async def test_one_node_by_two_addresses_has_one_session(tmp_path: Path, members
             await until(lambda: at_a.contacts.counters["dialled"] >= 2)
             await at_a.sees(b.node_id)
             assert len(at_a.node.agent.contacts()) == 1
+            assert at_a.contacts.counters["superseded"] == 0
 
 
 async def test_round_trips_are_measured(tmp_path: Path, members: Members) -> None:
@@ -287,12 +288,16 @@ async def test_pyd3tn_sends_to_an_open_service(with_foreign: Station) -> None:
     assert delivery.signer is None
 
 
-async def test_pyd3tn_under_another_name_is_refused(with_foreign: Station) -> None:
+async def test_a_listed_address_under_another_name_is_refused(with_foreign: Station) -> None:
     listening, node = with_foreign.listening.foreign, with_foreign.node
     assert listening is not None
     echo = node.id.service("echo")
-    await d3tn(listening.port, "dtn://other/", echo, b"hi there")
-    await until(lambda: with_foreign.contacts.counters["refused_PeerError"] == 1)
+    stream = await trio.open_tcp_stream("127.0.0.1", listening.port)
+    async with stream:
+        await stream.send_all(Hello(Eid("dtn://other/"), Features.NONE, 0).encode())
+        bundle = serialize_bundle6("dtn://other/", echo, b"hi", creation_timestamp=0)
+        await stream.send_all(segment_head(True, True, len(bundle)) + bundle)
+        await until(lambda: with_foreign.contacts.counters["refused_PeerError"] == 1)
     assert node.agent.bundles() == []
 
 
