@@ -91,6 +91,7 @@ class SourceSide(Core):
         self._persist()
         if self.tenure.one_way:
             self._release(now)
+            self._emit(SendBlob(self._target(), self._image()))  # nobody could ask for it
         self._emit(SendBlob(self._target(), snapshot))
         if not self.tenure.one_way:
             self._send_frozen()
@@ -196,6 +197,10 @@ class SourceSide(Core):
     def _target(self) -> NodeId:
         assert self.tenure.target is not None
         return self.tenure.target
+
+    def _image(self) -> Digest:
+        assert self.tenure.chain is not None
+        return self.tenure.chain.birth.image
 
     def _forget(self, snapshot: Digest) -> None:
         self._change(stored=self.tenure.stored - {snapshot})

@@ -13,6 +13,7 @@ import trio
 
 from radics_mesh.errors import CapacityError, LinkError, UsageError
 from radics_mesh.ids import VmId
+from radics_mesh.records import Kind
 from radics_mesh.vmm import handoff_source
 from radics_mesh.vmm.images import ImageStore
 from tests.hosting.world import MEMORY_BYTES, Site, World, fnv, until
@@ -197,20 +198,66 @@ async def test_a_dead_qemu_is_another_event_than_a_dead_node(world: World, count
         await a.hosting.stop("counter")
 
 
-async def test_one_way_the_vm_waits_for_its_target(
-    world: World, counter: Path, tmp_path: Path
-) -> None:
-    """The target is away when the VM leaves, and the source when it arrives."""
-    a, b, c = await world.start(0), await world.start(1), await world.start(2)
+async def test_one_way_no_answer_is_needed(world: World, counter: Path) -> None:
+    """The target is away when the VM leaves, and can say nothing back when it arrives."""
+    a, b = await world.start(0), await world.start(1)
     world.connect(0, 1)
-    world.connect(1, 2)
-    await run_counter(a, counter, c, ())
+    await run_counter(a, counter, b, ())
     await until(lambda: a.has())
     vm = a.vm().vm_id
-    await world.stop(2)
-    stats = await a.hosting.migrate("counter", c.id, one_way=True)
+    await until(lambda: bool(a.directory.known(Kind.NODE, b.id.text)))
+    await world.stop(1)
+    stats = await a.hosting.migrate("counter", b.id, one_way=True)
     assert stats.pause_s is not None
     assert a.vm().state == "released"
+    assert a.hosting.memory_used_bytes() == 0
+    with pytest.raises(UsageError, match="not here any more"):
+        await a.hosting.stop("counter")
+    world.lost = lambda one, other, raw: one == 1
+    b = await world.start(1)
+    world.connect(0, 1)
+    await until(lambda: b.has())
+    assert b.vm().epoch == 2
+    assert a.vm().state == "released"
+    await post(a, vm, 2)
+    await until(lambda: len(b.reports) == 2)
+    world.lost = lambda one, other, raw: False
+    await until(lambda: not a.hosting.vms())  # the certificate is sent again until then
+
+
+async def test_a_guest_parked_when_its_node_crashed_goes_on_from_its_memory(
+    world: World, counter: Path, tmp_path: Path
+) -> None:
+    a = await world.start(0)
+    lines = publish_lines(tmp_path / "text", 200)
+    await a.sources.publish("text", tmp_path / "text", 100.0)
+    await run_counter(a, counter, a, ("text",))
+    vm = a.vm().vm_id
+    await until(lambda: "lines 20 at node0 1" in a.reports)
+    life = a.hosting.tenant(vm).life
+    assert life.guest is not None
+    life.keep(parking=True)
+    await life.guest.machine.park()
+    await world.stop(0)
+    a = await world.start(0)
+    await until(lambda: a.has())
+    await finish(a, vm, a, 0)
+    assert [r for r in a.reports if r.startswith("end")] == [f"end 200 {fnv(lines)} 0"]
+    assert a.vm().branch == 0
+
+
+async def test_a_guest_that_was_about_to_park_when_its_node_crashed_is_not_parked(
+    world: World, counter: Path
+) -> None:
+    a = await world.start(0)
+    await run_counter(a, counter, a, ())
+    await until(lambda: a.has())
+    pid = a.vm().pid
+    a.hosting.tenant(a.vm().vm_id).life.keep(parking=True)
+    await world.stop(0)
+    a = await world.start(0)
+    await until(lambda: a.has())
+    assert a.vm().pid == pid
 
 
 async def test_a_target_without_room_says_so_and_the_guest_goes_on(

@@ -285,7 +285,7 @@ def test_a_one_way_move_releases_without_an_answer() -> None:
     a.parked(SNAPSHOT, TERMS, 1)
     effects = list(a.take())
     order = [type(effect) for effect in effects]
-    assert order == [Persist, KillAndReap, Persist, Send, SendBlob]
+    assert order == [Persist, KillAndReap, Persist, Send, SendBlob, SendBlob]
     [release] = sent(effects)
     # The certificate arrives before the snapshot, and the node crashes in between.
     effects = list(b.receive(release, A.node_id, 2))

@@ -1,0 +1,78 @@
+"""What travels with a VM: there and back, and nothing but WireError from anything else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radics_mesh.codec import pack
+from radics_mesh.errors import WireError
+from radics_mesh.hosting.papers import (
+    KEY_BYTES,
+    Mail,
+    Mailbox,
+    Papers,
+    Settings,
+    Subscription,
+    mail_key,
+)
+from radics_mesh.ids import NodeId
+from tests.strategies import msgpack_values
+
+short = st.text(max_size=20)
+keys = st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES)
+settings = st.builds(
+    Settings,
+    memory_bytes=st.integers(1, 1 << 40),
+    sources=st.lists(short, max_size=3).map(tuple),
+    arguments=st.lists(short, max_size=3).map(tuple),
+    pinned=st.booleans(),
+    created=st.integers(0, 1 << 40),
+    branch=st.integers(0, 100),
+    moves=st.integers(0, 100),
+)
+mail = st.builds(Mail, st.integers(1, 1 << 40), keys, short, short, st.binary(max_size=50))
+subscriptions = st.builds(
+    Subscription,
+    short,
+    st.none() | st.binary(min_size=20, max_size=20).map(NodeId),
+    st.none() | st.integers(0, 1 << 40),
+)
+mailboxes = st.builds(
+    Mailbox,
+    output=st.integers(0, 1 << 40),
+    next_mail=st.integers(1, 1 << 40),
+    mail=st.lists(mail, max_size=3).map(tuple),
+    window=st.lists(keys, max_size=3).map(tuple),
+    subscriptions=st.lists(subscriptions, max_size=3).map(tuple),
+)
+
+
+@given(st.builds(Papers, settings, mailboxes))
+def test_papers_survive_the_journey(papers: Papers) -> None:
+    assert Papers.parse(papers.pack()) == papers
+    assert Settings.parse(papers.settings.pack()) == papers.settings
+
+
+@given(st.binary(max_size=200) | msgpack_values.map(pack))
+def test_anything_else_is_a_wire_error(data: bytes) -> None:
+    with pytest.raises(WireError):
+        Papers.parse(data)
+
+
+@given(st.builds(Papers, settings, mailboxes), st.data())
+def test_damage_is_a_wire_error_or_other_papers(papers: Papers, data: st.DataObject) -> None:
+    packed = bytearray(papers.pack())
+    place = data.draw(st.integers(0, len(packed) - 1))
+    packed[place] ^= data.draw(st.integers(1, 255))
+    try:
+        Papers.parse(bytes(packed))
+    except WireError:
+        return
+
+
+def test_a_bundle_is_known_by_its_id_on_every_host() -> None:
+    assert mail_key("dtn://a/ 7 1") == mail_key("dtn://a/ 7 1")
+    assert mail_key("dtn://a/ 7 1") != mail_key("dtn://a/ 7 2")
+    assert len(mail_key("")) == KEY_BYTES
