@@ -15,7 +15,10 @@
   endpoints    local registrations and their handlers
   offload      large bundles are worked on in a thread
   agent        all of these as one: send, register, receive, contact_up
-  tcpcl        TCP convergence layer (RFC 7242), sans-IO;  tcpcl_session: its Trio shell
+  tcpcl_wire   TCP convergence layer (RFC 7242): its messages
+  tcpcl        one session of it, sans-IO;  tcpcl_session: its Trio shell
+  dialling     whom to dial and when again;  doors: where peers come in, and which EID they may claim
+  lines        which of two sessions with one peer stays
   contacts     the service that dials, listens and keeps one session a neighbour
 
 A bundle's way: send → store (on disk) → waiting → contact → the next node's receive: parse,
