@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -154,6 +155,9 @@ class Machine:
         with trio.move_on_after(deadline_s):
             while self._parked is None:
                 await self._change()
+            # Nothing of it is needed any more but its memory. A parked QEMU still took so much of
+            # two cores that a snapshot beside it took 230 ms instead of 58.
+            self.process.signal(signal.SIGSTOP)
             return
         raise GuestError("the guest did not park in time")
 
@@ -404,6 +408,8 @@ async def adopt(directory: Path, hello: Hello, *, clock: Clock | None = None) ->
     """
     files = qemu.Files.read(directory)
     process = await adoption.find(directory / "lock")
+    if process is not None:
+        process.signal(signal.SIGCONT)  # a parked one is stopped
     if process is not None and files is not None and await adoption.is_running(directory):
         log.info("guest adopted", vm=directory.name, pid=process.pid)
         return Machine(files, process, hello, clock or SystemClock(), paused=False)

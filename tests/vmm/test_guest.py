@@ -48,7 +48,8 @@ def vm(tmp_path: Path, image: Path) -> Iterator[Launch]:
     directory = tmp_path / "vm"
     directory.mkdir()
     yield Launch(directory, Path("/dev/shm"), image, MEMORY_BYTES, "tcg", HELLO)
-    bury(directory)
+    for name in ("vm", "moved"):
+        bury(tmp_path / name)
 
 
 def bury(directory: Path) -> None:
@@ -141,6 +142,12 @@ def subject(image: Path) -> Subject:
     return Subject(VmId(bytes(20)), 1, digest, qemu.ARCHITECTURE, qemu.CPU, b"mail", int(NOW))
 
 
+async def stopped(pid: int) -> None:
+    """Until the process does not run any more."""
+    flags = os.WSTOPPED | os.WNOWAIT
+    await trio.to_thread.run_sync(os.waitid, os.P_PID, pid, flags, abandon_on_cancel=True)
+
+
 async def parked(vm: Launch, count: int) -> tuple[Snapshot, Verifier, int]:
     """A VM that has taken so many numbers, as a snapshot; what of its output is durable."""
     who, verifier = signer()
@@ -149,6 +156,7 @@ async def parked(vm: Launch, count: int) -> tuple[Snapshot, Verifier, int]:
         await peer.machine.deliver(1, 1, NUMBERS[:count])
         await peer.until_sums(count)
         await peer.machine.park()
+        await stopped(peer.machine.pid)
         state = await peer.machine.take(subject(vm.image), who)
         await peer.machine.kill()
         assert await peer.until_end() == Killed()

@@ -214,14 +214,23 @@ async def test_a_qemu_that_had_not_started_is_killed_not_adopted(vm: Launch) -> 
     assert not Path(f"/proc/{pid}/fd/0").exists()
 
 
-async def test_a_stopped_qemu_is_killed_not_adopted(
+async def test_a_qemu_that_does_not_answer_is_killed_not_adopted(
     vm: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adoption, "_MOMENT_S", 0.5)
     pid = abandoned(vm, "launch")
-    os.kill(pid, signal.SIGSTOP)
+    other = await qemu.control(vm.directory)  # QEMU speaks with one at a time
     assert await adopt(vm.directory, HELLO) is None
     assert lock.is_free(vm.directory / "lock")
+    assert not Path(f"/proc/{pid}/fd/0").exists()
+    await other.aclose()
+
+
+async def test_a_stopped_qemu_is_woken(vm: Launch) -> None:
+    os.kill(abandoned(vm, "launch"), signal.SIGSTOP)
+    machine = await adopt(vm.directory, HELLO)
+    assert machine is not None
+    await machine.kill()
 
 
 async def test_nothing_runs_nothing_is_adopted(vm: Launch) -> None:
