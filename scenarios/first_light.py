@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import trio
 
 from radics_mesh.errors import MeshError
 from radics_mesh.vmm.build import build_image
-from scenarios.peers import Peer, stop_all
+from scenarios.peers import Peer, stop_all, until
 
 ROOT = Path(__file__).resolve().parent.parent
 LICENSES = Path("/usr/share/common-licenses")
@@ -143,11 +144,12 @@ class Run:
 
     async def collect(self) -> None:
         """Wait for the report at A. Taking the next part removes the last one from A's store."""
-        async for received in self.a.client.stream("recv", service=SERVICE):
-            if self.report.take(received["payload"]):
-                self.report.read()
-                say(f"the report has arrived at A: {len(self.report.parts)} bundles")
-                return
+        async with aclosing(self.a.client.stream("recv", service=SERVICE)) as items:
+            async for received in items:
+                if self.report.take(received["payload"]):
+                    break
+        self.report.read()
+        say(f"the report has arrived at A: {len(self.report.parts)} bundles")
 
     async def watch(self) -> None:
         """Sample traffic and whereabouts twice a second."""
@@ -175,11 +177,7 @@ class Run:
 
     async def cut_the_way(self) -> None:
         """Kill B as soon as the VM is on its way, and bring it back."""
-        while True:
-            row = await self.a.vm(PROGRAM)
-            if row is not None and row["state"] == "moving":
-                break
-            await trio.sleep(0.02)
+        await until(lambda: self._row(self.a, "moving"))
         say(f"{PROGRAM} is on its way; B, the only way, is killed with SIGKILL")
         self.b.sigkill()
         self.killed = True
@@ -188,22 +186,18 @@ class Run:
         self.killed = False
         say(f"B is back after {OUTAGE_S:.0f} s")
 
+    async def _row(self, peer: Peer, *states: str) -> dict[str, Any] | None:
+        row = await peer.vm(PROGRAM)
+        return row if row is not None and row["state"] in states else None
+
     async def started(self) -> dict[str, Any]:
         """Wait until the guest on A has said its first word; its row."""
-        while True:
-            row = await self.a.vm(PROGRAM)
-            if row is not None and row["boot_s"] is not None:
-                return row
-            await trio.sleep(0.05)
+        return await until(lambda: self._row(self.a, "running"))
 
     async def moved(self) -> None:
         """Wait until C runs the VM."""
-        while True:
-            row = await self.c.vm(PROGRAM)
-            if row is not None and row["state"] in ("running", "exited"):
-                say(f"{PROGRAM} runs on C, beside its data")
-                return
-            await trio.sleep(0.05)
+        await until(lambda: self._row(self.c, "running", "exited"))
+        say(f"{PROGRAM} runs on C, beside its data")
 
 
 def traffic(samples: list[Sample], host: str) -> float | None:

@@ -6,9 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
@@ -17,6 +17,7 @@ from radics_mesh.errors import MeshError, UsageError
 
 HOST = "127.0.0.1"
 _UP_WITHIN_S = 60.0
+Found = TypeVar("Found")
 
 
 def free_port() -> int:
@@ -31,6 +32,15 @@ def free_port() -> int:
                 continue
             return port
     raise UsageError("no port is free for both TCP and UDP")
+
+
+async def until(found: Callable[[], Awaitable[Found | None]]) -> Found:
+    """What `found` finds, once it does: another process has no event that we could wait for."""
+    while True:
+        result = await found()
+        if result is not None:
+            return result
+        await trio.sleep(0.03)
 
 
 class Peer:

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from radics_mesh.errors import UsageError
-from scenarios.peers import Peer
+from scenarios.peers import Peer, until
 from tests.e2e.conftest import MakePeer
 
 PATIENCE_S = 60.0
@@ -35,19 +35,15 @@ async def receive(peer: Peer, service: str, count: int) -> list[dict[str, Any]]:
     return taken
 
 
-async def knows(peer: Peer, name: str) -> dict[str, Any]:
-    """Wait until `peer` has a record of the node called `name`."""
-    while True:
+async def knows(peer: Peer, name: str, *, connected: bool = False) -> dict[str, Any]:
+    """Wait until `peer` has a record of the node called `name`, and a session with it."""
+
+    async def row() -> dict[str, Any] | None:
         rows = (await peer.call("nodes"))["nodes"]
-        for row in rows:
-            if row["name"] == name:
-                return dict(row)
-        await trio.sleep(0.05)
+        fitting = [r for r in rows if r["name"] == name and (r["connected"] or not connected)]
+        return dict(fitting[0]) if fitting else None
 
-
-async def connected(peer: Peer, name: str) -> None:
-    while not (await knows(peer, name))["connected"]:
-        await trio.sleep(0.05)
+    return await until(row)
 
 
 async def test_bundles_wait_for_a_hop_that_was_killed(make_peer: MakePeer) -> None:
@@ -83,22 +79,34 @@ async def test_a_bundle_is_delivered_once_though_its_receiver_dies(make_peer: Ma
         assert (await receive(c, "mail", 1))[0]["payload"] == b"two"
 
 
+async def first_knock(member: Peer) -> str | None:
+    knocks = (await member.call("knocks"))["knocks"]
+    return str(knocks[0]["code"]) if knocks else None
+
+
+async def says(peer: Peer, word: str) -> bool | None:
+    return word in peer.last_words() or None
+
+
+async def refusals(peer: Peer) -> int | None:
+    """How many sessions `peer` has refused; None while it is none."""
+    counters = (await peer.call("status"))["bundles"]["counters"]
+    return sum(n for name, n in counters.items() if name.startswith("session_refused")) or None
+
+
 async def test_a_stranger_knocks_and_is_let_in(make_peer: MakePeer) -> None:
     with trio.fail_after(PATIENCE_S):
         member, stranger = make_peer("member"), make_peer("stranger")
         await member.start("--accelerator", "tcg")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stranger.start, "--bootstrap", member.address)
-            while not (knocks := (await member.call("knocks"))["knocks"]):
-                await trio.sleep(0.05)
-            code = knocks[0]["code"]
+            code = await until(lambda: first_knock(member))
             with pytest.raises(UsageError):
                 await member.call("approve", code="aaaa-aaaa")
-            while code not in stranger.last_words():
-                await trio.sleep(0.05)
+            assert await until(lambda: says(stranger, code))
             await member.call("approve", code=code)
-        await connected(member, "stranger")
-        await connected(stranger, "member")
+        await knows(member, "stranger", connected=True)
+        await knows(stranger, "member", connected=True)
         assert (await stranger.call("status"))["node"]["mesh"] == (await member.call("status"))[
             "node"
         ]["mesh"]
@@ -113,10 +121,7 @@ async def test_a_peer_of_another_mesh_is_not_let_in(make_peer: MakePeer) -> None
         other.stop()
         await other.start("--bootstrap", ours.address)
         sent = await other.call("send", destination=f"dtn://{target}/mail", payload=b"let me in")
-        counters: dict[str, int] = {}
-        while not any("refused" in name or "handshake" in name for name in counters):
-            counters = (await ours.call("status"))["bundles"]["counters"]
-            await trio.sleep(0.1)
+        assert await until(lambda: refusals(ours)) > 0
         rows = (await ours.call("nodes"))["nodes"]
         assert [row["name"] for row in rows] == ["ours"]
         assert sent["id"] in {row["id"] for row in (await other.call("bundles"))["bundles"]}
