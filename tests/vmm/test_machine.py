@@ -101,10 +101,12 @@ async def test_nobody_starts_a_second_qemu_of_a_vm(vm: Launch) -> None:
 
 async def test_qemu_has_no_rights(vm: Launch) -> None:
     machine = await prepare(vm)
+    session = os.getsid(machine.pid)
     status = Path(f"/proc/{machine.pid}/status").read_text()
     limits = Path(f"/proc/{machine.pid}/limits").read_text()
     await machine.kill()
     assert "NoNewPrivs:\t1" in status
+    assert session == machine.pid  # a terminal's ^C is not for it
     assert "Max core file size        0 " in limits
     if os.geteuid() == 0:
         assert "Uid:\t65534\t65534\t65534\t65534" in status
