@@ -278,8 +278,19 @@ class Vm:
         if self.row.wanted is not Wanted.SAVED:
             raise UsageError(f"{self.name} is not saved: it is {self.state}")
         self._host.check_room(self.row.settings.memory_bytes, but=self.vm_id)
+        await self._check_snapshot()
         self.life.keep(wanted=Wanted.RUNNING)
         await self._start_again("resumed")
+
+    async def _check_snapshot(self) -> None:
+        """GuestError with what is wrong with it: a VM that cannot be resumed stays saved."""
+        digest = self.handoff.tenure.snapshot
+        if digest is None:
+            return
+        try:
+            await self.life.load(digest)
+        except (MeshError, OSError) as error:
+            raise GuestError(f"the snapshot of {self.name} is no good: {reason_of(error)}") from error
 
     async def begin_move(self, move: Move, key: bytes) -> None:
         self._check_held()
