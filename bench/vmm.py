@@ -326,7 +326,7 @@ async def measure(count: int) -> list[Row]:
             "bytes moved",
             move["bytes"] / 1e6,
             "MB",
-            peer["bytes"] / 1e6,
+            round(peer["bytes"] / 1e6, 2),
             f"QEMU: {peer['bytes'] / 1e6:.1f} MB",
         ),
     ]

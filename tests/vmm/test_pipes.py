@@ -66,7 +66,7 @@ async def test_a_guest_that_takes_nothing_holds_the_sender_back(tmp_path: Path) 
                 nursery.start_soon(ours.send, data)
                 taken = b""
                 while len(taken) < len(data):
-                    await trio.lowlevel.checkpoint()
+                    await trio.lowlevel.wait_readable(to_guest)
                     taken += os.read(to_guest, 4096)
         assert taken == data
         os.close(from_guest)
