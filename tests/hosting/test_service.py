@@ -16,7 +16,7 @@ from radics_mesh.ids import VmId
 from radics_mesh.records import Kind
 from radics_mesh.vmm import handoff_source
 from radics_mesh.vmm.images import ImageStore
-from tests.hosting.world import MEMORY_BYTES, Site, World, fnv, until
+from tests.hosting.world import MEMORY_BYTES, PATIENCE_S, Site, World, fnv, until
 
 
 async def run_counter(site: Site, image: Path, report_to: Site, sources: tuple[str, ...]) -> None:
@@ -85,7 +85,7 @@ async def test_there_and_back_while_data_and_mail_flow(
     a, b = await world.start(0), await world.start(1)
     world.connect(0, 1)
     lines = publish_lines(tmp_path / "text", 400)
-    await b.sources.publish("text", tmp_path / "text", 100.0)
+    await b.sources.publish("text", tmp_path / "text", 30.0)
     await run_counter(a, counter, b, ("text",))
     vm = a.vm().vm_id
     world.nursery.start_soon(post, b, vm, 150, 0.02)
@@ -96,8 +96,12 @@ async def test_there_and_back_while_data_and_mail_flow(
     assert stats.snapshot_bytes
     await until(lambda: any("at node1 2" in r for r in b.reports))
     back = await b.hosting.migrate("counter", a.id)
-    print(stats, back, a.vm().last_move)
+    assert back.answered_s is not None
+    assert back.pause_s is not None
+    assert 0 < back.pause_s < back.answered_s < PATIENCE_S
+    assert back.sent_bytes < stats.sent_bytes  # the image is there already
     await until(lambda: any("at node0 3" in r for r in b.reports))
+    await b.sources.publish("text", tmp_path / "text", None)
     await until(lambda: any(r.startswith("end") for r in b.reports))
     await until(lambda: sum(r.startswith("mail") for r in b.reports) == 150)
     await b.agent.send(vm.eid, b"stop")
@@ -325,7 +329,7 @@ async def test_moves_while_messages_are_lost_and_nodes_crash(
         ImageStore(tmp_path / f"node{number}" / "images").put(counter.read_bytes())
     world.connect(0, 1)
     lines = publish_lines(tmp_path / "text", 400)
-    await hub.sources.publish("text", tmp_path / "text", 80.0)
+    await hub.sources.publish("text", tmp_path / "text", 40.0)
     await run_counter(world.sites[0], counter, hub, ("text",))
     vm = world.sites[0].vm().vm_id
     world.nursery.start_soon(post, hub, vm, 100, 0.05)
@@ -339,10 +343,9 @@ async def test_moves_while_messages_are_lost_and_nodes_crash(
         await world.start(victim)
         world.connect(0, 1)
         world.connect(victim, 2)
+    await hub.sources.publish("text", tmp_path / "text", None)
     await until(lambda: any(r.startswith("end") for r in hub.reports))
     await until(lambda: sum(r.startswith("mail") for r in hub.reports) == 100)
     await hub.agent.send(vm.eid, b"stop")
     await until(lambda: any(site.has(state="exited") for site in world.sites.values()))
-    for number in (0, 1):
-        print(number, *[r.text for r in world.sites[number].hosting.journal()], sep="\n  ")
     check_exactly_once(hub, lines, 100)
