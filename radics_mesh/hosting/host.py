@@ -16,7 +16,7 @@ from radics_mesh.dtn.agent import Agent
 from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.table import Table
-from radics_mesh.ids import VmId
+from radics_mesh.ids import NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.images import ImageStore
@@ -60,6 +60,8 @@ class Host:
     # For all guests together.
     memory_bytes: int
     journal: Callable[[str, str], None]
+    # What people call a node.
+    name_of: Callable[[NodeId], str]
     tenants: Callable[[], Iterable[Tenant]] = tuple
     counters: Counter[str] = field(default_factory=Counter)
 

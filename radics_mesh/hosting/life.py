@@ -291,7 +291,7 @@ class Life:
         self.log.begin(durable.log_bytes)
         outside = Outside(self._host.agent, self._host.sources, self._host.table)
         guest = Guest(machine, self.chain, self.row.settings, self.log, outside)
-        self.guest, self.started_at = guest, trio.current_time()
+        self.guest, self.started_at = guest, self._host.me.clock.monotonic()
         self._asked_at = None
         self._serve_soon(self._serve_guest, guest)
         return guest

@@ -89,6 +89,7 @@ class Notices:
                 "ownership": bytes(digest),
                 "image": bytes(image),
                 "state": vm.state,
+                "memory": row.settings.memory_bytes,
             },
         )
         await self._directory.announce(Kind.VM_NAME, chain.name, {"vm": subject})

@@ -7,7 +7,7 @@ made, and told what other nodes say.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -59,6 +59,7 @@ class Hosting:
         config: Config,
         accelerator: str,
         memory_bytes: int,
+        name_of: Callable[[NodeId], str] = lambda node: node.short,
     ) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._table = Table(path / "vms.sqlite")
@@ -78,6 +79,7 @@ class Hosting:
             accelerator=accelerator,
             memory_bytes=memory_bytes,
             journal=self._note,
+            name_of=name_of,
             tenants=lambda: self._vms.values(),
         )
         self.counters = self._host.counters

@@ -238,7 +238,7 @@ class Vm:
     async def first_start(self) -> None:
         """Cold start of a VM that was made here; an error is the maker's."""
         await self.life.start(None)
-        self._notices.running(self)
+        self._tell_running()
 
     async def discard(self) -> None:
         """Forget all about it: it has ended, or never began."""
@@ -290,7 +290,9 @@ class Vm:
         try:
             await self.life.load(digest)
         except (MeshError, OSError) as error:
-            raise GuestError(f"the snapshot of {self.name} is no good: {reason_of(error)}") from error
+            raise GuestError(
+                f"the snapshot of {self.name} is no good: {reason_of(error)}"
+            ) from error
 
     async def begin_move(self, move: Move, key: bytes) -> None:
         self._check_held()
@@ -340,7 +342,7 @@ class Vm:
         snapshot = await self.life.parked_before() if self.row.parking else None
         if snapshot is None:
             self._host.journal("info", f"{self.name} goes on: its guest outlived the node")
-            self._notices.running(self)
+            self._tell_running()
             return
         self.life.row = replace(self.row, clean=True, parking=False)
         self.handoff.checkpoint(snapshot.digest)
@@ -363,7 +365,18 @@ class Vm:
         level = "warning" if "earlier" in where else "info"
         self._host.journal(level, f"{self.name} {how} {where}")
         self.life.keep(note="")
+        self._tell_running()
+
+    def _tell_running(self) -> None:
+        """Tell that it starts, and again once the guest is there."""
         self._notices.running(self)
+        if self.life.guest is not None:
+            self._nursery.start_soon(self._tell_when_ready, self.life.guest)
+
+    async def _tell_when_ready(self, guest: Guest) -> None:
+        with trio.move_on_after(_HEALTHY_S):
+            await guest.ready.wait()
+            self._notices.running(self)
 
     async def _start_from_latest(self) -> str:
         digest, clean = self.handoff.tenure.snapshot, self.row.clean
@@ -393,7 +406,7 @@ class Vm:
         self._nursery.start_soon(self.post, job)
 
     async def _on_end(self, end: ends.End) -> None:
-        lived_s = trio.current_time() - (self.life.started_at or 0.0)
+        lived_s = self._host.me.clock.monotonic() - (self.life.started_at or 0.0)
         await self.life.kill()
         self.handoff.cancel("the guest ended")
         # Its own snapshot of a frozen guest must not start: the guest is not frozen, it has ended.
@@ -514,7 +527,9 @@ class Vm:
             self.last_move.pause_s = trio.current_time() - self._parked_at
         self._notices.changed_hands(tenure.chain)
         self._notices.ended(self)
-        self._host.journal("info", f"{self.name} released to {tenure.chain.holder.short}")
+        self._host.journal(
+            "info", f"{self.name} released to {self._host.name_of(tenure.chain.holder)}"
+        )
         if self._move is not None and self._move.one_way:
             self._end_move(None)
 
@@ -525,7 +540,8 @@ class Vm:
             self.last_move.at = self._host.me.clock.wall()
             self._host.journal(
                 "info",
-                f"{self.name} moved to {self.last_move.peer.short}: {self.last_move.sent_bytes}"
+                f"{self.name} moved to {self._host.name_of(self.last_move.peer)}:"
+                f" {self.last_move.sent_bytes}"
                 f" bytes, answered {self.last_move.answered_s * 1000:.0f} ms after its park began",
             )
         self._end_move(None)
@@ -653,13 +669,14 @@ class Vm:
         """The VM has come: start it. If that fails it is ours all the same, and tried again."""
         begun = trio.current_time()
         chain = self.life.chain
-        self.moved_at = begun
+        self.moved_at = self._host.me.clock.monotonic()
         peer = self._offer.source if self._offer else chain.holder
         self._offer = None
         self.last_move = MoveStats(
             peer, False, chain.epoch, snapshot_bytes=self.life.last_snapshot_bytes
         )
-        await self._start_again(f"came from {peer.short}, at epoch {chain.epoch}, and starts")
+        whence = self._host.name_of(peer)
+        await self._start_again(f"came from {whence}, at epoch {chain.epoch}, and starts")
         if self.life.guest is not None:
             self._nursery.start_soon(self._time_resume, self.life.guest, self.last_move, begun)
 

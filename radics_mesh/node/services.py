@@ -127,6 +127,7 @@ class Services:
             config=config,
             accelerator=accelerator.accelerator,
             memory_bytes=self.memory_bytes,
+            name_of=self.name_of,
         )
         self.scheduler = Scheduler(
             me=me.node_id,
