@@ -7,11 +7,13 @@ page, so that the library OS can map text and constants where QEMU's loader put 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +68,25 @@ def build_kernel(arch: str = "x86_64") -> Path:
     """The library OS for `arch`, made if need be."""
     if arch != "x86_64":
         raise UsageError(f"no library OS for {arch} yet; there is one for x86_64")
-    _run(("make", "-s", "-C", GUEST_LIB, f"ARCH={arch}"), "building the library OS")
+    with _one_at_a_time(GUEST_LIB / "build"):
+        _run(("make", "-s", "-C", GUEST_LIB, f"ARCH={arch}"), "building the library OS")
     return GUEST_LIB / "build" / arch / "kernel.elf"
+
+
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Two makes in one directory would write over each other."""
+    try:
+        directory.mkdir(exist_ok=True)
+        descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:  # a checkout of another user's: only make can say whether it is complete
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def compile_program(
