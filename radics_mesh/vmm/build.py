@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import struct
 import subprocess
 import time
@@ -89,6 +90,12 @@ def _one_at_a_time(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def cross_prefix(arch: str, host: str | None = None) -> str:
+    """What the names of Debian's tools for `arch` begin with on this host; empty for its own."""
+    same = arch == (host or platform.machine())
+    return "" if same else f"{arch}-linux-gnu-"
+
+
 def compile_program(
     sources: Sequence[Path], output: Path, *, arch: str = "x86_64", flags: Sequence[str] = ()
 ) -> None:
@@ -103,7 +110,7 @@ def compile_program(
     library = GUEST_LIB / "build" / arch
     _run(
         (
-            "g++" if is_cxx else "gcc",
+            f"{cross_prefix(arch)}{'g++' if is_cxx else 'gcc'}",
             *(flag for flag in defaults if flag != "-static" or "-static-pie" not in flags),
             "-s",
             "-I",

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import platform
+import shutil
 from pathlib import Path
 
 import pytest
 
 from radics_mesh.errors import UsageError, WireError
-from radics_mesh.vmm.build import BuildReport, bake, build_image, build_kernel
+from radics_mesh.vmm.build import BuildReport, bake, build_image, build_kernel, cross_prefix
 from radics_mesh.vmm.image import load_segments
 from tests.guest.channel_host import plain_status, run_plain
 from tests.guest.conftest import missing
@@ -83,3 +85,11 @@ def test_a_kernel_without_a_program_says_so(tmp_path: Path) -> None:
     assert b"no program behind it" in done.stdout
     with pytest.raises(WireError):
         load_segments(b"")
+
+
+def test_another_host_builds_with_debians_cross_tools() -> None:
+    assert cross_prefix("x86_64", "x86_64") == ""
+    assert cross_prefix("x86_64", "aarch64") == "x86_64-linux-gnu-"
+    # The very tools exist on every Debian host of that architecture too.
+    tool = shutil.which(f"{cross_prefix('x86_64', 'aarch64')}g++")
+    assert platform.machine() != "x86_64" or tool is not None
