@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import trio
@@ -10,6 +11,8 @@ import trio
 from radics_mesh.clock import SystemClock
 from radics_mesh.config import Address, Config
 from radics_mesh.control import SOCKET_NAME, ControlServer, state_lock
+from radics_mesh.dtn.doors import listen
+from radics_mesh.link import UdpLink
 from radics_mesh.me import Me
 from radics_mesh.membership import Verifier
 from radics_mesh.node.joining import enter
@@ -29,6 +32,7 @@ async def run(config: Config, announce: Callable[[str], None]) -> None:
         state = StateDirectory(config.state)
         identity = state.identity()
         clock = SystemClock()
+        await _check_ports(config)
         announce(f"{config.name}, node {identity.node_id.text}")
         membership = await enter(config, state, identity, clock, announce)
         me = Me(identity, Verifier(membership.mesh), membership.chain.pack(), clock)
@@ -48,6 +52,16 @@ async def run(config: Config, announce: Callable[[str], None]) -> None:
             await _serve(Services(bound, me, link, accelerator), announce)
         finally:
             udp.close()
+
+
+async def _check_ports(config: Config) -> None:
+    """UsageError when a port is taken, before a mesh is made or a token used up."""
+    udp = await UdpLink.open(config.listen)
+    udp.close()
+    async with AsyncExitStack() as stack:
+        await listen(stack, config.listen)
+        if config.foreign_listen is not None:
+            await listen(stack, config.foreign_listen)
 
 
 async def _serve(services: Services, announce: Callable[[str], None]) -> None:

@@ -145,3 +145,4 @@ async def test_a_port_in_use_is_one_line(make_peer: MakePeer) -> None:
         assert "error:" in words
         assert str(first.port) in words
         assert "Traceback" not in words
+        assert not (second.state / "membership").exists(), "no mesh was made for nothing"
