@@ -142,8 +142,12 @@ class Contacts:
     # --- what others see ---
 
     def learn(self, node_id: NodeId, addresses: Iterable[Address]) -> None:
-        """A member may be at these addresses; keep a session with it from now on."""
-        if node_id == self._me.node_id:
+        """A member may be at these addresses; keep a session with it from now on.
+
+        With `neighbours` configured, addresses of others are of no use and are left out.
+        """
+        reachable = [a for a in addresses if self._may_dial(a)]
+        if node_id == self._me.node_id or not reachable:
             return
         target = self._targets.get(node_id)
         if target is None:
@@ -152,7 +156,10 @@ class Contacts:
             target = self._targets[node_id] = Target(node_id, [], expect=node_id)
             if self._nursery is not None:
                 self._nursery.start_soon(self._keep_dialling, target)
-        target.learn(addresses)
+        target.learn(reachable)
+
+    def _may_dial(self, address: Address) -> bool:
+        return self._neighbours is None or (address.host, address.port) in self._neighbours
 
     def peers(self) -> list[Peer]:
         """With whom there is a session now."""
