@@ -1,9 +1,17 @@
 """The virtual machines of this node: run, stop, save, resume, hand over.
 
 service    Hosting, what the node, the scheduler and the user call; who may have how much memory
-vm         one VM on this node: carries out the hand-off's effects, one thing after the other
+host       what all VMs of the node share
+vm         one VM on this node, one thing after the other: what the user and other nodes want of it
+vm_tenancy its state as others see it, how its guest starts and ends, and is found after a restart
+vm_moving  the hand-off's effects, carried out in order
+life       its guest: launched, parked, killed, adopted; its snapshots on disk
+standby    a QEMU that waits for a snapshot which is still on its way
 vm_task    one running guest: its outputs become bundles, its mail and sources become messages
-moving     pieces of images and snapshots from node to node, and what a move cost
+blobs      images and snapshots between two nodes: what is sent, what is asked for
+moving     the pieces that these come in
+move       a move that somebody waits for
+notices    tells the directory and the bundle agent what became of a VM
 papers     what a VM carries along beside its memory: settings, mailbox, counters
 table      all of it that must survive, in SQLite
 logs       what guests print: an append-only file a VM, bounded

@@ -24,7 +24,7 @@ class VmLog:
         self._old = directory / "log.old"
         self._grown = trio.Event()
         self._file: int | None = None
-        self.end = 0
+        self.end = self._start() + (self._path.stat().st_size if self._path.exists() else 0)
 
     def begin(self, durable_bytes: int) -> None:
         """A guest starts to print; what counts so far are the first `durable_bytes`."""

@@ -19,12 +19,13 @@ from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.life import first_created
+from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Settings
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, JournalRow, Table, VmRow, Wanted
-from radics_mesh.hosting.vm import Move, Vm
+from radics_mesh.hosting.vm import Vm
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.ownership import born
@@ -224,6 +225,10 @@ class Hosting:
     def tenant(self, vm_id: VmId) -> Vm:
         """The VM itself, for who must look inside; KeyError when it is not known here."""
         return self._vms[vm_id]
+
+    def departed(self) -> list[VmId]:
+        """VMs that were here and are another node's now."""
+        return [vm.vm_id for vm in self._vms.values() if vm.state == "moved"]
 
     def moves(self) -> list[tuple[str, MoveStats]]:
         """The last move of each VM that came here or left, by name; those that left included."""

@@ -23,6 +23,7 @@ async def test_what_was_not_durable_is_cut_off(tmp_path: Path) -> None:
     log.append(b"two\n")
     log.finish()
     again = VmLog(tmp_path)
+    assert again.end == 8
     assert await text(again) == b"one\ntwo\n"
     again.begin(4)
     again.append(b"TWO\n")

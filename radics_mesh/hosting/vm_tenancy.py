@@ -1,0 +1,281 @@
+"""One VM's time on this node: what it is to others, how its guest starts and ends."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+
+import structlog
+import trio
+
+from radics_mesh.errors import MeshError
+from radics_mesh.hosting.blobs import Blobs
+from radics_mesh.hosting.host import Host
+from radics_mesh.hosting.life import Life, reason_of
+from radics_mesh.hosting.move import Move
+from radics_mesh.hosting.notices import Notices
+from radics_mesh.hosting.papers import Papers
+from radics_mesh.hosting.status import MoveStats, VmStatus
+from radics_mesh.hosting.table import ENDED, VmRow, Wanted
+from radics_mesh.hosting.vm_task import Guest
+from radics_mesh.ids import VmId
+from radics_mesh.vmm import ends, handoff_state
+from radics_mesh.vmm.channel import Panicked
+from radics_mesh.vmm.handoff import Handoff
+from radics_mesh.vmm.handoff_state import Effect, Phase
+
+log = structlog.get_logger(__name__)
+
+Job = Callable[[], Awaitable[None]]
+JOBS_MAX = 256
+# A guest that could not be started, or died, is started again after these; then it has failed.
+RETRY_S = (0.5, 2.0, 8.0, 30.0, 60.0)
+# A life of this length clears the count of failures.
+HEALTHY_S = 60.0
+MOVING = (Phase.OFFERED, Phase.FREEZING, Phase.FROZEN)
+
+
+class Tenancy(ABC):
+    """Its one task (radics_mesh.hosting.vm) calls everything here but what is seen from outside."""
+
+    def __init__(self, host: Host, row: VmRow, nursery: trio.Nursery, notices: Notices) -> None:
+        self.life = Life(host, row, self._guest_ended, nursery.start_soon)
+        self.blobs = Blobs(host, row.vm_id)
+        self.handoff = Handoff(row.tenure, host.me.identity)
+        self.last_move: MoveStats | None = None
+        self.restarts = 0
+        self.moved_at: float | None = None
+        self._host = host
+        self._nursery = nursery
+        self._notices = notices
+        self._send_job, self._jobs = trio.open_memory_channel[Job](JOBS_MAX)
+        self._offer: handoff_state.Consider | None = None
+        self._retry_at = math.inf
+        self._failures = 0
+        self._move: Move | None = None
+        self._parked_at = 0.0
+        self._discarded = False
+
+    @abstractmethod
+    async def post(self, job: Job) -> None:
+        """Have something done in the VM's task."""
+
+    @abstractmethod
+    async def _carry_out(self, effects: Iterable[Effect]) -> None:
+        """Do what the hand-off's state machine demands."""
+
+    # --- seen from outside ----------------------------------------------------------------------
+
+    @property
+    def row(self) -> VmRow:
+        return self.life.row
+
+    @property
+    def vm_id(self) -> VmId:
+        return self.row.vm_id
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    @property
+    def phase(self) -> Phase:
+        return self.handoff.tenure.phase
+
+    @property
+    def is_current(self) -> bool:
+        return self.row.wanted not in ENDED and self.row.wanted is not Wanted.MOVED
+
+    @property
+    def is_done(self) -> bool:
+        """Neither held nor promised nor owed."""
+        tenure = self.handoff.tenure
+        return tenure.phase is Phase.NONE and tenure.certificate is None and tenure.chain is None
+
+    @property
+    def memory_held_bytes(self) -> int:
+        if self.phase is Phase.RESERVED and self._offer is not None:
+            return self._offer.terms.memory_bytes
+        if self.is_current and self.row.wanted is Wanted.RUNNING:
+            return self.row.settings.memory_bytes
+        return 0
+
+    @property
+    def state(self) -> str:
+        phase, wanted = self.phase, self.row.wanted
+        if phase in (Phase.RELEASED, *MOVING):
+            return "released" if phase is Phase.RELEASED else "moving"
+        if phase is Phase.NONE:
+            return "arriving" if self.handoff.tenure.certificate else "moved"
+        if wanted is not Wanted.RUNNING:
+            return wanted.value
+        if self.life.guest is None:
+            return "waiting"
+        return "running" if self.life.guest.ready.is_set() else "starting"
+
+    def status(self) -> VmStatus:
+        row, guest = self.row, self.life.guest
+        chain = self.handoff.tenure.chain or self.handoff.tenure.certificate
+        assert chain is not None
+        image = chain.birth.image
+        path = self._host.images.path(image)
+        return VmStatus(
+            name=row.name,
+            vm_id=row.vm_id,
+            state=self.state,
+            epoch=chain.epoch,
+            image=image,
+            memory_bytes=row.settings.memory_bytes,
+            image_bytes=path.stat().st_size if path.exists() else 0,
+            last_snapshot_bytes=self.life.last_snapshot_bytes,
+            sources=row.settings.sources,
+            feeds=guest.feeds() if guest else (),
+            pinned=row.settings.pinned,
+            moving=self.phase in MOVING,
+            moves=row.settings.moves,
+            restarts=self.restarts,
+            branch=row.settings.branch,
+            started_at=self.life.started_at,
+            moved_at=self.moved_at,
+            boot_s=self.life.boot_s,
+            pid=guest.machine.pid if guest else None,
+            status=row.ending.status if row.ending else None,
+            note=row.note,
+            last_move=self.last_move,
+            sent_bytes=dict(guest.sent_bytes) if guest else {},
+            received_bytes=dict(guest.received_bytes) if guest else {},
+        )
+
+    # --- starting and ending --------------------------------------------------------------------
+
+    async def _recover(self) -> None:
+        """After a restart of the node: what this VM's durable state demands."""
+        certificate = self.handoff.tenure.certificate
+        if certificate is None or self._host.images.holds(certificate.birth.image):
+            for digest in self.life.stored():
+                self.handoff.stored(digest)
+        held = self.phase is Phase.HOLDING and self.row.wanted is Wanted.RUNNING
+        if not held:
+            await self.life.kill_stray()
+        elif await self.life.adopt():
+            await self._adopted()
+        effects = [*self.handoff.take(), *self.handoff.restore(trio.current_time())]
+        if self.phase is Phase.FROZEN:  # what was parked goes on from its snapshot, if at all
+            self.life.keep(clean=True, parking=False)
+        await self._carry_out(effects)
+        await self._start_if_due()
+
+    async def _adopted(self) -> None:
+        """The guest outlived the node. If it was parked just then, it goes on from its memory."""
+        snapshot = await self.life.parked_before() if self.row.parking else None
+        if snapshot is None:
+            self._host.journal("info", f"{self.name} goes on: its guest outlived the node")
+            self._tell_running()
+            return
+        self.life.row = replace(self.row, clean=True, parking=False)
+        self.handoff.checkpoint(snapshot.digest)
+        await self._carry_out(self.handoff.take())
+
+    async def _start_if_due(self) -> None:
+        """Start the guest unless it runs or must not."""
+        holding = self.phase in (Phase.HOLDING, Phase.OFFERED)
+        if holding and self.row.wanted is Wanted.RUNNING and self.life.guest is None:
+            await self._start_again("started again")
+
+    async def _start_again(self, how: str) -> None:
+        """From the latest state that is here; on failure again later."""
+        try:
+            self._host.check_room(self.row.settings.memory_bytes, but=self.vm_id)
+            where = await self._start_from_latest()
+        except (MeshError, OSError) as error:
+            self._failed_to_start(reason_of(error))
+            return
+        level = "warning" if "earlier" in where else "info"
+        self._host.journal(level, f"{self.name} {how} {where}")
+        self.life.keep(note="")
+        self._tell_running()
+
+    def _tell_running(self) -> None:
+        """Tell that it starts, and again once the guest is there."""
+        self._notices.running(self)
+        if self.life.guest is not None:
+            self._nursery.start_soon(self._tell_when_ready, self.life.guest)
+
+    async def _tell_when_ready(self, guest: Guest) -> None:
+        with trio.move_on_after(HEALTHY_S):
+            await guest.ready.wait()
+            self._notices.running(self)
+
+    async def _start_from_latest(self) -> str:
+        digest, clean = self.handoff.tenure.snapshot, self.row.clean
+        if digest is None:
+            if not clean:
+                self.life.set_back(0)
+            await self.life.start(None)
+            return "from its image" if clean else "from its image, an earlier state: QEMU was gone"
+        snapshot = await self.life.load(digest)
+        if not clean:
+            self.life.set_back(Papers.parse(snapshot.manifest.mailbox).mailbox.output)
+        await self.life.start(snapshot)
+        return "from its state" if clean else "from its last snapshot, an earlier state"
+
+    def _failed_to_start(self, reason: str) -> None:
+        wait_s = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
+        self._failures += 1
+        self._retry_at = trio.current_time() + wait_s
+        self.life.keep(note=reason[:300])
+        self._host.journal("error", f"{self.name} cannot start: {reason}")
+
+    def _guest_ended(self, guest: Guest, end: ends.End) -> None:
+        async def job() -> None:
+            if self.life.guest is guest:
+                await self._on_end(end)
+
+        self._nursery.start_soon(self.post, job)
+
+    async def _on_end(self, end: ends.End) -> None:
+        lived_s = self._host.me.clock.monotonic() - (self.life.started_at or 0.0)
+        await self.life.kill()
+        self.handoff.cancel("the guest ended")
+        # Its own snapshot of a frozen guest must not start: the guest is not frozen, it has ended.
+        await self._carry_out(
+            e for e in self.handoff.take() if not isinstance(e, handoff_state.Unpark)
+        )
+        durable = self._host.table.row(self.vm_id)
+        if durable is not None and durable.wanted is Wanted.EXITED:
+            self.life.row = replace(self.row, wanted=Wanted.EXITED, ending=durable.ending)
+            self._exited()
+        elif isinstance(end, ends.Died):
+            self._failures = 0 if lived_s > HEALTHY_S else self._failures
+            self.restarts += 1
+            if self._failures < len(RETRY_S):
+                self._failed_to_start(f"QEMU died ({end.returncode}) {end.stderr[-200:]}".strip())
+            else:
+                self._fail("QEMU died again and again")
+        elif not isinstance(end, ends.Killed):
+            self._fail(f"{type(end).__name__.lower()}: {_words(end)}")
+
+    def _exited(self) -> None:
+        ending = self.row.ending
+        assert ending is not None
+        self._notices.ended(self)
+        said = f"exited with status {ending.status}" if ending.how == 0 else ending.why
+        self._host.journal("info" if ending.status == 0 else "warning", f"{self.name} {said}")
+
+    def _fail(self, reason: str) -> None:
+        self.life.keep(wanted=Wanted.FAILED, note=reason[:300])
+        self._notices.ended(self)
+        self._host.journal("error", f"{self.name} failed: {reason}")
+
+    async def _end(self) -> None:
+        await self.life.kill(leave=True)
+        await self.life.kill_stray()
+        self._notices.ended(self)
+
+
+def _words(end: ends.End) -> str:
+    if isinstance(end, Panicked):
+        return end.text
+    return end.reason if isinstance(end, ends.Broken) else ""
