@@ -156,6 +156,7 @@ class Services:
                 nursery.start_soon(self._follow_contacts)
                 nursery.start_soon(self._follow_hosting)
                 nursery.start_soon(self._tell_of_self)
+                nursery.start_soon(self._follow_departed)
                 nursery.start_soon(self.scheduler.run)
                 task_status.started()
         finally:
@@ -240,6 +241,13 @@ class Services:
                     self._learn_node(entry)
             elif change.kind is Kind.VM:
                 self.agent.routes_changed()
+
+    async def _follow_departed(self) -> None:
+        """Keep in mind where the VMs are that were here: `ps` shows them, bundles follow them."""
+        while True:
+            for vm_id in self.hosting.departed():
+                self.directory.locate(vm_id.eid)
+            await trio.sleep(self.config.publish_every_s)
 
     def _learn_node(self, entry: Entry) -> None:
         record = entry.record
