@@ -1,12 +1,13 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo test check format lint types contracts lock clean distclean
+.PHONY: help setup demo test check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
 	@echo "make test       all tests (ARGS='-k name' to choose)"
 	@echo "make check      format, lint, types, import contracts, tests"
+	@echo "make coverage   all tests, and which lines of radics_mesh they run"
 	@echo "make format     rewrite the Python files in the project's format"
 	@echo "make setup      only set up: packages, .venv, guest library"
 	@echo "make lock       pin the newest packages that setup.cfg allows"
@@ -22,6 +23,12 @@ test: setup
 	@$(PYTHON) -m pytest --durations=15 $(ARGS)
 
 check: lint types contracts test
+
+coverage: setup
+	@$(PYTHON) -m coverage erase
+	@$(PYTHON) -m coverage run -m pytest -q $(ARGS)
+	@$(PYTHON) -m coverage combine -q
+	@$(PYTHON) -m coverage report --skip-covered | tail -60
 
 format: setup
 	@$(PYTHON) -m ruff format .
