@@ -26,6 +26,8 @@ VERSION = 1
 CHAIN_MAX_BYTES = 1000
 CHAIN_MAX_LENGTH = 6
 CONTEXT = "membership certificate"
+# Where a token says that its inviter can be dialled, besides the first one.
+TOKEN_HOSTS_MAX = 4
 TOKEN_PREFIX = "radics1-"
 YEAR_S = 365 * 86400
 
@@ -224,9 +226,13 @@ class Token:
     secret: bytes
     host: str
     port: int
+    # Where else the inviter can be dialled, at the same port: not every interface of a node leads
+    # to every stranger.
+    others: tuple[str, ...] = ()
 
     def text(self) -> str:
-        packed = pack([bytes(self.mesh_id), self.inviter, self.secret, self.host, self.port])
+        where = [self.host, self.port, list(self.others)]
+        packed = pack([bytes(self.mesh_id), self.inviter, self.secret, *where])
         return TOKEN_PREFIX + base64.urlsafe_b64encode(packed).decode("ascii").rstrip("=")
 
     @classmethod
@@ -238,15 +244,21 @@ class Token:
         encoded = text[len(TOKEN_PREFIX) :]
         try:
             raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
-            fields = Fields.parse(raw, "token", limit_bytes=512)
+            fields = Fields.parse(raw, "token", limit_bytes=1024)
             token = cls(
                 Digest(fields.blob(32)),
                 fields.blob(KEY_BYTES),
                 fields.blob(16),
                 fields.text(),
                 fields.integer(1, 65535),
+                _hosts(fields.items(limit=TOKEN_HOSTS_MAX)),
             )
             fields.end()
         except (WireError, binascii.Error, ValueError) as error:
             raise UsageError("this invite token is damaged; copy it again, whole") from error
         return token
+
+
+def _hosts(items: list[object]) -> tuple[str, ...]:
+    hosts = Fields(items, "token")
+    return tuple(hosts.text() for _ in items)

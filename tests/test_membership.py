@@ -110,7 +110,7 @@ def test_any_value_is_a_chain_or_a_wire_error(value: object) -> None:
 
 
 def test_a_token_survives_its_text_form_and_damage_is_a_usage_error() -> None:
-    token = Token(MESH.mesh_id, FIRST.public, b"s" * 16, "10.0.0.7", 5050)
+    token = Token(MESH.mesh_id, FIRST.public, b"s" * 16, "10.0.0.7", 5050, ("10.1.0.7", "fe80::1"))
     assert Token.parse(token.text() + "\n") == token
     for damaged in (token.text()[:-5], "hello", token.text() + "!", ""):
         with pytest.raises(UsageError):

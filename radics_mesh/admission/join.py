@@ -13,7 +13,7 @@ from radics_mesh.admission.exchange import Admitted, Knocker, TokenBearer
 from radics_mesh.admission.service import PING, PING_S, REPLY, SILENCE_S, STEP_TIMEOUT_S
 from radics_mesh.clock import Clock, SystemClock
 from radics_mesh.config import Address
-from radics_mesh.errors import LinkError, MeshError
+from radics_mesh.errors import LinkError, MeshError, PeerError, WireError
 from radics_mesh.identity import Identity
 from radics_mesh.membership import Token
 from radics_mesh.sealed import ADMISSION_MAGIC, dial, read_exactly, read_message, send_message
@@ -26,9 +26,27 @@ RETRY_FIRST_S, RETRY_MAX_S = 1.0, 15.0
 async def join_with_token(
     token: Token, identity: Identity, name: str, *, clock: Clock | None = None
 ) -> Admitted:
-    """Join at once. LinkError: nobody there; PeerError: not the inviter; UsageError: the inviter
-    declines, with its reason. Asking again with the same identity gives the same certificate."""
-    address = Address(token.host, token.port)
+    """Join at once, at the first of the token's addresses where the inviter answers.
+
+    LinkError: nobody there; PeerError: not the inviter; UsageError: the inviter declines, with its
+    reason. Asking again with the same identity gives the same certificate.
+    """
+    failure: MeshError | None = None
+    for host in (token.host, *token.others):
+        address = Address(host, token.port)
+        try:
+            return await _join_at(address, token, identity, name, clock or SystemClock())
+        except (LinkError, PeerError, WireError) as error:
+            # Private addresses repeat: somebody else may answer at one of them.
+            log.info("not the inviter", address=str(address), reason=str(error))
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+async def _join_at(
+    address: Address, token: Token, identity: Identity, name: str, clock: Clock
+) -> Admitted:
     bearer = TokenBearer(token, identity, name)
     stream = await dial(address)
     async with stream:
@@ -40,7 +58,7 @@ async def join_with_token(
                 reply = await read_message(stream, exchange.REPLY_MAX_BYTES)
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
             raise LinkError(f"the inviter at {address} hung up") from error
-    return _with_dialled(bearer.admitted(reply, (clock or SystemClock()).wall()), address)
+    return _with_dialled(bearer.admitted(reply, clock.wall()), address)
 
 
 async def knock(

@@ -18,7 +18,7 @@ from radics_mesh.config import Address
 from radics_mesh.errors import LinkError, MeshError, PeerError, UsageError
 from radics_mesh.ids import NodeId
 from radics_mesh.me import Me
-from radics_mesh.membership import YEAR_S, Chain, Token, invite
+from radics_mesh.membership import TOKEN_HOSTS_MAX, YEAR_S, Chain, Token, invite
 from radics_mesh.sealed import AdmissionRequest, ByteStream, read_exactly, read_message
 
 log = structlog.get_logger(__name__)
@@ -69,12 +69,21 @@ class Admission:
 
     def make_token(self, host: str, port: int, uses: int = 1, lifetime_s: float = 86_400) -> Token:
         """A token that lets `uses` strangers join here at once; `host` and `port` are where they
-        reach this node. Durable on return. UsageError when this node may not invite."""
+        reach this node; its other addresses at that port are tried after it. Durable on return.
+        UsageError when this node may not invite."""
         self._check_may_invite()
         if uses < 1 or lifetime_s <= 0:
             raise UsageError("a token needs at least one use and some lifetime")
         secret = self._tokens.make(uses, Wall(self._me.clock.wall() + lifetime_s))
-        return Token(self._me.mesh.mesh_id, self._me.identity.public, secret, host, port)
+        others = [a.host for a in self._own() if a.port == port and a.host != host]
+        return Token(
+            self._me.mesh.mesh_id,
+            self._me.identity.public,
+            secret,
+            host,
+            port,
+            tuple(others[:TOKEN_HOSTS_MAX]),
+        )
 
     # --- for strangers ---
 

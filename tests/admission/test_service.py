@@ -88,6 +88,25 @@ async def test_a_token_admits_its_bearer_at_once(world: World, door: Door) -> No
         await join_with_token(token, identity(21), "pi-2", clock=world.clock)
 
 
+async def test_a_token_leads_to_whichever_interface_can_be_dialled(
+    world: World, door: Door, nursery: trio.Nursery
+) -> None:
+    """The first address may lead nowhere, or to somebody else who has the same private one."""
+
+    async def hang_up(stream: trio.SocketStream) -> None:
+        await stream.aclose()
+
+    elsewhere = await nursery.start(
+        partial(trio.serve_tcp, hang_up, door.address.port, host="127.0.0.2")
+    )
+    assert elsewhere
+    token = door.admission.make_token("127.0.0.3", ELSEWHERE.port)
+    assert token.others == (ELSEWHERE.host,)
+    token = replace(token, port=door.address.port, others=("127.0.0.2", "127.0.0.1"))
+    admitted = await join_with_token(token, identity(20), "pi-1", clock=world.clock)
+    check(admitted, world, 20, "pi-1", door)
+
+
 async def test_a_token_outlives_a_crash_and_so_do_its_uses(world: World, door: Door) -> None:
     token = door.admission.make_token(door.address.host, door.address.port, uses=2)
     first = await join_with_token(token, identity(20), "pi-1", clock=world.clock)
