@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from radics_mesh.clock import Wall
 from radics_mesh.errors import UsageError
 from radics_mesh.membership import found
-from radics_mesh.node.state import Membership, StateDirectory
+from radics_mesh.node.state import Membership, StateDirectory, medium_errors
 
 
 def test_the_same_directory_is_the_same_node(tmp_path: Path) -> None:
@@ -46,3 +48,53 @@ def test_a_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> N
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="cannot use"):
         StateDirectory(tmp_path / "file" / "state")
+
+
+def test_somebodys_directory_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    with pytest.raises(UsageError, match=r"no node's state: there is 'diary.txt'"):
+        StateDirectory(tmp_path)
+    assert (tmp_path.stat().st_mode & 0o777, len(list(tmp_path.iterdir()))) == (0o755, 1)
+
+
+def test_a_new_file_system_is_an_empty_directory(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    assert StateDirectory(tmp_path).membership() is None
+
+
+def test_a_damaged_database_is_named(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).identity()
+    (tmp_path / "hosting").mkdir()
+    sqlite3.connect(tmp_path / "hosting" / "whole.sqlite").execute("CREATE TABLE t (x)")
+    (tmp_path / "empty.sqlite").touch()
+    StateDirectory(tmp_path)
+    (tmp_path / "hosting" / "vms.sqlite").write_bytes(b"\xf0" * 300)
+    with pytest.raises(UsageError, match=r"hosting/vms\.sqlite is damaged"):
+        StateDirectory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlite3.OperationalError("database or disk is full"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ExceptionGroup("", [ExceptionGroup("", [sqlite3.DatabaseError("malformed")])]),
+    ],
+)
+def test_a_medium_that_fails_is_no_bug(error: Exception) -> None:
+    with pytest.raises(UsageError, match="check the disk"), medium_errors(Path("/s")):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOENT, "no such file"),
+        sqlite3.IntegrityError("UNIQUE"),
+        ExceptionGroup("", [OSError(errno.ENOSPC, "full"), KeyError("bug")]),
+    ],
+)
+def test_a_bug_is_no_failing_medium(error: Exception) -> None:
+    with pytest.raises(type(error)), medium_errors(Path("/s")):
+        raise error
