@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from radics_mesh.admission.exchange import Admitted
 from radics_mesh.admission.join import join_with_token, knock
-from radics_mesh.clock import Clock
+from radics_mesh.clock import Clock, Wall, is_plausible
 from radics_mesh.config import Config
 from radics_mesh.errors import UsageError
 from radics_mesh.identity import Identity
 from radics_mesh.membership import Chain, Mesh, Token, found
-from radics_mesh.node.state import Membership, StateDirectory
+from radics_mesh.node.state import MEMBERSHIP_NAME, Membership, StateDirectory
 
 Announce = Callable[[str], None]
 
@@ -27,12 +27,16 @@ async def enter(
     token = Token.parse(config.invite) if config.invite is not None else None
     if known is not None:
         _refuse_other_mesh(known.mesh, token)
+        _warn_of_expiry(known, clock.wall(), announce)
         return known
     if token is not None:
         admitted = await join_with_token(token, identity, config.name)
         return _entered(state, admitted)
     if config.bootstrap:
         return _entered(state, await _knock(config, identity, announce))
+    if not is_plausible(clock.wall()):
+        # Its certificates would have expired for every node whose clock is right.
+        raise UsageError("this machine's clock was never set; set it before you make a mesh")
     genesis, mesh, chain = found(identity, config.name, clock.wall())
     membership = Membership(mesh, chain)
     state.enter(membership, genesis)
@@ -53,6 +57,15 @@ async def _knock(config: Config, identity: Identity, announce: Announce) -> Admi
         announce(f"knocking at {address}; on a member run: python -m radics_mesh approve {code}")
 
     return await knock(address, identity, config.name, show)
+
+
+def _warn_of_expiry(known: Membership, now: Wall, announce: Announce) -> None:
+    """The node runs on: perhaps it is its clock that is wrong."""
+    if is_plausible(now) and any(link.expiry <= now for link in known.chain.certificates):
+        announce(
+            "warning: this node's certificate has expired, others will refuse it; if the clock is"
+            f" right, move {MEMBERSHIP_NAME} out of the state directory and join again"
+        )
 
 
 def _refuse_other_mesh(mesh: Mesh, token: Token | None) -> None:

@@ -12,13 +12,15 @@ from radics_mesh.clock import SystemClock
 from radics_mesh.config import Address, Config
 from radics_mesh.control import SOCKET_NAME, ControlServer, state_lock
 from radics_mesh.dtn.doors import listen
+from radics_mesh.errors import UsageError
 from radics_mesh.link import UdpLink
 from radics_mesh.me import Me
 from radics_mesh.membership import Verifier
 from radics_mesh.node.joining import enter
 from radics_mesh.node.requests import Requests
+from radics_mesh.node.rows import INTERNAL_SERVICES
 from radics_mesh.node.services import Services, open_link
-from radics_mesh.node.state import StateDirectory
+from radics_mesh.node.state import StateDirectory, medium_errors
 from radics_mesh.vmm.accelerator import choose
 
 
@@ -28,30 +30,44 @@ async def run(config: Config, announce: Callable[[str], None]) -> None:
     UsageError for all that the person can mend: a port in use, a state directory in use, a token
     that is refused, a missing QEMU.
     """
-    with state_lock(config.state):
-        state = StateDirectory(config.state)
-        identity = state.identity()
-        clock = SystemClock()
-        await _check_ports(config)
-        announce(f"{config.name}, node {identity.node_id.text}")
-        membership = await enter(config, state, identity, clock, announce)
-        me = Me(identity, Verifier(membership.mesh), membership.chain.pack(), clock)
-        accelerator = await choose(
-            config.state / "accelerator.json",
-            config.ram_directory,
-            configured=config.accelerator,
-        )
-        udp, link = await open_link(config)
-        # Bundles over TCP at the port that UDP got, which with port 0 was any free one.
-        bound = replace(
-            config,
-            listen=Address(config.listen.host, udp.local[1]),
-            bootstrap=(*config.bootstrap, *config.neighbours, *membership.peers),
-        )
-        try:
-            await _serve(Services(bound, me, link, accelerator), announce)
-        finally:
-            udp.close()
+    _refuse_internal(config)
+    state = StateDirectory(config.state)
+    with state_lock(config.state), medium_errors(config.state):
+        await _run(config, state, announce)
+
+
+async def _run(config: Config, state: StateDirectory, announce: Callable[[str], None]) -> None:
+    identity = state.identity()
+    clock = SystemClock()
+    await _check_ports(config)
+    announce(f"{config.name}, node {identity.node_id.text}")
+    # Before a mesh is made or a token used up: QEMU may be missing.
+    accelerator = await choose(
+        config.state / "accelerator.json",
+        config.ram_directory,
+        configured=config.accelerator,
+    )
+    membership = await enter(config, state, identity, clock, announce)
+    me = Me(identity, Verifier(membership.mesh), membership.chain.pack(), clock)
+    udp, link = await open_link(config)
+    # Bundles over TCP at the port that UDP got, which with port 0 was any free one.
+    bound = replace(
+        config,
+        listen=Address(config.listen.host, udp.local[1]),
+        bootstrap=(*config.bootstrap, *config.neighbours, *membership.peers),
+    )
+    try:
+        await _serve(Services(bound, me, link, accelerator), announce)
+    finally:
+        udp.close()
+
+
+def _refuse_internal(config: Config) -> None:
+    """UsageError when a peer that signs nothing shall reach what moves VMs."""
+    for peer in config.foreign:
+        internal = sorted(INTERNAL_SERVICES & set(peer.services))
+        if internal:
+            raise UsageError(f"{internal[0]} is the node's own service, not for {peer.eid}")
 
 
 async def _check_ports(config: Config) -> None:
