@@ -84,8 +84,14 @@ class _Connection:
         self._stream = stream
 
     async def send(self, message: list[object]) -> None:
-        """LinkError when the other side is gone, UsageError when the message is too long."""
-        data = pack(message)
+        """LinkError when the other side is gone, UsageError when the message cannot be sent."""
+        try:
+            data = pack(message)
+        except UnicodeEncodeError as error:
+            # A command line of other bytes than UTF-8 holds them as lone surrogates.
+            raise UsageError(f"{error.object!a} is not UTF-8 text") from error
+        except OverflowError as error:
+            raise UsageError("a number is too large: 64 bits are taken") from error
         if len(data) > MESSAGE_MAX_BYTES:
             raise UsageError(f"{len(data)} bytes are too many for one request")
         try:

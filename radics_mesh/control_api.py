@@ -9,6 +9,7 @@ moments in Unix seconds, ages in seconds, and `None` means "not known".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -303,9 +304,11 @@ def checked(name: str, params: object) -> dict[str, Any]:
 
 
 def _is_one_of(value: object, types: tuple[type, ...]) -> bool:
-    """isinstance, but True is no number, and a list is a list of texts."""
+    """isinstance, but True is no number, nor NaN or infinity, and a list is a list of texts."""
     if isinstance(value, bool) and bool not in types:
         return False
     if isinstance(value, list):
         return list in types and all(isinstance(item, str) for item in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     return isinstance(value, types)

@@ -23,6 +23,8 @@ from radics_mesh.records import Kind
 
 EVENTS_IN_STATUS = 100
 WHERE_WITHIN_S = 8.0
+# They travel in the one frame that starts a guest.
+WORDS_MAX_BYTES = 32 << 10
 Answer = Mapping[str, Any]
 
 
@@ -131,6 +133,12 @@ class Requests:
         pin: bool,
         arguments: list[str],
     ) -> Answer:
+        words = (*arguments, *sources)
+        if sum(len(word.encode()) for word in words) > WORDS_MAX_BYTES or not all(sources):
+            raise UsageError(
+                f"arguments and names of sources have {WORDS_MAX_BYTES} bytes together, and a"
+                " source has a name"
+            )
         await self._node.hosting.run_vm(
             Path(image),
             name,
