@@ -1,6 +1,7 @@
 """The command line: each command asks the running node one thing and prints the answer.
 
 entry    the command group, and how errors end: one line on stderr, no traceback
+endings  mistakes and bugs told apart
 asking   the --state option, requests to the node
 logs     log lines, to stderr
 tables   tables for terminals and plain text without one

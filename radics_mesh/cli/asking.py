@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
@@ -17,6 +18,16 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 DEFAULT_STATE = Path("~/.radics")
 
 
+class Finite(click.FloatRange):
+    """A number in a range, and a number indeed: "nan" is in every range otherwise."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
 class StatePath(click.Path):
     """A directory name with ~ expanded, made absolute. It need not exist yet."""
 
@@ -24,7 +35,14 @@ class StatePath(click.Path):
         super().__init__(file_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        return Path(str(super().convert(Path(value).expanduser(), param, ctx))).absolute()
+        if not str(value):
+            # As a path it would be the current directory, which is hardly meant.
+            self.fail("an empty name; give a directory", param, ctx)
+        try:
+            path = Path(value).expanduser()
+        except RuntimeError:
+            self.fail(f"{value}: no such user", param, ctx)
+        return Path(str(super().convert(path, param, ctx))).absolute()
 
 
 def state_option(command: _Command) -> _Command:

@@ -12,7 +12,7 @@ import click
 import trio
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, each, state_option
+from radics_mesh.cli.asking import Finite, ask, each, state_option
 from radics_mesh.cli.tables import print_rows
 from radics_mesh.errors import LinkError
 
@@ -22,7 +22,7 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True
 @click.command()
 @click.argument("name")
 @click.option("--file", required=True, type=_FILE, help="Its lines become the messages.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="LINES/S")
+@click.option("--rate", type=Finite(0, min_open=True), metavar="LINES/S")
 @state_option
 def publish(name: str, file: Path, rate: float | None, state: Path) -> None:
     """Publish a file's lines as the data source NAME, from the first line on.
@@ -30,8 +30,7 @@ def publish(name: str, file: Path, rate: float | None, state: Path) -> None:
     Each subscriber gets all of them, once and in order, as fast as it takes them, at most --rate.
     """
     source = ask(state, "publish", name=name, file=str(file), rate=rate)["source"]
-    count = "" if source["messages"] is None else f", {source['messages']} messages"
-    click.echo(cells.printable(f"{source['name']} is published by {source['publisher']}{count}"))
+    click.echo(cells.printable(f"{source['name']} is published by {source['publisher']}"))
 
 
 @click.command()
@@ -60,7 +59,7 @@ def send(destination: str, file: BinaryIO, lifetime: int | None, state: Path) ->
 @click.command()
 @click.argument("service")
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
-@click.option("--timeout", type=click.FloatRange(0), metavar="S", help="End after so long.")
+@click.option("--timeout", type=Finite(0), metavar="S", help="End after so long.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, with the sender.")
 @click.option("--raw", is_flag=True, help="Payloads as they are, no newline between.")
 @state_option

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 
 import click
@@ -17,6 +17,7 @@ import click
 from radics_mesh import __version__
 from radics_mesh.cells import printable
 from radics_mesh.cli import data, join, mesh, vms
+from radics_mesh.cli.endings import leaves, only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.errors import MeshError
 
@@ -61,19 +62,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _group_status(group: BaseExceptionGroup[BaseException]) -> int:
     """What ended a nursery. Only MeshErrors and an interrupt are expected; the rest is a bug."""
-    expected, bugs = group.split((MeshError, KeyboardInterrupt))
-    if bugs is not None or expected is None:
+    if not only_mistakes(group):
         raise group
-    mistakes = [error for error in _leaves(expected) if isinstance(error, MeshError)]
+    mistakes = [error for error in leaves(group) if isinstance(error, MeshError)]
     return _refuse(mistakes[0]) if mistakes else 130
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 def _with_hint(error: click.ClickException) -> str:
@@ -102,5 +94,9 @@ def _report_bug(
     if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
         sys.__excepthook__(kind, error, trace)
     else:
-        again = f"run again with {DEBUG_VARIABLE}=1 for the traceback"
-        _fail(f"a bug in radics_mesh: {kind.__name__}: {error}; {again}", 1)
+        bugs = [part for part in leaves(error) if not isinstance(part, MeshError)]
+        first = bugs[0] if bugs else error
+        where = getattr(error, "__notes__", None) or [
+            f"run again with {DEBUG_VARIABLE}=1 for the traceback"
+        ]
+        _fail(f"a bug in radics_mesh: {type(first).__name__}: {first}; {where[-1]}", 1)

@@ -6,7 +6,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import click
 import trio
 
 from radics_mesh.cli.asking import state_option
+from radics_mesh.cli.endings import only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.config import DEFAULT_PORT, Address, Config, Foreign
 from radics_mesh.errors import UsageError, WireError
@@ -21,6 +24,8 @@ from radics_mesh.ids import Eid
 
 # The node: a configuration, and what it tells the user.
 Run = Callable[[Config, Callable[[str], None]], Awaitable[None]]
+CRASH_NAME = "crash.log"
+NAME_MAX_BYTES = 64  # what a certificate has room for
 FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
 
 
@@ -44,7 +49,7 @@ FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
 )
 @click.option("--foreign", multiple=True, metavar="PEER", help=f"Admit {FOREIGN_FORM}.")
 @click.option("--foreign-listen", metavar="HOST:PORT", help="Plain TCPCLv3 for --foreign peers.")
-@click.option("--guest-memory", type=click.IntRange(min=8), metavar="MB", help="For all VMs.")
+@click.option("--guest-memory", type=click.IntRange(8, 1 << 20), metavar="MB", help="For all VMs.")
 @click.option("--accelerator", type=click.Choice(["tcg", "kvm"]), help="Instead of a probe.")
 @click.option("--no-scheduler", is_flag=True, help="Move VMs only when told to.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
@@ -59,26 +64,57 @@ def join(verbose: bool, **options: Any) -> None:
     # Imported here only: every other command is a client and starts faster without the node.
     from radics_mesh.node.run import run
 
-    trio.run(until_signal, run, config)
+    with _bugs_kept(config.state / CRASH_NAME):
+        trio.run(until_signal, run, config)
+
+
+@contextmanager
+def _bugs_kept(path: Path) -> Iterator[None]:
+    """A node's bug cannot be had again at will, so its traceback is kept in the state directory."""
+    try:
+        yield
+    except Exception as error:  # raised again, whatever it is
+        if not only_mistakes(error):
+            with suppress(OSError):
+                path.write_text("".join(traceback.format_exception(error)), errors="replace")
+                error.add_note(f"its traceback is in {path}")
+        raise
 
 
 def config_from(options: dict[str, Any]) -> Config:
     """The node's configuration from the command's options; UsageError if one makes no sense."""
     memory = options["guest_memory"]
     foreign_listen = options["foreign_listen"]
+    foreign = tuple(parse_foreign(text) for text in options["foreign"])
+    _refuse_unreachable(foreign, foreign_listen)
     state: Path = options["state"]
     return Config(
         state=state,
-        name=options["name"],
+        name=parse_name(options["name"]),
         listen=parse_listen(options["listen"]),
         bootstrap=_addresses(options["bootstrap"]),
         invite=options["invite"],
         neighbours=_addresses(options["neighbours"]),
-        foreign=tuple(parse_foreign(text) for text in options["foreign"]),
+        foreign=foreign,
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
         scheduler=not options["no_scheduler"],
+    )
+
+
+def parse_name(text: str) -> str:
+    """What people will call the node, as one types it: `send NAME/SERVICE`, `migrate --to NAME`."""
+    if (
+        0 < len(text.encode("utf-8", "surrogateescape")) <= NAME_MAX_BYTES
+        and text.isprintable()
+        and text == text.strip()
+        and not set("/:") & set(text)
+    ):
+        return text
+    raise UsageError(
+        f"not a node's name: {text[:NAME_MAX_BYTES]!a} (1 to {NAME_MAX_BYTES} bytes of printable"
+        " text, no / or :); give another --name"
     )
 
 
@@ -108,9 +144,20 @@ def parse_foreign(text: str) -> Foreign:
         raise UsageError(f"not a foreign peer: {text}: {error}") from error
 
 
+def _refuse_unreachable(foreign: tuple[Foreign, ...], listens: str | None) -> None:
+    """UsageError when a peer shall dial a listener that there is not."""
+    waiting = [str(peer.eid) for peer in foreign if peer.address is None]
+    if waiting and not listens:
+        raise UsageError(f"{waiting[0]} shall dial this node: give --foreign-listen HOST:PORT too")
+
+
 def _addresses(texts: Iterable[str]) -> tuple[Address, ...]:
-    """Repeated options, each with one address or several with commas between."""
-    return tuple(Address.parse(part) for text in texts for part in text.split(",") if part)
+    """Repeated options, each with one address or several with commas between.
+
+    An empty one is refused like any other nonsense: `--bootstrap "$FORGOTTEN"` must not found a
+    mesh.
+    """
+    return tuple(Address.parse(part) for text in texts for part in text.split(","))
 
 
 async def until_signal(run: Run, config: Config) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, ask_each, state_option
+from radics_mesh.cli.asking import Finite, ask, ask_each, state_option
 from radics_mesh.cli.tables import print_json, print_rows
 from radics_mesh.control_api import Status
 
@@ -33,9 +33,7 @@ def knocks(state: Path) -> None:
 
 @click.command()
 @click.option("--uses", type=click.IntRange(1, 1000), default=1, show_default=True)
-@click.option(
-    "--hours", type=click.FloatRange(0, 8760, min_open=True), default=24.0, show_default=True
-)
+@click.option("--hours", type=Finite(0, 8760, min_open=True), default=24.0, show_default=True)
 @state_option
 def invite(uses: int, hours: float, state: Path) -> None:
     """Print a token with which others join at once. Keep it secret: who has it gets in."""

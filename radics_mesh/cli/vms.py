@@ -12,12 +12,25 @@ from radics_mesh import cells
 from radics_mesh.cli.asking import ask, ask_each, state_option
 from radics_mesh.cli.tables import print_rows
 
+
+class _Output(click.Path):
+    """A file to write, in a directory that is there."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        path = Path(str(super().convert(value, param, ctx)))
+        if not path.name:
+            self.fail("an empty name; give a file", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"there is no directory {path.parent}", param, ctx)
+        return path
+
+
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
 
 
 @click.command()
 @click.argument("program", type=_FILE)
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=_Output(dir_okay=False))
 @click.option("--arch", default="x86_64", show_default=True, type=click.Choice(["x86_64"]))
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def build(program: Path, output: Path, arch: str, flags: tuple[str, ...]) -> None:

@@ -74,6 +74,16 @@ def error_line(done: Done) -> str:
         (["join", "--foreign", "ipn:5.0"], 1, "not a foreign peer: ipn:5.0"),
         (["migrate", "x"], 2, "Missing option '--to'"),
         (["send", "mill/inbox", "missing.bin"], 2, "missing.bin"),
+        (["ps", "--state", ""], 2, "an empty name"),
+        (["ps", "--state", "~no.such.user/x"], 2, "no such user"),
+        (["recv", "x", "--timeout", "nan"], 2, "no finite number"),
+        (["invite", "--hours", "nan"], 2, "no finite number"),
+        (["build", "/dev/null", "-o", ""], 2, "an empty name"),
+        (["build", "/dev/null", "-o", "/no/such/x.img"], 2, "there is no directory /no/such"),
+        (["join", "--bootstrap", ""], 1, "not an address"),
+        (["join", "--name", "a/b"], 1, "not a node's name: 'a/b'"),
+        (["join", "--guest-memory", "99999999999"], 2, "not in the range"),
+        (["join", "--foreign", "ipn:5.0=h:0:x"], 1, "give --foreign-listen"),
     ],
 )
 async def test_a_mistake_is_one_line(
@@ -109,8 +119,18 @@ async def test_a_bug_is_one_line_and_a_traceback_only_on_demand(tmp_path: Path) 
         done = await radics("ps", state=tmp_path)
         debugged = await radics("--debug", "ps", state=tmp_path)
     assert "a bug in radics_mesh: KeyError" in error_line(done)
+    assert "RADICS_DEBUG=1" in error_line(done)
     assert done.returncode != 0
     assert b"Traceback" in debugged.stderr
+
+
+async def test_what_msgpack_cannot_say_is_one_line(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff")
+    async with node(tmp_path, stop=answering({}), send=answering({})):
+        done = await radics("stop", name, state=tmp_path)
+        huge = await radics("send", "a/b", "--lifetime", "9" * 30, state=tmp_path)
+    assert error_line(done) == "error: '\\udcff' is not UTF-8 text"
+    assert error_line(huge) == "error: a number is too large: 64 bits are taken"
 
 
 async def test_ps_is_plain_text_without_a_terminal(tmp_path: Path) -> None:

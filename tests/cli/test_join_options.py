@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from radics_mesh.cli.join import config_from, join, parse_foreign, parse_listen
+from radics_mesh.cli.join import config_from, join, parse_foreign, parse_listen, parse_name
 from radics_mesh.config import Address, Config
 from radics_mesh.errors import UsageError
 from radics_mesh.ids import Eid
@@ -59,3 +59,14 @@ def test_what_is_no_foreign_peer(text: str) -> None:
 def test_what_is_no_place_to_listen(text: str) -> None:
     with pytest.raises(UsageError):
         parse_listen(text)
+
+
+@pytest.mark.parametrize("text", ["barn", "Scheune Süd", "дом", "a" * 64])
+def test_what_a_node_may_be_called(text: str) -> None:
+    assert parse_name(text) == text
+
+
+@pytest.mark.parametrize("text", ["", " ", "a" * 65, "ü" * 33, "a/b", "a:b", "a\x1b[2J", "\udcff"])
+def test_what_no_node_may_be_called(text: str) -> None:
+    with pytest.raises(UsageError, match="not a node's name"):
+        parse_name(text)
