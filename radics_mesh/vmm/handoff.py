@@ -2,7 +2,8 @@
 
 The theory, the states and the effects are in radics_mesh.vmm.handoff_state, the two sides in
 handoff_source and handoff_target, the messages in handoff_messages. Sans-IO: the shell
-(radics_mesh.hosting.mover) carries the effects out in order, and stops at a Persist that failed.
+(radics_mesh.hosting.vm_moving) carries the effects out in order, and stops at a Persist that
+failed.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Handoff(TargetSide):
     def restore(self, now: float) -> Sequence[Effect]:
         """What a restart owes to promises made before it. (HOLDING: the shell starts the guest.)"""
         phase = self.tenure.phase
-        if phase is Phase.FROZEN:
+        if phase is Phase.FROZEN and self.tenure.one_way:
+            self._let_go(now)
+        elif phase is Phase.FROZEN:
             self._change(deadline=now + FROZEN_S, **self._repeat_from(now))
             self._send_frozen()
         elif phase is Phase.RELEASED:

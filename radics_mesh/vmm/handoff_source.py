@@ -90,10 +90,9 @@ class SourceSide(Core):
         # Durable before the process ends, else a crash in between would leave an older state only.
         self._persist()
         if self.tenure.one_way:
-            self._release(now)
-            self._emit(SendBlob(self._target(), self._image()))  # nobody could ask for it
-        self._emit(SendBlob(self._target(), snapshot))
-        if not self.tenure.one_way:
+            self._let_go(now)
+        else:
+            self._emit(SendBlob(self._target(), snapshot))
             self._send_frozen()
         if older is not None and older != snapshot:
             self._forget(older)
@@ -162,6 +161,14 @@ class SourceSide(Core):
         self._emit(KillAndReap())
         self._persist()
         self._send_release()
+
+    def _let_go(self, now: float) -> None:
+        """One way: all that the target needs goes along, since nobody could ask for it."""
+        snapshot = self.tenure.snapshot
+        assert snapshot is not None
+        self._release(now)
+        self._emit(SendBlob(self._target(), self._image()))
+        self._emit(SendBlob(self._target(), snapshot))
 
     def _acknowledged(self) -> None:
         """Rule 3 ends: only a forwarding pointer stays."""

@@ -52,7 +52,7 @@ from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.ownership import CHAIN_MAX_BYTES, Ownership
 from radics_mesh.vmm.handoff_messages import Message, Terms
 
-VERSION = 1
+VERSION = 2
 # How long a source waits, its guest running, for room at the target; each sign of life renews it.
 OFFER_S = 120.0
 # How long a parked guest waits for STAGED before it goes on here. Shorter: less harm by a target
@@ -107,9 +107,11 @@ class Tenure:
     # Names us as the holder; waits for its snapshot.
     certificate: Ownership | None = None
 
-    # --- lost in a crash ---
+    # No answer is waited for. FROZEN is as durable as RELEASED is then: on to it.
     one_way: bool = False
     terms: Terms | None = None
+
+    # --- lost in a crash ---
     # As a target: who offered, in which attempt, which snapshot it announced.
     offerer: NodeId | None = None
     offered_attempt: int = 0
@@ -133,6 +135,7 @@ class Tenure:
             target_key=self.target_key if kept else b"",
             snapshot=self.snapshot,
             certificate=self.certificate,
+            one_way=self.one_way and kept,
             terms=self.terms if kept else None,
         )
 
@@ -150,6 +153,7 @@ class Tenure:
                 bytes(held.snapshot or b""),
                 held.certificate.pack() if held.certificate else b"",
                 held.terms.fields() if held.terms else [],
+                held.one_way,
             ]
         )
 
@@ -157,7 +161,7 @@ class Tenure:
     def parse(cls, data: bytes) -> Tenure:
         """Inverse of `pack`; WireError or PeerError for anything else."""
         fields = Fields.parse(data, "tenure")
-        fields.integer(VERSION, VERSION)
+        version = fields.integer(1, VERSION)
         vm_id = VmId(fields.blob(20))
         try:
             phase = Phase(fields.text())
@@ -174,6 +178,7 @@ class Tenure:
             snapshot=_digest(fields.blob(limit=32)),
             certificate=_chain(fields.blob(limit=CHAIN_MAX_BYTES)),
             terms=Terms.of_fields(terms) if (terms := fields.items()) else None,
+            one_way=version > 1 and fields.boolean(),
         )
         fields.end()
         return tenure
