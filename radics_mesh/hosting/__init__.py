@@ -6,6 +6,7 @@ vm         one VM on this node, one thing after the other: what the user and oth
 vm_tenancy its state as others see it, how its guest starts and ends, and is found after a restart
 vm_moving  the hand-off's effects, carried out in order
 life       its guest: launched, parked, killed, adopted; its snapshots on disk
+strays     QEMUs that nobody remembers
 standby    a QEMU that waits for a snapshot which is still on its way
 vm_task    one running guest: its outputs become bundles, its mail and sources become messages
 blobs      images and snapshots between two nodes: what is sent, what is asked for

@@ -5,8 +5,10 @@ Whether it may run at all is the hand-off's affair (radics_mesh.hosting.vm), whi
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +17,7 @@ import trio
 
 from radics_mesh.clock import Wall, to_dtn
 from radics_mesh.durable import sync_directory, write_durably
-from radics_mesh.errors import GuestError, MeshError
+from radics_mesh.errors import CapacityError, GuestError, MeshError
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.logs import VmLog
 from radics_mesh.hosting.papers import Papers, Settings
@@ -68,6 +70,8 @@ class Life:
         self._ended = ended
         self._serve_soon = serve
         self._loaded: Snapshot | None = None
+        # The parked guest's state, while it may be in our memory only.
+        self.held: Snapshot | None = None
         self._standby: Standby | None = None
 
     @property
@@ -77,9 +81,16 @@ class Life:
         return chain
 
     def keep(self, **changes: Any) -> None:
-        """Change the row, durably."""
-        self.row = replace(self.row, **changes)
-        self._host.table.keep(self.row)
+        """Change the row, durably; OSError: it is as before."""
+        row = replace(self.row, **changes)
+        self._host.table.keep(row)
+        self.row = row
+
+    def note(self, text: str) -> None:
+        """Say something about the VM, to be read in `ps`; on a full disk until the next crash."""
+        self.row = replace(self.row, note=text[:300])
+        with suppress(OSError):
+            self._host.table.keep(self.row)
 
     # --- snapshots on disk ----------------------------------------------------------------------
 
@@ -131,6 +142,10 @@ class Life:
     async def _begin(self, snapshot: Snapshot | None) -> None:
         # Durable first: from here on the snapshot may be older than the guest.
         self.keep(clean=False, parking=False)
+        await self._launch(snapshot)
+        self.held = None
+
+    async def _launch(self, snapshot: Snapshot | None) -> None:
         standby, self._standby = self._standby, None
         machine = await standby.take() if standby is not None else None
         if machine is not None and snapshot is not None:
@@ -192,6 +207,7 @@ class Life:
         """The adopted guest's state, durable, if it was parked when the node ended; else None.
 
         Such a guest says nothing on the channel any more, and its memory says that it is parked.
+        Its QEMU stays until this snapshot is known to be the VM's: the node may end again.
         """
         guest = self.guest
         assert guest is not None
@@ -202,21 +218,21 @@ class Life:
             self.keep(parking=False)
             return None
         await guest.detach()
-        await guest.machine.kill(keep_memory=True)
-        self.gone()
+        guest.machine.hold()
         image = await trio.to_thread.run_sync(self._host.images.load, self.chain.birth.image)
         subject, signer = self._subject(self.row.settings), self._host.signer
         template = loaded_pages(image, files.memory_bytes)
         snapshot = await trio.to_thread.run_sync(
             take, files.ram, files.memory_bytes, template, subject, signer
         )
+        self.held = snapshot
         await self.store(snapshot, snapshot.pack())
-        files.discard()
         return snapshot
 
     async def kill_stray(self) -> None:
         """On return no QEMU of this VM is alive, whoever started it."""
         await self.stand_down()
+        self.held = None
         if self.guest is not None:
             await self.kill()
             return
@@ -227,11 +243,13 @@ class Life:
     async def park(self, *, moving: bool) -> Snapshot:
         """Stop the guest for good and make its state durable; its QEMU stays, parked.
 
-        GuestError or OSError when it would not; then the guest may be parked or not.
+        CapacityError: it was not touched. GuestError, OSError: it would not, or its state could
+        not be written; then `go_on`.
         """
         guest = self.guest
         if guest is None:
             raise GuestError("the guest does not run")
+        self._check_disk(guest.machine.files)
         self.keep(parking=True)
         guest.close_mailbox()
         begun = trio.current_time()
@@ -241,14 +259,46 @@ class Life:
         settings = self.row.settings
         if moving:
             settings = replace(settings, moves=settings.moves + 1)
-        snapshot = await guest.machine.take(self._subject(settings), self._host.signer)
+        snapshot = self.held = await guest.machine.take(self._subject(settings), self._host.signer)
         await self.store(snapshot, snapshot.pack())
         self.snapshot_s = trio.current_time() - begun - self.park_s
         return snapshot
 
+    def _check_disk(self, files: qemu.Files) -> None:
+        """CapacityError when the guest's state might not fit the disk: better known before."""
+        touched_bytes = files.ram.stat().st_blocks * 512
+        room = os.statvfs(self.directory)
+        if room.f_bavail * room.f_frsize < touched_bytes:
+            raise CapacityError(
+                f"{touched_bytes >> 20} MiB may be needed for its snapshot,"
+                f" but {room.f_bavail * room.f_frsize >> 20} MiB of disk are free"
+            )
+
+    async def go_on(self) -> bool:
+        """After a park that failed: the guest goes on from its memory. Whether it is parked after
+        all, and was started again; else it runs as before, and may park at any later time."""
+        guest = self.guest
+        if guest is None:
+            return False
+        if self.held is None and not guest.machine.is_parked:
+            guest.open_mailbox()
+            return False
+        await guest.detach()
+        if self.held is None:
+            self.held = await guest.machine.take(
+                self._subject(self.row.settings), self._host.signer
+            )
+        await guest.machine.kill()
+        self.gone()
+        await self._launch(self.held)  # nothing need be written: the disk may be full
+        self.held = None
+        with suppress(OSError):
+            self.keep(parking=False)
+        return True
+
     async def kill(self, *, leave: bool = False) -> None:
         """End the guest; `leave`: its sources need not wait for it."""
-        guest = self.guest
+        guest, self.held = self.guest, None
         if guest is None:
             return
         if leave:

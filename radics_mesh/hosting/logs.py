@@ -6,6 +6,7 @@ has durably (a crash came in between) will be printed again by the guest, so it 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -37,9 +38,11 @@ class VmLog:
         self.end = start + os.fstat(self._file).st_size
 
     def append(self, text: bytes) -> None:
-        """In the page cache when this returns; `sync` makes it durable."""
+        """In the page cache when this returns; `sync` makes it durable. OSError: none of it is."""
         assert self._file is not None
-        os.write(self._file, text)
+        if (written := os.write(self._file, text)) < len(text):
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise OSError(errno.ENOSPC, "no room for what the guest prints")
         self.end += len(text)
         self._grown.set()
         self._grown = trio.Event()
@@ -82,7 +85,13 @@ class VmLog:
     def _rotate(self) -> None:
         """Not durable by itself: after a power loss the old offset and file may be back, together
         or not, and then a part of the log shows twice or is missing. It is a log."""
-        self._path.with_suffix(".start").write_text(str(self.end))
+        start = self._path.with_suffix(".start")
+        try:
+            aside = start.with_suffix(".new")
+            aside.write_text(str(self.end))
+            aside.replace(start)
+        except OSError:  # a full disk: the next time
+            return
         self._path.replace(self._old)
         if self._file is not None:
             os.close(self._file)

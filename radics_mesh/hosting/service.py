@@ -24,6 +24,7 @@ from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Settings
 from radics_mesh.hosting.status import MoveStats, VmStatus
+from radics_mesh.hosting.strays import end_strays
 from radics_mesh.hosting.table import ENDED, JournalRow, Table, VmRow, Wanted
 from radics_mesh.hosting.vm import Vm
 from radics_mesh.ids import Digest, NodeId, VmId
@@ -96,7 +97,9 @@ class Hosting:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._notices.run)
-                for row in self._table.rows():
+                rows = self._table.rows()
+                await end_strays(self._host.root, [row.vm_id for row in rows])
+                for row in rows:
                     vm = self._vms[row.vm_id] = self._vm(row)
                 for vm in list(self._vms.values()):
                     await nursery.start(self._serve, vm)
@@ -269,7 +272,10 @@ class Hosting:
 
     async def _take_piece(self, piece: Piece) -> None:
         """Kept durably for whoever needs it; it may have overtaken what announces it."""
-        whole = await trio.to_thread.run_sync(self._host.incoming.add, piece)
+        try:
+            whole = await trio.to_thread.run_sync(self._host.incoming.add, piece)
+        except OSError as error:  # dropped; what is missing is asked for again
+            raise CapacityError(f"a piece cannot be kept: {error}") from error
         vm = self._vms.get(piece.vm_id)
         if vm is not None:
             known = vm
@@ -308,7 +314,10 @@ class Hosting:
         )
 
     def _note(self, level: str, text: str) -> None:
-        self._table.note(self._host.me.clock.wall(), level, text)
+        try:
+            self._table.note(self._host.me.clock.wall(), level, text)
+        except OSError as error:  # a full disk: the log has it, and the VM comes first
+            log.warning("not in the journal", reason=str(error))
         getattr(log, level)("vm", text=text)
         self._journalled.set()
         self._journalled = trio.Event()

@@ -1,7 +1,8 @@
 """What this node must not forget about its VMs, in SQLite (WAL, synchronous=FULL).
 
-Every method is one transaction, durable when it returns. They block for a commit, a few
-milliseconds; the hot one, `outputs`, is called from a worker thread, so a lock keeps them apart.
+Every method is one transaction, durable when it returns; OSError: nothing of it counts, as on a
+full disk. They block for a commit, a few milliseconds; the hot one, `outputs`, is called from a
+worker thread, so a lock keeps them apart.
 """
 
 from __future__ import annotations
@@ -159,14 +160,18 @@ class Table:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        try:
+            with self._lock:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:  # some errors have rolled it back already
+                        self._db.execute("ROLLBACK")
+                    raise
+        except sqlite3.OperationalError as error:
+            raise OSError(f"the table of VMs cannot be written: {error}") from error
 
     # --- VMs ---
 

@@ -14,7 +14,14 @@ from dataclasses import replace
 import structlog
 import trio
 
-from radics_mesh.errors import GuestError, LinkError, MeshError, PeerError, UsageError
+from radics_mesh.errors import (
+    CapacityError,
+    GuestError,
+    LinkError,
+    MeshError,
+    PeerError,
+    UsageError,
+)
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.status import MoveStats
@@ -22,7 +29,7 @@ from radics_mesh.hosting.table import ENDED, Wanted
 from radics_mesh.hosting.vm_moving import Moving
 from radics_mesh.hosting.vm_tenancy import Job
 from radics_mesh.ids import NodeId
-from radics_mesh.vmm import handoff_state, qemu
+from radics_mesh.vmm import qemu
 from radics_mesh.vmm.handoff_messages import Message, Terms
 from radics_mesh.vmm.handoff_state import Phase
 
@@ -65,6 +72,9 @@ class Vm(Moving):
                 finished = True
             except MeshError as error:
                 failure = error
+                raise
+            except OSError as error:
+                failure = CapacityError(f"{self.name}: {reason_of(error)}")
                 raise
             finally:
                 done.set()
@@ -139,12 +149,20 @@ class Vm(Moving):
             raise UsageError(f"{self.name} cannot be saved now: it is {self.state}")
         try:
             snapshot = await self.life.park(moving=False)
-        except (GuestError, OSError):
-            await self._unpark(handoff_state.Unpark(None))
+        except CapacityError:
             raise
+        except (MeshError, OSError) as error:
+            await self._go_on()
+            raise GuestError(f"{self.name} was not saved: {reason_of(error)}") from error
+        before = self.row
         self.life.row = replace(self.row, clean=True, parking=False, wanted=Wanted.SAVED)
         self.handoff.checkpoint(snapshot.digest)
-        await self._carry_out(self.handoff.take())
+        try:
+            await self._carry_out(self.handoff.take())
+        except (MeshError, OSError) as error:
+            self.life.row = before
+            await self._go_on()
+            raise GuestError(f"{self.name} was not saved: {reason_of(error)}") from error
         await self.life.kill()
         self._notices.ended(self)
         size = self.life.last_snapshot_bytes

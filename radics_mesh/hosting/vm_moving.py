@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any
 import structlog
 import trio
 
-from radics_mesh.errors import GuestError, LinkError, MeshError, UsageError, WireError
+from radics_mesh.errors import LinkError, MeshError, UsageError, WireError
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.papers import Papers
 from radics_mesh.hosting.status import MoveStats
@@ -61,17 +60,14 @@ class Moving(Tenancy):
 
     async def _persist(self, effect: handoff_state.Persist) -> None:
         before, tenure = self.row.tenure, effect.tenure
-        try:
-            if tenure.phase is Phase.HOLDING and tenure.chain != before.chain:
-                await self._arrive(tenure)
-            elif tenure.phase is Phase.RELEASED:
-                self._depart(tenure)
-            else:
-                clean = self.row.clean or tenure.phase is Phase.FROZEN
-                parking = self.row.parking and tenure.phase is not Phase.FROZEN
-                self.life.keep(tenure=tenure, clean=clean, parking=parking)
-        except sqlite3.Error as error:
-            raise OSError(f"the table of VMs cannot be written: {error}") from error
+        if tenure.phase is Phase.HOLDING and tenure.chain != before.chain:
+            await self._arrive(tenure)
+        elif tenure.phase is Phase.RELEASED:
+            self._depart(tenure)
+        else:
+            clean = self.row.clean or tenure.phase is Phase.FROZEN
+            parking = self.row.parking and tenure.phase is not Phase.FROZEN
+            self.life.keep(tenure=tenure, clean=clean, parking=parking)
         if before.phase is Phase.RELEASED and tenure.phase is not Phase.RELEASED:
             self._acknowledged()
 
@@ -236,7 +232,7 @@ class Moving(Tenancy):
         self._parked_at = trio.current_time()
         try:
             snapshot = await self.life.park(moving=True)
-        except (GuestError, OSError) as error:
+        except (MeshError, OSError) as error:
             self.handoff.park_failed(reason_of(error))
             return
         size = self.life.last_snapshot_bytes
@@ -276,11 +272,12 @@ class Moving(Tenancy):
             )
 
     async def _unpark(self, effect: handoff_state.Unpark) -> None:
-        """Go on here: what is parked has ended as a process, and is started from its state."""
-        if effect.snapshot is None and self.life.guest is None:
-            return
-        await self.life.kill()
-        await self._start_again("goes on here")
+        """Go on here: what was parked is started from its state, as a new process."""
+        if effect.snapshot is None:
+            await self._go_on()
+        elif self.row.wanted is Wanted.RUNNING:
+            await self.life.kill()
+            await self._start_again("goes on here")
 
     async def _forget(self, effect: handoff_state.Forget) -> None:
         self.life.forget(effect.snapshot)

@@ -9,8 +9,11 @@ no second effect, because its bundle has the same id and the log is cut back.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import structlog
 import trio
@@ -36,9 +39,13 @@ log = structlog.get_logger(__name__)
 
 # Outputs that are made durable together.
 _BATCH = 64
-# A full bundle store is tried again after this; meanwhile the guest's output window fills up.
-_STORE_FULL_WAIT_S = 0.5
+# A full bundle store or disk is tried again after this; meanwhile the guest's output window fills
+# up, and it stands still without having lost anything.
+FULL_WAIT_S = 0.5
 _LEAVE_S = 2.0
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,13 @@ class Guest:
         self._taken = trio.Event()
         self._scope = trio.CancelScope()
         self._end: End | None = None
+        self._disk_full = False
         self._nursery: trio.Nursery | None = None
         self._registration: Registration | None = None
 
     async def run(self) -> End | None:
         """Serve the guest until it ends, or until `detach`, after which it is left as it is."""
-        self._registration = self._agent.register(self._eid, self.receive, prefix=True)
+        self.open_mailbox()
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -103,11 +111,18 @@ class Guest:
             await self._leave_sources()
         return self._end
 
+    def open_mailbox(self) -> None:
+        """Mail for the VM is taken here. A no-op when it is."""
+        self._open = True
+        if self._registration is None:
+            self._registration = self._agent.register(self._eid, self.receive, prefix=True)
+
     def close_mailbox(self) -> None:
         """From now on nothing is added to the mailbox."""
         self._open = False
-        if self._registration is not None:
-            self._registration.close()
+        registration, self._registration = self._registration, None
+        if registration is not None:
+            registration.close()
         self._taken.set()
 
     async def detach(self) -> None:
@@ -142,7 +157,9 @@ class Guest:
             raise Elsewhere
         key = mail_key(str(delivery.bundle_id))
         service = delivery.destination.service_name
-        if self._table.post(self._vm_id, key, delivery.source, service, delivery.payload):
+        if await self._kept(
+            lambda: self._table.post(self._vm_id, key, delivery.source, service, delivery.payload)
+        ):
             self.received_bytes[delivery.source] += size_bytes
             self._posted.set()
 
@@ -183,14 +200,37 @@ class Guest:
             elif isinstance(event, StreamState):
                 progress[event.stream] = event
             elif isinstance(event, Ready):
-                self._on_ready(event)
+                await self._on_ready(event)
             else:
                 self._end = event
         if number:
-            await trio.to_thread.run_sync(self._make_durable, number, ending)
+            await self._commit(number, ending)
             await self.machine.acknowledge(number)
         for state in progress.values():
             await self._progressed(state)
+
+    async def _commit(self, number: int, ending: Ending | None) -> None:
+        while True:
+            try:
+                await trio.to_thread.run_sync(self._make_durable, number, ending)
+            except OSError as error:
+                await self._disk_failed(error)
+            else:
+                return
+
+    async def _kept(self, write: Callable[[], Result]) -> Result:
+        """What `write` returns, once the disk takes it."""
+        while True:
+            try:
+                return write()
+            except OSError as error:
+                await self._disk_failed(error)
+
+    async def _disk_failed(self, error: OSError) -> None:
+        if not self._disk_full:
+            log.error("a guest waits for the disk", vm=self._vm_id.short, reason=str(error))
+        self._disk_full = True
+        await trio.sleep(FULL_WAIT_S)
 
     def _make_durable(self, number: int, ending: Ending | None) -> None:
         self._log.sync()
@@ -199,7 +239,7 @@ class Guest:
     async def _effect(self, output: Output) -> None:
         match output.body:
             case Log(_, text):
-                self._log.append(text)
+                await self._kept(lambda: self._log.append(text))
             case Send():
                 await self._send(output.number, output.body)
             case Subscribe(stream, source):
@@ -220,7 +260,7 @@ class Guest:
                     ownership=self._packed_chain,
                 )
             except CapacityError:
-                await trio.sleep(_STORE_FULL_WAIT_S)
+                await trio.sleep(FULL_WAIT_S)
             except (WireError, UsageError) as error:
                 self._say(f"cannot send to {send.to[:80]!r}: {error}")
                 return
@@ -230,11 +270,12 @@ class Guest:
 
     def _say(self, text: str) -> None:
         """A line of the host's in the VM's log."""
-        self._log.append(f"[radics] {text}\n".encode())
+        with suppress(OSError):
+            self._log.append(f"[radics] {text}\n".encode())
 
     # --- streams --------------------------------------------------------------------------------
 
-    def _on_ready(self, ready: Ready) -> None:
+    async def _on_ready(self, ready: Ready) -> None:
         """The guest says how far it got: go on from there, once; later ones are reconnections."""
         if self.ready.is_set():
             return
@@ -242,7 +283,7 @@ class Guest:
             self.ready_at = trio.current_time()
         self.ready.set()
         mailbox = next((s for s in ready.streams if s.stream == 0), StreamState(0, 0, 0))
-        self._table.align(self._vm_id, mailbox.have, mailbox.done)
+        await self._kept(lambda: self._table.align(self._vm_id, mailbox.have, mailbox.done))
         self._running().start_soon(self._deliver_mail, mailbox.have)
         for state in ready.streams:
             if state.stream:
@@ -250,7 +291,7 @@ class Guest:
 
     async def _progressed(self, state: StreamState) -> None:
         if state.stream == 0:
-            self._table.taken(self._vm_id, state.done)
+            await self._kept(lambda: self._table.taken(self._vm_id, state.done))
             self._taken.set()
             return
         feed = self._feeds.get(state.stream)
@@ -297,7 +338,7 @@ class Guest:
             if held.publisher is None or batch.end:
                 end = batch.first + len(batch.messages) if batch.end else None
                 held = Subscription(feed.source, feed.publisher, end)
-                self._table.subscribe(self._vm_id, held)
+                await self._kept(partial(self._table.subscribe, self._vm_id, held))
             messages = [Message(part[: abi.MESSAGE_MAX]) for part in batch.messages]
             if batch.end:
                 messages.append(Message(b"", end=True))

@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 import trio
 
-from radics_mesh.errors import MeshError
+from radics_mesh.errors import GuestError, MeshError
 from radics_mesh.hosting.blobs import Blobs
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.life import Life, reason_of
@@ -169,7 +169,11 @@ class Tenancy(ABC):
 
     async def _adopted(self) -> None:
         """The guest outlived the node. If it was parked just then, it goes on from its memory."""
-        snapshot = await self.life.parked_before() if self.row.parking else None
+        try:
+            snapshot = await self.life.parked_before() if self.row.parking else None
+        except OSError:  # no room to write it down: it goes on from our memory
+            await self._go_on()
+            return
         if snapshot is None:
             self._host.journal("info", f"{self.name} goes on: its guest outlived the node")
             self._tell_running()
@@ -177,12 +181,17 @@ class Tenancy(ABC):
         self.life.row = replace(self.row, clean=True, parking=False)
         self.handoff.checkpoint(snapshot.digest)
         await self._carry_out(self.handoff.take())
+        await self.life.kill()
 
     async def _start_if_due(self) -> None:
         """Start the guest unless it runs or must not."""
         holding = self.phase in (Phase.HOLDING, Phase.OFFERED)
-        if holding and self.row.wanted is Wanted.RUNNING and self.life.guest is None:
+        if not holding or self.row.wanted is not Wanted.RUNNING:
+            return
+        if self.life.guest is None:
             await self._start_again("started again")
+        elif self.life.guest.machine.is_parked:  # for a move that could not be made durable
+            await self._go_on()
 
     async def _start_again(self, how: str) -> None:
         """From the latest state that is here; on failure again later."""
@@ -194,8 +203,36 @@ class Tenancy(ABC):
             return
         level = "warning" if "earlier" in where else "info"
         self._host.journal(level, f"{self.name} {how} {where}")
-        self.life.keep(note="")
+        self.life.note("")
         self._tell_running()
+
+    async def _go_on(self) -> None:
+        """A park failed. The guest is parked, runs as before, or is gone, which is another job."""
+        guest = self.life.guest
+        try:
+            started = await self.life.go_on()
+        except (MeshError, OSError) as error:
+            self._failed_to_start(reason_of(error))
+            return
+        if started:
+            self._host.journal("info", f"{self.name} goes on here from its state")
+            self._tell_running()
+        elif guest is not None and self.row.parking:
+            self._nursery.start_soon(self._await_late_park, guest)
+
+    async def _await_late_park(self, guest: Guest) -> None:
+        """A guest that was asked to park may do so at any later time; then it goes on."""
+        try:
+            await guest.machine.wait_parked()
+        except GuestError:  # it has ended, by whatever way
+            return
+
+        async def job() -> None:
+            holding = self.phase in (Phase.HOLDING, Phase.OFFERED)
+            if self.life.guest is guest and holding:
+                await self._go_on()
+
+        await self.post(job)
 
     def _tell_running(self) -> None:
         """Tell that it starts, and again once the guest is there."""
@@ -209,6 +246,9 @@ class Tenancy(ABC):
             self._notices.running(self)
 
     async def _start_from_latest(self) -> str:
+        if self.life.held is not None:
+            await self.life.start(self.life.held)
+            return "from its state"
         digest, clean = self.handoff.tenure.snapshot, self.row.clean
         if digest is None:
             if not clean:
@@ -225,7 +265,7 @@ class Tenancy(ABC):
         wait_s = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
         self._failures += 1
         self._retry_at = trio.current_time() + wait_s
-        self.life.keep(note=reason[:300])
+        self.life.note(reason)
         self._host.journal("error", f"{self.name} cannot start: {reason}")
 
     def _guest_ended(self, guest: Guest, end: ends.End) -> None:
@@ -265,7 +305,8 @@ class Tenancy(ABC):
         self._host.journal("info" if ending.status == 0 else "warning", f"{self.name} {said}")
 
     def _fail(self, reason: str) -> None:
-        self.life.keep(wanted=Wanted.FAILED, note=reason[:300])
+        self.life.row = replace(self.row, wanted=Wanted.FAILED)
+        self.life.note(reason)
         self._notices.ended(self)
         self._host.journal("error", f"{self.name} failed: {reason}")
 

@@ -91,7 +91,6 @@ class Machine:
         self._broken: Broken | None = None
         self._killing = False
         self._parked: Parked | None = None
-        self._memory_kept = False
         self._tidied = False
 
     # --- what the host wants of the guest ---
@@ -147,19 +146,30 @@ class Machine:
     async def park(self, *, deadline_s: float = _PARK_DEADLINE_S) -> None:
         """Stop the program for good: afterwards the guest is nothing but its memory.
 
-        GuestError when it does not answer in time; it may be parked nevertheless, so nothing
-        is left to do with it but `kill` and a warm start from an earlier state.
+        GuestError when it does not answer in time, or has ended. It was asked all the same: it
+        goes on, and may park at any later time (`wait_parked`).
         """
         self._channel.park()
         self._kick.set()
         with trio.move_on_after(deadline_s):
-            while self._parked is None:
-                await self._change()
-            # Nothing of it is needed any more but its memory. A parked QEMU still took so much of
-            # two cores that a snapshot beside it took 230 ms instead of 58.
-            self.process.signal(signal.SIGSTOP)
+            await self.wait_parked()
             return
         raise GuestError("the guest did not park in time")
+
+    async def wait_parked(self) -> None:
+        """Until a guest that was asked to park has parked; GuestError when it ends before."""
+        while self._parked is None:
+            await self._change()
+        self.hold()
+
+    def hold(self) -> None:
+        """Stop a parked guest's QEMU: nothing of it is needed any more but its memory. It still
+        took so much of two cores that a snapshot beside it took 230 ms instead of 58."""
+        self.process.signal(signal.SIGSTOP)
+
+    @property
+    def is_parked(self) -> bool:
+        return self._parked is not None
 
     async def take(self, subject: snapshot.Subject, signer: snapshot.Signer) -> Snapshot:
         """The parked guest's snapshot; GuestError when it is not parked."""
@@ -198,13 +208,12 @@ class Machine:
             lambda: snapshot.lay_template(files.ram, files.memory_bytes, _template(files))
         )
 
-    async def kill(self, *, keep_memory: bool = False) -> None:
+    async def kill(self) -> None:
         """SIGKILL; returns when QEMU is reaped and its lock free, so really gone.
 
-        Its RAM file is removed unless it is to be kept. GuestError: it would not go.
+        Its RAM file is removed. GuestError: it would not go.
         """
         self._killing = self._killing or not self._gone.is_set()
-        self._memory_kept = keep_memory
         await adoption.end(self.process, self.files.lock)
         self._left()
 
@@ -250,7 +259,7 @@ class Machine:
         self._note()
         if not self._tidied:
             self._tidied = True
-            self.files.discard(keep_memory=self._memory_kept)
+            self.files.discard()
 
     async def _converse(self) -> None:
         """Serve the channel until QEMU is gone and its last word is taken, or the guest broke."""

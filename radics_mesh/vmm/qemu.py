@@ -105,10 +105,9 @@ class Files:
         except OSError:
             return ""
 
-    def discard(self, *, keep_memory: bool = False) -> None:
+    def discard(self) -> None:
         """Remove the guest's memory and what only a running QEMU needs; the lock file stays."""
-        if not keep_memory:
-            self.ram.unlink(missing_ok=True)
+        self.ram.unlink(missing_ok=True)
         pipes.remove(self.channel)
         for name in ("qmp", "vm.json"):
             (self.directory / name).unlink(missing_ok=True)
@@ -176,10 +175,10 @@ async def start(files: Files, accelerator: str, *, paused: bool) -> Process:
         if (earlier := Files.read(files.directory)) is not None:
             earlier.discard()
         try:
+            files.write()  # before there is a RAM file, which nobody would find after our end
             fds = _open(files, held, stack)
             command = [program, *arguments(fds, files.memory_bytes, accelerator, paused=paused)]
             command = [*_limits(files.memory_bytes), *command]
-            files.write()
             child = await trio.to_thread.run_sync(_spawn, command, fds.descriptors, files.stderr)
         except BaseException:
             files.discard()
