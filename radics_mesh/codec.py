@@ -14,6 +14,9 @@ import msgpack
 
 from radics_mesh.errors import WireError
 
+# Arrays and maps inside each other. Deeper ones exhaust Python's stack where they are looked at.
+DEPTH_MAX = 32
+
 
 def pack(value: object) -> bytes:
     """One msgpack value; bytes stay binary, text stays text."""
@@ -26,9 +29,26 @@ def unpack(data: bytes, *, limit_bytes: int = 1 << 20) -> Any:
     if len(data) > limit_bytes:
         raise WireError(f"{len(data)} bytes where at most {limit_bytes} are taken")
     try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=False)
+        value = msgpack.unpackb(data, raw=False, strict_map_key=False)
     except (msgpack.exceptions.UnpackException, ValueError, RecursionError, TypeError) as error:
         raise WireError(f"not msgpack: {error}") from error
+    if _is_deep(value):
+        raise WireError(f"more than {DEPTH_MAX} arrays and maps inside each other")
+    return value
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        level = [
+            item
+            for one in level
+            if isinstance(one, (list, dict))
+            for item in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return any(isinstance(one, (list, dict)) for one in level)
 
 
 class Fields:

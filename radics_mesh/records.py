@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from radics_mesh.clock import Wall
@@ -29,6 +29,8 @@ from radics_mesh.membership import CHAIN_MAX_BYTES, Verifier
 VERSION = 1
 RECORD_MAX_BYTES = 1400  # one datagram on every link; the chain alone may take up to 1000
 TTL_MAX_S = 7 * 86400
+# The largest number in a body: what msgpack still takes after a round trip through a float.
+NUMBER_MAX = 1 << 63
 CONTEXT = "record"
 
 
@@ -158,4 +160,16 @@ def _parse_statement(statement: bytes, signature: bytes, chain: bytes, age_s: fl
         age_s=age_s,
     )
     fields.end()
+    _check_numbers(list(record.body.values()))
     return record
+
+
+def _check_numbers(values: Sequence[object]) -> None:
+    """Everybody computes with what is in a body, and shows it: NaN and 1e300 are no facts."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            _check_numbers(value)
+        elif isinstance(value, dict):
+            _check_numbers(list(value.values()))
+        elif isinstance(value, (int, float)) and not abs(value) <= NUMBER_MAX:
+            raise WireError(f"record with the number {value}")

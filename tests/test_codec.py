@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radics_mesh.codec import Fields, pack, unpack
+from radics_mesh.codec import DEPTH_MAX, Fields, pack, unpack
 from radics_mesh.errors import WireError
 from tests.strategies import msgpack_values, scalars
 
@@ -64,3 +64,12 @@ def test_a_bool_is_no_integer_and_a_missing_item_is_named() -> None:
         Fields([], "thing").integer()
     with pytest.raises(WireError, match="1 items too many"):
         Fields([1], "thing").end()
+
+
+@pytest.mark.parametrize("opening", [b"\x91", b"\x81\x01"])
+def test_nesting_that_nobody_could_look_at_is_a_wire_error(opening: bytes) -> None:
+    """repr() of a value that is 1000 deep ends in RecursionError."""
+    unpack(opening * DEPTH_MAX + b"\x01")
+    for depth in (DEPTH_MAX + 1, 1000, 100_000):
+        with pytest.raises(WireError):
+            unpack(opening * depth + b"\x01")

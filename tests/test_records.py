@@ -32,6 +32,16 @@ def test_a_record_arrives_as_it_was_signed_and_older() -> None:
     assert record.publisher == NODE.node_id
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("-inf"), 1e300, -1e19, (1 << 64) - 1])
+def test_numbers_that_no_fact_has_are_refused(number: float) -> None:
+    """They would end whoever rounds them or packs them again: int(nan), 2**64 in msgpack."""
+    with pytest.raises(WireError, match="number"):
+        make(memory=number)
+    with pytest.raises(WireError, match="number"):
+        make(neighbours=[["id", {"rtt": number}]])
+    assert make(memory=1 << 63, rate=-1.5).body["rate"] == -1.5
+
+
 def test_nobody_speaks_for_another_node() -> None:
     other = Identity(b"o" * 32).node_id.text
     with pytest.raises(PeerError, match="another node"):
