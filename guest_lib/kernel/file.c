@@ -26,7 +26,7 @@ static struct {
 
 struct file *file_new(const struct file_operations *operations, uint32_t flags)
 {
-    struct file *f = heap_alloc(sizeof *f);
+    struct file *f = heap_alloc_for_program(sizeof *f);
     if (f) {
         f->operations = operations;
         f->flags = flags;

@@ -38,6 +38,8 @@ static int wake_or_move(uint64_t address, unsigned most, uint32_t bits, unsigned
 {
     struct wait_queue *q = bucket(address);
     unsigned woken = 0, moved = 0;
+    if (address2 == address)
+        move = 0; /* they stand there already; moved to the end, they would come up for ever */
     for (struct list *l = q->waiting.next, *next; l != &q->waiting; l = next) {
         next = l->next;
         struct thread *t = container_of(l, struct thread, wait);

@@ -135,6 +135,11 @@ void *heap_alloc(size_t n)
     return n <= SMALL_MAX ? small_alloc(n) : big_alloc(n);
 }
 
+void *heap_alloc_for_program(size_t n)
+{
+    return n / PAGE_SIZE + 4 < pages_free() ? heap_alloc(n) : NULL;
+}
+
 void heap_free(void *p)
 {
     if (!p)

@@ -9,6 +9,8 @@
 #include "kernel.h"
 
 void *heap_alloc(size_t n); /* zeroed */
-void heap_free(void *p);    /* NULL is fine */
+/* For what a program makes the kernel keep: leaves the kernel's reserve alone. */
+void *heap_alloc_for_program(size_t n);
+void heap_free(void *p); /* NULL is fine */
 
 #endif

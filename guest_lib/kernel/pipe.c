@@ -95,7 +95,7 @@ static const struct file_operations write_end = {
 
 int64_t sys_pipe2(uint64_t to, int flags)
 {
-    struct pipe *p = heap_alloc(sizeof *p);
+    struct pipe *p = heap_alloc_for_program(sizeof *p);
     uint32_t keep = (uint32_t)flags & O_NONBLOCK;
     struct file *r = p ? file_new(&read_end, keep) : NULL;
     struct file *w = r ? file_new(&write_end, keep | O_WRONLY) : NULL;

@@ -18,7 +18,7 @@ static uint64_t next_number = 1;
 
 struct inode *inode_new(unsigned mode)
 {
-    struct inode *i = heap_alloc(sizeof *i);
+    struct inode *i = heap_alloc_for_program(sizeof *i);
     if (i) {
         i->number = next_number++;
         i->mode = mode;
@@ -57,7 +57,9 @@ static void touch(struct inode *directory)
 
 int directory_add(struct inode *directory, const char *name, size_t n, struct inode *i)
 {
-    struct entry *e = heap_alloc(sizeof *e + n), **at = &directory->entries;
+    if (!directory->parent && i != root)
+        return -ENOENT; /* removed, and only held open */
+    struct entry *e = heap_alloc_for_program(sizeof *e + n), **at = &directory->entries;
     if (!e)
         return -ENOMEM;
     memcpy(e->name, name, n);
@@ -103,7 +105,7 @@ static int reserve_pages(struct inode *i, uint64_t pages)
     if (pages <= i->capacity)
         return 0;
     uint64_t capacity = MAX(pages, i->capacity * 2);
-    uint64_t *more = heap_alloc(capacity * sizeof *more);
+    uint64_t *more = heap_alloc_for_program(capacity * sizeof *more);
     if (!more)
         return -ENOSPC;
     if (i->pages)

@@ -29,7 +29,7 @@ static int enqueue(uint64_t *pending, struct pending_signal **queue, const struc
 {
     if (info->number < 32 && *pending & SIG_BIT(info->number))
         return 0;
-    struct pending_signal *p = heap_alloc(sizeof *p);
+    struct pending_signal *p = heap_alloc_for_program(sizeof *p);
     if (!p)
         return -EAGAIN;
     p->info = *info;

@@ -46,7 +46,7 @@ static int make_room(void)
         return 0;
     if (capacity * 2 > REGIONS_MAX)
         return -ENOMEM;
-    struct region *more = heap_alloc(capacity * 2 * sizeof *more);
+    struct region *more = heap_alloc_for_program(capacity * 2 * sizeof *more);
     if (!more)
         return -ENOMEM;
     memcpy(more, regions, count * sizeof *more);
@@ -109,17 +109,16 @@ static void each_page(uint64_t start, uint64_t end, void (*change)(uint64_t *ent
                       uint32_t prot)
 {
     bool many = end - start > 32 * PAGE_SIZE;
-    for (uint64_t va = start; va < end;) {
-        uint64_t *entry = paging_entry(va, false), stop = ALIGN_DOWN(va, PAGING_TABLE_SPAN);
-        stop = MIN(stop + PAGING_TABLE_SPAN, end);
-        for (; entry && va < stop; va += PAGE_SIZE, entry++) {
+    for (uint64_t va = paging_next(start); va < end; va = paging_next(va)) {
+        uint64_t *entry = paging_entry(va, false);
+        uint64_t stop = MIN(ALIGN_DOWN(va, PAGING_TABLE_SPAN) + PAGING_TABLE_SPAN, end);
+        for (; va < stop; va += PAGE_SIZE, entry++) {
             if (!*entry)
                 continue;
             change(entry, prot);
             if (!many)
                 paging_flush(va);
         }
-        va = stop;
     }
     if (many)
         paging_flush_all();
@@ -149,11 +148,9 @@ static void protect_page(uint64_t *entry, uint32_t prot)
 static void drop_pages(uint64_t start, uint64_t end)
 {
     each_page(start, end, drop_page, 0);
-    for (uint64_t va = ALIGN_UP(start, PAGING_TABLE_SPAN); va + PAGING_TABLE_SPAN <= end;) {
-        if (paging_entry(va, false))
-            paging_free_table(va);
-        va += PAGING_TABLE_SPAN;
-    }
+    uint64_t va = paging_next(ALIGN_UP(start, PAGING_TABLE_SPAN));
+    for (; va + PAGING_TABLE_SPAN <= end; va = paging_next(va + PAGING_TABLE_SPAN))
+        paging_free_table(va);
     if (end - start >= PAGING_TABLE_SPAN)
         paging_flush_all(); /* the CPU may remember tables too */
 }
@@ -253,30 +250,33 @@ int space_discard(uint64_t start, uint64_t length)
     return 0;
 }
 
+/* Hands over pages until `length` or until there is no table for one; how far it came. */
+static uint64_t move_pages(uint64_t from, uint64_t to, uint64_t length)
+{
+    uint64_t va = paging_next(from);
+    for (; va < from + length; va = paging_next(va + PAGE_SIZE)) {
+        uint64_t *old = paging_entry(va, false);
+        if (!*old)
+            continue;
+        uint64_t *fresh = paging_entry(to + (va - from), true);
+        if (!fresh)
+            return va - from;
+        *fresh = *old;
+        *old = 0;
+    }
+    return length;
+}
+
 /* The range at `from` lies in one anonymous region; the one at `to` is free. */
 int space_move(uint64_t from, uint64_t to, uint64_t length)
 {
     struct region r = *space_find(from);
     if (!valid(to, length) || make_room())
         return -ENOMEM;
-    for (uint64_t at = 0; at < length; at += PAGE_SIZE) {
-        uint64_t *old = paging_entry(from + at, false);
-        if (!old || !*old)
-            continue;
-        uint64_t *fresh = paging_entry(to + at, true);
-        if (!fresh) {
-            while (at) { /* give back what has moved */
-                at -= PAGE_SIZE;
-                fresh = paging_entry(to + at, false);
-                if (fresh && *fresh) {
-                    *paging_entry(from + at, false) = *fresh;
-                    *fresh = 0;
-                }
-            }
-            return -ENOMEM;
-        }
-        *fresh = *old;
-        *old = 0;
+    uint64_t moved = move_pages(from, to, length);
+    if (moved < length) {
+        move_pages(to, from, moved); /* its tables are still there */
+        return -ENOMEM;
     }
     carve(from, from + length);
     paging_flush_all();

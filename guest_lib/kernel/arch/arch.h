@@ -44,6 +44,8 @@ void paging_load(void); /* make the final page tables the live ones */
 /* The entry of a virtual page; NULL if there is no table for it and `create` is false or there is
  * no memory. */
 uint64_t *paging_entry(uint64_t va, bool create);
+/* The first address from here on that has a table: what a walk over much memory skips to. */
+uint64_t paging_next(uint64_t va);
 uint64_t paging_make(uint64_t pa, unsigned map_flags); /* an entry's value */
 uint64_t paging_hide(uint64_t entry);                  /* keep the page, forbid every access */
 bool paging_present(uint64_t entry);

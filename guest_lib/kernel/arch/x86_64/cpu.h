@@ -14,6 +14,7 @@
 #define RFLAGS_TF 0x100
 #define RFLAGS_IF 0x200
 #define RFLAGS_DF 0x400
+#define RFLAGS_NT 0x4000
 #define RFLAGS_AC 0x40000
 
 #define CR4_TSD (1 << 2)

@@ -95,7 +95,8 @@ void machine_init(void)
     tables_init();
     wrmsr(MSR_STAR, (uint64_t)KERNEL_CS << 32 | (uint64_t)(USER_DS - 8) << 48);
     wrmsr(MSR_LSTAR, (uint64_t)syscall_entry);
-    wrmsr(MSR_FMASK, RFLAGS_IF | RFLAGS_DF | RFLAGS_TF | RFLAGS_AC);
+    /* NT too: another thread may be left to by `iretq`, which must not see this one's. */
+    wrmsr(MSR_FMASK, RFLAGS_IF | RFLAGS_DF | RFLAGS_TF | RFLAGS_AC | RFLAGS_NT);
 
     uint64_t cr4;
     __asm__("mov %%cr4, %0" : "=r"(cr4));

@@ -42,6 +42,20 @@ uint64_t *paging_entry(uint64_t va, bool create)
     return table ? &table[va >> 12 & 511] : NULL;
 }
 
+uint64_t paging_next(uint64_t va)
+{
+    while (va < PROGRAM_END) {
+        uint64_t *table = root;
+        unsigned shift = 39;
+        while (shift > 12 && (table = step(table, va, shift, false)))
+            shift -= 9;
+        if (table)
+            break;
+        va = (va | ((1UL << shift) - 1)) + 1;
+    }
+    return va;
+}
+
 uint64_t paging_make(uint64_t pa, unsigned flags)
 {
     return pa | P | (flags & MAP_WRITE ? W : 0) | (flags & MAP_EXEC ? 0 : NX) |

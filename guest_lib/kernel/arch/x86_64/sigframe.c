@@ -108,7 +108,8 @@ int signal_frame_push(struct thread *t, int number, const struct signal_action *
     struct signal_alt_stack *alt = &t->signals.alt_stack;
     struct frame *f = t->frame;
     uint64_t sp = f->rsp - RED_ZONE;
-    if (!(action->flags & SA_RESTORER))
+    /* `iretq` to an address that is none would fault in the kernel. */
+    if (!(action->flags & SA_RESTORER) || action->handler >= PROGRAM_END)
         return -EFAULT;
     if (action->flags & SA_ONSTACK && alt->size && f->rsp - alt->sp >= alt->size)
         sp = alt->sp + alt->size;

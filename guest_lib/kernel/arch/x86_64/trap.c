@@ -78,8 +78,10 @@ static void exception(struct frame *f)
         signal_fault(SIGFPE, 7, f->rip);
         break;
     case DEBUG:
+        signal_fault(SIGTRAP, 2, f->rip);
+        break;
     case BREAKPOINT:
-        signal_fault(SIGTRAP, SI_KERNEL, f->rip);
+        signal_fault(SIGTRAP, SI_KERNEL, 0);
         break;
     case INVALID:
         signal_fault(SIGILL, 2, f->rip);

@@ -62,7 +62,7 @@ trap_common:
     call trap_handle
     jmp frame_leave
 
-    /* FMASK has cleared IF, DF, TF and AC. One processor, so two plain variables will do. */
+    /* FMASK has cleared IF, DF, TF, AC and NT. One processor, so two plain variables will do. */
     .globl syscall_entry
     .balign 16
 syscall_entry:
