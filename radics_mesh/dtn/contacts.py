@@ -18,7 +18,7 @@ import trio
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.dialling import Backoff, Target
-from radics_mesh.dtn.doors import Door, listen, one_of, only
+from radics_mesh.dtn.doors import Door, Unproved, listen, one_of, only
 from radics_mesh.dtn.lines import Contact, Line, prefers
 from radics_mesh.dtn.tcpcl_session import BUNDLE_MAX_BYTES, Identify, Peer, TcpclSession
 from radics_mesh.errors import LinkError, MeshError, PeerError
@@ -36,7 +36,7 @@ from radics_mesh.sealed import (
 
 log = structlog.get_logger(__name__)
 
-# Streams whose caller has not proved itself yet; more are closed at once.
+# Streams whose caller has not proved itself yet; for one more, one of them is closed.
 UNPROVED_MAX = 64
 # A session that lasted so long was no failure: the next dial is soon.
 LASTED_S = 5.0
@@ -97,7 +97,7 @@ class Contacts:
         self._neighbours: frozenset[SocketAddress] | None = None
         self._foreign_hosts: dict[Foreign, frozenset[str]] = {}
         self._nursery: trio.Nursery | None = None
-        self._unproved = trio.CapacityLimiter(UNPROVED_MAX)
+        self._unproved = Unproved(UNPROVED_MAX)
         self._listen_port = 0
         self._logged: set[tuple[str, object]] = set()
         self.counters: Counter[str] = Counter()
@@ -184,15 +184,11 @@ class Contacts:
 
     async def _accept_member(self, stream: trio.SocketStream) -> None:
         remote = _remote(stream)
-        try:
-            self._unproved.acquire_on_behalf_of_nowait(stream)
-        except trio.WouldBlock:
+        with self._unproved.caller(remote[0]) as scope:
+            accepted = await accept(stream, self._me, remote, listen_port=self._listen_port)
+        if scope.cancelled_caught:
             self.counters["crowded"] += 1
             return
-        try:
-            accepted = await accept(stream, self._me, remote, listen_port=self._listen_port)
-        finally:
-            self._unproved.release_on_behalf_of(stream)
         if isinstance(accepted, AdmissionRequest):
             await self._serve_stranger(accepted)
             return

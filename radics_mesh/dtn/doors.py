@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import AsyncExitStack
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 
 import trio
@@ -35,6 +36,36 @@ async def listen(stack: AsyncExitStack, address: Address) -> Door:
         await stack.enter_async_context(listener)
     port = plain(listeners[0].socket.getsockname())[1]
     return Door(Address(address.host, port), listeners)
+
+
+class Unproved:
+    """Callers that have not proved themselves yet, at most `limit` of them.
+
+    One too many costs the oldest of the host with the most its place. So whoever opens connections
+    and says nothing drives out itself, and not members, who are through in a round trip.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._callers: dict[trio.CancelScope, str] = {}  # the oldest first
+
+    @contextmanager
+    def caller(self, host: str) -> Iterator[trio.CancelScope]:
+        """The scope of one caller's proof; it is cancelled if the place is needed."""
+        if len(self._callers) >= self._limit:
+            self._make_room()
+        with trio.CancelScope() as scope:
+            self._callers[scope] = host
+            try:
+                yield scope
+            finally:
+                self._callers.pop(scope, None)
+
+    def _make_room(self) -> None:
+        counts = Counter(self._callers.values())
+        oldest = max(self._callers, key=lambda scope: counts[self._callers[scope]])
+        del self._callers[oldest]
+        oldest.cancel()
 
 
 def only(peer: NodeId) -> Identify:

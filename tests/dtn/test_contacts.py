@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from radics_mesh.admission.join import join_with_token
 from radics_mesh.admission.service import Admission
 from radics_mesh.clock import DtnTime, to_dtn
 from radics_mesh.config import Address, Config, Foreign
-from radics_mesh.dtn.contacts import Change, Contacts, Listening
+from radics_mesh.dtn.contacts import UNPROVED_MAX, Change, Contacts, Listening
 from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.dtn.tcpcl_wire import Features, Hello, segment_head
 from radics_mesh.errors import UsageError
@@ -359,3 +359,15 @@ async def test_two_foreign_speakers_over_plain_sessions(tmp_path: Path, members:
             await at_a.sees(to_b)
             await at_b.sees(from_a)
             assert isinstance(at_a.contacts.rtt_s(to_b), float)
+
+
+async def test_silent_callers_do_not_keep_members_out(tmp_path: Path, members: Members) -> None:
+    a, b = members.me("a"), members.me("b")
+    async with station(b, tmp_path / "b") as at_b, AsyncExitStack() as silent:
+        for _ in range(UNPROVED_MAX + 10):
+            stream = await trio.open_tcp_stream(at_b.address.host, at_b.address.port)
+            await silent.enter_async_context(stream)
+        await until(lambda: at_b.contacts.counters["crowded"] == 10)
+        async with station(a, tmp_path / "a", at_b.address) as at_a:
+            await at_a.sees(b.node_id)
+        assert at_b.contacts.counters["crowded"] == 11
