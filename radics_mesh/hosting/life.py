@@ -259,7 +259,8 @@ class Life:
         settings = self.row.settings
         if moving:
             settings = replace(settings, moves=settings.moves + 1)
-        snapshot = self.held = await guest.machine.take(self._subject(settings), self._host.signer)
+        subject = self._subject(settings, saved=not moving)
+        snapshot = self.held = await guest.machine.take(subject, self._host.signer)
         await self.store(snapshot, snapshot.pack())
         self.snapshot_s = trio.current_time() - begun - self.park_s
         return snapshot
@@ -351,8 +352,8 @@ class Life:
         if end is not None:
             self._ended(guest, end)
 
-    def _subject(self, settings: Settings) -> Subject:
-        papers = Papers(settings, self._host.table.mailbox(self.row.vm_id))
+    def _subject(self, settings: Settings, *, saved: bool = False) -> Subject:
+        papers = Papers(settings, self._host.table.mailbox(self.row.vm_id), saved)
         return Subject(
             vm=self.row.vm_id,
             epoch=self.chain.epoch,

@@ -65,7 +65,7 @@ class Notices:
                 vm = self._due.pop(next(iter(self._due)))
                 try:
                     await self._announce(vm)
-                except MeshError as error:
+                except (MeshError, OSError) as error:  # an image may be gone
                     log.warning("vm not announced", name=vm.row.name, reason=str(error))
             await self._woken.wait()
 

@@ -2,7 +2,7 @@
 
 Wire form (msgpack):
   [version, memory, [source], [argument], pinned, created, branch, moves, output, next mail,
-   [mail], window, [[source, publisher, end]]]
+   [mail], window, [[source, publisher, end]], saved]
   mail: [number, key, sender, service, payload];  window: keys, one after the other
 """
 
@@ -15,7 +15,7 @@ from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
 from radics_mesh.ids import ID_BYTES, NodeId
 
-VERSION = 1
+VERSION = 2
 KEY_BYTES = 16
 # Mail that a host will keep for a VM; who has more waits in the bundle store.
 INBOX_MAX_BYTES = 8 << 20
@@ -113,6 +113,8 @@ class Mailbox:
 class Papers:
     settings: Settings
     mailbox: Mailbox
+    # Its user saved it: whoever it comes to must not start it before `resume`.
+    saved: bool = False
 
     def pack(self) -> bytes:
         box = self.mailbox
@@ -125,6 +127,7 @@ class Papers:
                 [[m.number, m.key, m.sender, m.service, m.payload] for m in box.mail],
                 b"".join(box.window),
                 [[s.source, bytes(s.publisher or b""), s.end] for s in box.subscriptions],
+                self.saved,
             ]
         )
 
@@ -132,7 +135,7 @@ class Papers:
     def parse(cls, data: bytes) -> Papers:
         """WireError for anything that `pack` would not make."""
         fields = Fields.parse(data, "papers", limit_bytes=_PAPERS_MAX_BYTES)
-        fields.integer(VERSION, VERSION)
+        version = fields.integer(1, VERSION)
         papers = cls(
             Settings.read(fields),
             Mailbox(
@@ -142,6 +145,7 @@ class Papers:
                 window=_keys(fields.blob(limit=WINDOW_KEYS * KEY_BYTES)),
                 subscriptions=tuple(map(_subscription, fields.items(limit=64))),
             ),
+            saved=version > 1 and fields.boolean(),
         )
         fields.end()
         return papers

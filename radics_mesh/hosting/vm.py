@@ -169,7 +169,7 @@ class Vm(Moving):
         self._host.journal("info", f"{self.name} saved, {size} bytes")
 
     async def resume(self) -> None:
-        if self.row.wanted is not Wanted.SAVED:
+        if self.row.wanted is not Wanted.SAVED or self.phase is not Phase.HOLDING:
             raise UsageError(f"{self.name} is not saved: it is {self.state}")
         self._host.check_room(self.row.settings.memory_bytes, but=self.vm_id)
         await self._check_snapshot()
@@ -190,7 +190,7 @@ class Vm(Moving):
 
     async def begin_move(self, move: Move, key: bytes) -> None:
         self._check_held()
-        if self.life.guest is None:
+        if self.life.guest is None and self.row.wanted is not Wanted.SAVED:
             raise UsageError(f"{self.name} cannot move now: it is {self.state}")
         path = self._host.images.path(self.life.chain.birth.image)
         terms = Terms(

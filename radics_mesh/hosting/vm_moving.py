@@ -24,6 +24,7 @@ from radics_mesh.records import Kind
 from radics_mesh.vmm import handoff_state, qemu
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase, Tenure
+from radics_mesh.vmm.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -77,12 +78,15 @@ class Moving(Tenancy):
         assert chain is not None
         assert digest is not None
         papers = Papers.parse((await self.life.load(digest)).manifest.mailbox)
+        settings = papers.settings
+        if papers.saved:  # its snapshot is older than this move
+            settings = replace(settings, moves=settings.moves + 1)
         row = VmRow(
             vm_id=chain.vm_id,
             name=self._host.free_name(chain.name, chain.vm_id),
-            wanted=Wanted.RUNNING,
+            wanted=Wanted.SAVED if papers.saved else Wanted.RUNNING,
             tenure=tenure,
-            settings=papers.settings,
+            settings=settings,
             output=papers.mailbox.output,
             log_bytes=self.life.log.end,
             next_mail=papers.mailbox.next_mail,
@@ -231,7 +235,7 @@ class Moving(Tenancy):
     async def _park(self, _: handoff_state.Park) -> None:
         self._parked_at = trio.current_time()
         try:
-            snapshot = await self.life.park(moving=True)
+            snapshot = await self._final_state()
         except (MeshError, OSError) as error:
             self.handoff.park_failed(reason_of(error))
             return
@@ -247,6 +251,12 @@ class Moving(Tenancy):
         terms = replace(terms, snapshot_bytes=size)
         self.handoff.parked(snapshot.digest, terms, trio.current_time())
 
+    async def _final_state(self) -> Snapshot:
+        digest = self.handoff.tenure.snapshot
+        if self.row.wanted is Wanted.SAVED and digest is not None:
+            return await self.life.load(digest)
+        return await self.life.park(moving=True)
+
     async def _activate(self, effect: handoff_state.Start) -> None:
         """The VM has come: start it. If that fails it is ours all the same, and tried again."""
         begun = trio.current_time()
@@ -258,6 +268,10 @@ class Moving(Tenancy):
             peer, False, chain.epoch, snapshot_bytes=self.life.last_snapshot_bytes
         )
         whence = self._host.name_of(peer)
+        if self.row.wanted is Wanted.SAVED:
+            self._host.journal("info", f"{self.name} came from {whence}, saved")
+            self._notices.ended(self)
+            return
         await self._start_again(f"came from {whence}, at epoch {chain.epoch}, and starts")
         if self.life.guest is not None:
             self._nursery.start_soon(self._time_resume, self.life.guest, self.last_move, begun)

@@ -34,6 +34,11 @@ JOBS_MAX = 256
 RETRY_S = (0.5, 2.0, 8.0, 30.0, 60.0)
 # A life of this length clears the count of failures.
 HEALTHY_S = 60.0
+# What people must know of a VM that lost states: `ps` shows it beside the branch.
+_SET_BACK = (
+    "set back to an earlier state: what it sends may come twice,"
+    " mail that it had taken since is not there again"
+)
 MOVING = (Phase.OFFERED, Phase.FREEZING, Phase.FROZEN)
 
 
@@ -203,7 +208,7 @@ class Tenancy(ABC):
             return
         level = "warning" if "earlier" in where else "info"
         self._host.journal(level, f"{self.name} {how} {where}")
-        self.life.note("")
+        self.life.note(_SET_BACK if level == "warning" else "")
         self._tell_running()
 
     async def _go_on(self) -> None:

@@ -79,17 +79,18 @@ class World:
             await self.members.start(number, bootstrap=[0] if number else [])
         identity, chain = member(number)
         me = Me(identity, Verifier(MESH), chain, TrioClock())
-        await self.nursery.start(self._run, number, me)
+        await self.nursery.start(self.run, number, me)
         await announce_node(self.members[number], f"node{number}")
         return self.sites[number]
 
-    async def _run(
+    async def run(
         self,
         number: int,
         me: Me,
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
+        """A node until it is stopped."""
         path = self.path / f"node{number}"
         path.mkdir(exist_ok=True)
         directory = self.members[number]
