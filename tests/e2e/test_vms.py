@@ -6,7 +6,7 @@ import os
 import random
 import signal
 from collections import Counter
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from radics_mesh.errors import GuestError, MeshError, UsageError
+from radics_mesh.vmm import adoption, lock
 from radics_mesh.vmm.build import build_image
 from scenarios.first_light import Report
 from scenarios.peers import Peer, until
@@ -82,14 +83,28 @@ async def collect(a: Peer) -> Report:
     return report
 
 
-def living(vm_id: str) -> list[psutil.Process]:
-    """The QEMUs of one VM, on whatever node of this machine."""
+def holders(vm_id: str, *peers: Peer) -> list[psutil.Process]:
+    """The QEMUs of one VM, running or parked, or waiting for it, by the lock that each holds."""
     found = []
-    for process in psutil.process_iter(["name", "cmdline", "status"]):
-        if process.info["status"] == psutil.STATUS_ZOMBIE:
+    for path in [p for peer in peers for p in peer.state.glob(f"**/{vm_id}/lock")]:
+        if (held := lock.holder(path)) is not None:
+            os.close(held[1])
+            found.append(psutil.Process(held[0]))
+    return found
+
+
+async def executing(vm_id: str, *peers: Peer) -> list[Path]:
+    """Where a QEMU lets this VM's guest execute: it neither stands still nor waits for a state."""
+    found = []
+    for directory in [p for peer in peers for p in peer.state.glob(f"**/vms/{vm_id}")]:
+        held = lock.holder(directory / "lock")
+        if held is None:
             continue
-        if "qemu" in (process.info["name"] or "") and vm_id in " ".join(process.info["cmdline"]):
-            found.append(process)
+        os.close(held[1])
+        with suppress(psutil.NoSuchProcess):
+            stopped = psutil.Process(held[0]).status() == psutil.STATUS_STOPPED
+            if not stopped and await adoption.is_running(directory):
+                found.append(directory)
     return found
 
 
@@ -155,7 +170,7 @@ async def whoever_runs(*peers: Peer) -> Peer:
         for peer in peers:
             row = await peer.vm("count")
             if row is not None:
-                assert len(living(row["id"])) <= 1
+                assert len(await executing(row["id"], *peers)) <= 1
                 running += [peer] if row["state"] in ("running", "exited") else []
         assert len(running) <= 1
         return running[0] if running else None
@@ -185,9 +200,10 @@ async def test_save_and_resume_across_a_reboot(
         a, c = await two_peers(make_peer)
         await start_count(a, c, wordcount, text)
         row = await row_of(a, state="running")
+        assert len(await executing(row["id"], a, c)) == 1
         await trio.sleep(0.5)
         await a.call("save", name="count")
-        assert not living(row["id"])
+        assert not holders(row["id"], a, c)
         a.sigkill()
         await a.start()
         assert (await row_of(a))["state"] == "saved"
@@ -231,7 +247,7 @@ async def test_a_damaged_snapshot_starts_nothing(
         await a.start()
         with pytest.raises(GuestError, match="the snapshot of count is no good"):
             await a.call("resume", name="count")
-        assert not living(row["id"])
+        assert not holders(row["id"], a, c)
         assert (await a.call("nodes"))["nodes"]
 
 

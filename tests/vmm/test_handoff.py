@@ -296,6 +296,19 @@ def test_a_one_way_move_releases_without_an_answer() -> None:
     assert Start(SNAPSHOT) in b.take()
 
 
+def test_a_one_way_move_goes_on_one_way_after_a_crash() -> None:
+    """Between the durable snapshot and the release; an answer may never come."""
+    a = source()
+    a.offer(B.node_id, TERMS, 0, key=B.public, one_way=True)
+    a.take()
+    a.parked(SNAPSHOT, TERMS, 1)
+    frozen = next(e for e in a.take() if isinstance(e, Persist))
+    a = Handoff(Tenure.parse(frozen.tenure.pack()), A)
+    effects = list(a.restore(2))
+    assert [type(e) for e in effects] == [KillAndReap, Persist, Send, SendBlob, SendBlob]
+    assert a.tenure.phase is Phase.RELEASED
+
+
 def test_a_node_that_got_its_vm_back_refuses_nothing_that_it_owes() -> None:
     """A's ACK from B was lost, and B offers the VM back: that is the acknowledgement."""
     a, b = frozen_source(), target()
