@@ -23,6 +23,7 @@ int64_t sys_clone(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t 
     frame_set_stack(t->frame, stack);
     t->fs_base = flags & CLONE_SETTLS ? tls : current->fs_base;
     t->gs_base = current->gs_base;
+    memcpy(t->name, current->name, sizeof t->name);
     t->clear_tid = flags & CLONE_CHILD_CLEARTID ? child_tid : 0;
     t->signals.mask = current->signals.mask;
     thread_start(t);

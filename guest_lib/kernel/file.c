@@ -223,37 +223,3 @@ int64_t sys_dup2(int fd, int to)
 }
 
 int64_t sys_fsync(int fd) { return file_get(fd) ? 0 : -EBADF; }
-
-/* Looks every few milliseconds: good enough for the few programs that poll a pipe. */
-int64_t sys_poll(uint64_t fds, unsigned count, int timeout_ms)
-{
-    uint64_t deadline = timeout_ms < 0 ? NEVER : clock_now() + (uint64_t)timeout_ms * 1000000;
-    if (count > FILES_MAX)
-        return -EINVAL;
-    for (;;) {
-        int64_t ready = 0;
-        for (unsigned i = 0; i < count; i++) {
-            struct {
-                int32_t fd;
-                int16_t events, revents;
-            } p;
-            if (USER_GET(p, fds + i * sizeof p))
-                return -EFAULT;
-            struct file *f = file_get(p.fd);
-            bool (*is)(struct file *, bool) = f ? f->operations->ready : NULL;
-            p.revents = p.fd < 0 ? 0 : !f ? 0x20 : 0; /* POLLNVAL */
-            if (f && p.events & 1 && (!is || is(f, false)))
-                p.revents |= 1;
-            if (f && p.events & 4 && (!is || is(f, true)))
-                p.revents |= 4;
-            ready += p.revents != 0;
-            if (USER_PUT(fds + i * sizeof p, p))
-                return -EFAULT;
-        }
-        uint64_t now = clock_now();
-        if (ready || now >= deadline)
-            return ready;
-        if (thread_wait(NULL, MIN(deadline, now + 2000000)) == -EINTR)
-            return -EINTR;
-    }
-}

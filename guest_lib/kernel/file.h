@@ -16,7 +16,7 @@ struct file_operations {
     int64_t (*read)(struct file *f, uint64_t to, size_t n, uint64_t *at);
     int64_t (*write)(struct file *f, uint64_t from, size_t n, uint64_t *at);
     void (*close)(struct file *f);
-    bool (*ready)(struct file *f, bool write); /* NULL: always */
+    unsigned (*events)(struct file *f); /* POLL*; NULL: always ready for both */
 };
 
 struct file {

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "process.h"
 #include "thread.h"
+#include "time.h"
 #include "user.h"
 
 #define BUCKETS 64

@@ -1,13 +1,17 @@
-/* pipe.c: 4 KiB between two descriptors of the same program. */
+/* pipe.c: 64 KiB, page by page as they fill, between two descriptors of the same program. */
+#include <asm/poll.h>
 #include "file.h"
 #include "heap.h"
+#include "layout.h"
+#include "page.h"
 #include "signal.h"
 #include "syscall.h"
 #include "thread.h"
 #include "process.h"
 #include "user.h"
 
-#define PIPE_BYTES 4032UL
+#define PIPE_PAGES 16u
+#define PIPE_BYTES (PIPE_PAGES * PAGE_SIZE) /* Linux's: programs write so much before they read */
 #define O_NONBLOCK 04000
 #define O_CLOEXEC 02000000
 #define O_WRONLY 1
@@ -15,8 +19,26 @@
 struct pipe {
     struct wait_queue readers, writers;
     uint32_t start, length, reading, writing;
-    char bytes[PIPE_BYTES];
+    uint64_t pages[PIPE_PAGES]; /* physical; 0: none */
 };
+
+/* The bytes from `at` on, as far as they lie in one page. NULL: no memory. */
+static char *pipe_part(struct pipe *p, size_t at, size_t *n)
+{
+    uint64_t *page = &p->pages[at / PAGE_SIZE % PIPE_PAGES];
+    if (!*page && !(*page = page_alloc(PAGE_PROGRAM)))
+        return NULL;
+    *n = MIN(*n, PAGE_SIZE - at % PAGE_SIZE);
+    return (char *)phys_to_virt(*page) + at % PAGE_SIZE;
+}
+
+static void drop_page(struct pipe *p, size_t at)
+{
+    uint64_t *page = &p->pages[at / PAGE_SIZE % PIPE_PAGES];
+    if (*page)
+        page_free(*page);
+    *page = 0;
+}
 
 static int64_t pipe_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
 {
@@ -32,9 +54,12 @@ static int64_t pipe_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
     }
     size_t done = 0;
     while (done < n && p->length) {
-        size_t part = MIN(MIN(n - done, p->length), PIPE_BYTES - p->start);
-        if (user_write(to + done, p->bytes + p->start, part))
+        size_t part = MIN(n - done, p->length);
+        const char *bytes = pipe_part(p, p->start, &part);
+        if (!bytes || user_write(to + done, bytes, part))
             return done ? (int64_t)done : -EFAULT;
+        if ((p->start + part) % PAGE_SIZE == 0 || part == p->length)
+            drop_page(p, p->start);
         p->start = (uint32_t)((p->start + part) % PIPE_BYTES);
         p->length -= (uint32_t)part;
         done += part;
@@ -61,10 +86,10 @@ static int64_t pipe_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
                 return done ? (int64_t)done : -ERESTARTSYS;
             continue;
         }
-        size_t end = (p->start + p->length) % PIPE_BYTES;
-        size_t part = MIN(MIN(n - done, PIPE_BYTES - p->length), PIPE_BYTES - end);
-        if (user_read(p->bytes + end, from + done, part))
-            return done ? (int64_t)done : -EFAULT;
+        size_t part = MIN(n - done, PIPE_BYTES - p->length);
+        char *bytes = pipe_part(p, p->start + p->length, &part);
+        if (!bytes || user_read(bytes, from + done, part))
+            return done ? (int64_t)done : bytes ? -EFAULT : -ENOMEM;
         p->length += (uint32_t)part;
         done += part;
         wake_all(&p->readers);
@@ -78,20 +103,29 @@ static void pipe_close(struct file *f)
     *(f->flags & O_WRONLY ? &p->writing : &p->reading) -= 1;
     wake_all(&p->readers);
     wake_all(&p->writers);
-    if (!p->reading && !p->writing)
-        heap_free(p);
+    if (p->reading || p->writing)
+        return;
+    for (size_t n = 0; n < PIPE_PAGES; n++)
+        drop_page(p, n * PAGE_SIZE);
+    heap_free(p);
 }
 
-static bool pipe_ready(struct file *f, bool write)
+static unsigned read_end_events(struct file *f)
 {
     struct pipe *p = f->data;
-    return write ? p->length < PIPE_BYTES || !p->reading : p->length || !p->writing;
+    return (p->length ? POLLIN : 0u) | (p->writing ? 0u : POLLHUP);
+}
+
+static unsigned write_end_events(struct file *f)
+{
+    struct pipe *p = f->data;
+    return (p->length < PIPE_BYTES ? POLLOUT : 0u) | (p->reading ? 0u : POLLERR);
 }
 
 static const struct file_operations read_end = {
-    .read = pipe_read, .close = pipe_close, .ready = pipe_ready};
+    .read = pipe_read, .close = pipe_close, .events = read_end_events};
 static const struct file_operations write_end = {
-    .write = pipe_write, .close = pipe_close, .ready = pipe_ready};
+    .write = pipe_write, .close = pipe_close, .events = write_end_events};
 
 int64_t sys_pipe2(uint64_t to, int flags)
 {

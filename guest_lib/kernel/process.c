@@ -153,6 +153,10 @@ struct thread *process_load(const struct process_arguments *arguments)
     uint64_t sp = build_stack(&e, arguments, headers);
     if (!sp)
         panic("no memory for the program's stack");
+    const char *name = arguments->strings;
+    for (const char *c = name; *c; c++)
+        name = *c == '/' ? c + 1 : name;
+    memcpy(t->name, name, MIN(strlen(name), sizeof t->name - 1));
     frame_init(t->frame, e.base + e.header.e_entry, sp);
     thread_start(t);
     return t;

@@ -20,11 +20,4 @@ _Noreturn void process_exit(int status);
 _Noreturn void process_die(int signal, const char *why);
 _Noreturn void process_out_of_memory(void);
 
-/* Interval timer (alarm, setitimer). */
-void process_tick(uint64_t now);
-uint64_t process_deadline(void);
-
-/* A struct timespec of the program's, relative or absolute, as a monotonic deadline. */
-int64_t time_deadline(uint64_t timespec, bool absolute, bool wall, uint64_t *deadline);
-
 #endif

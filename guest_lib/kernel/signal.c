@@ -5,6 +5,7 @@
 #include "process.h"
 #include "syscall.h"
 #include "thread.h"
+#include "time.h"
 #include "user.h"
 
 #define CANNOT_BLOCK (SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP))
@@ -68,6 +69,18 @@ int signal_process(const struct signal_info *info)
         }
     }
     return error;
+}
+
+void signal_thread_once(struct thread *t, const struct signal_info *info)
+{
+    if (!(t->signals.pending & SIG_BIT(info->number)))
+        signal_thread(t, info);
+}
+
+void signal_process_once(const struct signal_info *info)
+{
+    if (!(process_pending & SIG_BIT(info->number)))
+        signal_process(info);
 }
 
 bool signals_pending(struct thread *t)
@@ -153,6 +166,21 @@ void signal_fault(int number, int code, uint64_t address)
     run_handler(current, &info);
 }
 
+uint64_t signals_mask_for_wait(uint64_t mask)
+{
+    uint64_t before = current->signals.mask;
+    current->signals.old_mask = before;
+    current->signals.has_old_mask = true;
+    current->signals.mask = mask & ~CANNOT_BLOCK;
+    return before;
+}
+
+void signals_mask_restore(uint64_t before)
+{
+    current->signals.has_old_mask = false;
+    current->signals.mask = before;
+}
+
 /* ---- system calls ------------------------------------------------------------------------- */
 
 int64_t sys_rt_sigaction(int number, uint64_t action, uint64_t old, size_t set_bytes)
@@ -198,9 +226,7 @@ int64_t sys_rt_sigsuspend(uint64_t set, size_t set_bytes)
         return -EINVAL;
     if (USER_GET(bits, set))
         return -EFAULT;
-    current->signals.old_mask = current->signals.mask;
-    current->signals.has_old_mask = true;
-    current->signals.mask = bits & ~CANNOT_BLOCK;
+    signals_mask_for_wait(bits);
     while (thread_wait(NULL, NEVER) != -EINTR)
         ;
     return -EINTR;
@@ -284,4 +310,34 @@ int64_t sys_kill(int pid, int number)
         return -ESRCH;
     struct signal_info info = {.number = number, .code = SI_USER, .pid = PROCESS_ID};
     return signal_process(&info);
+}
+
+/* sigqueue and pthread_sigqueue: what the receiver is told is the sender's to say. */
+static int64_t queued_info(int number, uint64_t info_at, struct signal_info *info)
+{
+    if (number < 0 || number > SIGNALS)
+        return -EINVAL;
+    if (user_read(info, info_at, sizeof *info))
+        return -EFAULT;
+    info->number = number;
+    return 0;
+}
+
+int64_t sys_rt_sigqueueinfo(int pid, int number, uint64_t info_at)
+{
+    struct signal_info info;
+    if (pid != PROCESS_ID)
+        return -ESRCH;
+    int64_t error = queued_info(number, info_at, &info);
+    return error ? error : signal_process(&info);
+}
+
+int64_t sys_rt_tgsigqueueinfo(int pid, int tid, int number, uint64_t info_at)
+{
+    struct signal_info info;
+    struct thread *t = thread_find(tid);
+    if (pid != PROCESS_ID || !t)
+        return -ESRCH;
+    int64_t error = queued_info(number, info_at, &info);
+    return error ? error : signal_thread(t, &info);
 }

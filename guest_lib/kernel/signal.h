@@ -26,6 +26,8 @@ enum {
     SIGTTIN = 21,
     SIGTTOU = 22,
     SIGURG = 23,
+    SIGVTALRM = 26,
+    SIGPROF = 27,
     SIGWINCH = 28
 };
 #define SIGNALS 64
@@ -86,9 +88,15 @@ struct thread_signals {
 struct thread;
 
 bool signals_pending(struct thread *t);
+/* Another mask while a call waits. After -EINTR it stays, until the handler has run. */
+uint64_t signals_mask_for_wait(uint64_t mask); /* the one before */
+void signals_mask_restore(uint64_t before);
 void signals_deliver(struct thread *t); /* one, to the current thread */
 int signal_thread(struct thread *t, const struct signal_info *info);
 int signal_process(const struct signal_info *info);
+/* A timer's: not if its last one is still pending. */
+void signal_thread_once(struct thread *t, const struct signal_info *info);
+void signal_process_once(const struct signal_info *info);
 /* The current thread's own fault: cannot be blocked or ignored. */
 void signal_fault(int number, int code, uint64_t address);
 void signals_thread_end(struct thread *t);

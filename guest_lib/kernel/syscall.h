@@ -52,6 +52,8 @@ int64_t sys_sigaltstack(uint64_t stack, uint64_t old);
 int64_t sys_tgkill(int pid, int tid, int number);
 int64_t sys_tkill(int tid, int number);
 int64_t sys_kill(int pid, int number);
+int64_t sys_rt_sigqueueinfo(int pid, int number, uint64_t info);
+int64_t sys_rt_tgsigqueueinfo(int pid, int tid, int number, uint64_t info);
 /* futex.c */
 int64_t sys_futex(uint64_t address, int op, uint32_t value, uint64_t timeout, uint64_t address2,
                   uint32_t value3);
@@ -62,10 +64,16 @@ int64_t sys_clock_nanosleep(int clock, int flags, uint64_t request, uint64_t res
 int64_t sys_nanosleep(uint64_t request, uint64_t rest);
 int64_t sys_gettimeofday(uint64_t to);
 int64_t sys_time(uint64_t to);
-int64_t sys_alarm(unsigned seconds);
-int64_t sys_setitimer(int which, uint64_t fresh, uint64_t old);
-int64_t sys_getitimer(int which, uint64_t to);
 int64_t sys_pause(void);
+/* timer.c */
+int64_t sys_alarm(unsigned seconds);
+int64_t sys_setitimer(unsigned which, uint64_t fresh, uint64_t old);
+int64_t sys_getitimer(unsigned which, uint64_t to);
+int64_t sys_timer_create(int clock, uint64_t event, uint64_t id);
+int64_t sys_timer_settime(int id, int flags, uint64_t fresh, uint64_t old);
+int64_t sys_timer_gettime(int id, uint64_t to);
+int64_t sys_timer_getoverrun(int id);
+int64_t sys_timer_delete(int id);
 /* file.c */
 int64_t sys_read(int fd, uint64_t to, size_t n);
 int64_t sys_write(int fd, uint64_t from, size_t n);
@@ -80,8 +88,13 @@ int64_t sys_ioctl(int fd, unsigned request);
 int64_t sys_dup(int fd);
 int64_t sys_dup2(int fd, int to);
 int64_t sys_dup3(int fd, int to, int flags);
-int64_t sys_poll(uint64_t fds, unsigned count, int timeout_ms);
 int64_t sys_fsync(int fd);
+/* poll.c */
+int64_t sys_poll(uint64_t fds, unsigned count, int timeout_ms);
+int64_t sys_ppoll(uint64_t fds, unsigned count, uint64_t timeout, uint64_t mask, size_t mask_bytes);
+int64_t sys_select(int count, uint64_t reads, uint64_t writes, uint64_t others, uint64_t timeout);
+int64_t sys_pselect6(int count, uint64_t reads, uint64_t writes, uint64_t others, uint64_t timeout,
+                     uint64_t mask_and_size);
 /* pipe.c */
 int64_t sys_pipe(uint64_t fds);
 int64_t sys_pipe2(uint64_t fds, int flags);

@@ -81,7 +81,8 @@ int64_t sys_prlimit64(int pid, unsigned what, uint64_t fresh, uint64_t old)
 
 int64_t sys_getrusage(int who, uint64_t to)
 {
-    uint64_t usage[18] = {0}, now = clock_now();
+    uint64_t usage[18] = {0};
+    uint64_t now = who == 1 ? thread_cpu_ns(current) : who == 0 ? process_cpu_ns() : 0;
     usage[0] = now / NS_PER_S;
     usage[1] = now % NS_PER_S / 1000;
     usage[4] = (pages_total() - pages_free()) * 4;
@@ -90,16 +91,21 @@ int64_t sys_getrusage(int who, uint64_t to)
 
 int64_t sys_times(uint64_t to)
 {
-    uint64_t ticks = clock_now() / 10000000, t[4] = {ticks, 0, 0, 0};
+    uint64_t ticks = clock_now() / 10000000, t[4] = {process_cpu_ns() / 10000000, 0, 0, 0};
     return to && USER_PUT(to, t) ? -EFAULT : (int64_t)ticks;
 }
 
 int64_t sys_prctl(int what, uint64_t a)
 {
-    char name[16] = "program";
-    if (what == 15) /* PR_SET_NAME */
-        return 0;
+    char name[sizeof current->name] = "";
     if (what == 16) /* PR_GET_NAME */
-        return USER_PUT(a, name);
-    return -EINVAL;
+        return USER_PUT(a, current->name);
+    if (what != 15) /* PR_SET_NAME */
+        return -EINVAL;
+    int64_t n = user_string(name, a, sizeof name);
+    if (n < 0 && n != -ENAMETOOLONG)
+        return n;
+    name[sizeof name - 1] = 0;
+    memcpy(current->name, name, sizeof name);
+    return 0;
 }

@@ -7,6 +7,7 @@
 #include "page.h"
 #include "park.h"
 #include "process.h"
+#include "timer.h"
 #include "user.h"
 
 struct thread *current;
@@ -17,6 +18,8 @@ static struct list run_queue = {&run_queue, &run_queue};
 static struct list sleepers = {&sleepers, &sleepers};
 static struct thread *dead; /* whose stack is still in use */
 static uint64_t slice_end;
+static uint64_t running_since; /* the current thread; NEVER: none runs */
+static uint64_t ran_ns;        /* all threads, the dead ones too */
 static unsigned count;
 static int next_tid = 1;
 
@@ -96,6 +99,25 @@ struct thread *thread_find(int tid)
 
 unsigned threads_count(void) { return count; }
 
+/* ---- processor time ----------------------------------------------------------------------- */
+
+static uint64_t stretch(void) { return running_since == NEVER ? 0 : clock_now() - running_since; }
+
+static void account(void)
+{
+    uint64_t ns = stretch();
+    current->ran_ns += ns;
+    ran_ns += ns;
+    running_since += ns;
+}
+
+uint64_t thread_cpu_ns(const struct thread *t)
+{
+    return t->ran_ns + (t == current ? stretch() : 0);
+}
+
+uint64_t process_cpu_ns(void) { return ran_ns + stretch(); }
+
 /* ---- waiting ------------------------------------------------------------------------------ */
 
 void wait_queue_init(struct wait_queue *q) { list_init(&q->waiting); }
@@ -158,13 +180,13 @@ void threads_tick(void)
     }
     if (!list_empty(&run_queue) && now >= slice_end)
         reschedule = true;
-    process_tick(now);
+    timers_tick(now);
     channel_tick(now);
 }
 
 static uint64_t next_event(bool running)
 {
-    uint64_t at = MIN(channel_deadline(), process_deadline());
+    uint64_t at = MIN(channel_deadline(), timers_deadline(running));
     if (!list_empty(&sleepers))
         at = MIN(at, container_of(sleepers.next, struct thread, sleep)->deadline);
     if (running && !list_empty(&run_queue))
@@ -195,8 +217,14 @@ void schedule(void)
             return;
         list_add_before(&run_queue, &current->run);
     }
-    while (list_empty(&run_queue))
-        idle_once();
+    account();
+    if (list_empty(&run_queue)) {
+        running_since = NEVER;
+        do
+            idle_once();
+        while (list_empty(&run_queue));
+        running_since = clock_now();
+    }
     struct thread *next = container_of(run_queue.next, struct thread, run), *old = current;
     list_remove(&next->run);
     slice_end = clock_now() + SLICE_NS;
@@ -234,7 +262,8 @@ _Noreturn void threads_run(struct thread *first)
     uint64_t nowhere;
     list_remove(&first->run);
     current = first;
-    slice_end = clock_now() + SLICE_NS;
+    running_since = clock_now();
+    slice_end = running_since + SLICE_NS;
     fp_restore(&first->fp);
     cpu_set_thread((uint64_t)(first->frame + 1), first->fs_base, first->gs_base);
     stack_switch(&nowhere, first->sp);

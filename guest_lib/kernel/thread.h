@@ -34,6 +34,8 @@ struct thread {
     struct list sleep; /* in the sleepers, by deadline */
     struct list all;
     uint64_t deadline;
+    uint64_t ran_ns; /* without the present stretch, if it is the current one */
+    char name[16];
     uint64_t futex; /* address waited on */
     uint32_t futex_bits;
     uint64_t fs_base, gs_base;
@@ -55,6 +57,8 @@ struct thread *thread_find(int tid);
 void thread_started(struct frame *f); /* by vectors.S */
 _Noreturn void threads_run(struct thread *first);
 unsigned threads_count(void);
+uint64_t thread_cpu_ns(const struct thread *t);
+uint64_t process_cpu_ns(void);
 
 void wait_queue_init(struct wait_queue *q);
 /* Blocks until woken (its result), the deadline (-ETIMEDOUT) or a signal (-EINTR). q may be NULL. */

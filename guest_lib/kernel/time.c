@@ -1,4 +1,4 @@
-/* time.c: clocks, sleeping, and the one interval timer. */
+/* time.c: clocks and sleeping. */
 #include <linux/time.h>
 #include <linux/time_types.h>
 #include "clock.h"
@@ -6,19 +6,15 @@
 #include "signal.h"
 #include "syscall.h"
 #include "thread.h"
+#include "time.h"
 #include "user.h"
 
-struct time {
-    int64_t s, ns; /* or µs, in struct timeval */
-};
-
-static struct time split_ns(uint64_t ns)
+struct time time_split(uint64_t ns)
 {
     return (struct time){(int64_t)(ns / NS_PER_S), (int64_t)(ns % NS_PER_S)};
 }
 
-/* False if it is no time; far beyond what 64 bits of nanoseconds hold is as good as never. */
-static bool to_ns(const struct time *t, uint64_t *ns)
+bool time_to_ns(const struct time *t, uint64_t *ns)
 {
     if (t->s < 0 || t->ns < 0 || t->ns >= (int64_t)NS_PER_S)
         return false;
@@ -32,7 +28,7 @@ int64_t time_deadline(uint64_t at, bool absolute, bool wall, uint64_t *deadline)
     uint64_t ns, now = clock_now();
     if (USER_GET(t, at))
         return -EFAULT;
-    if (!to_ns(&t, &ns))
+    if (!time_to_ns(&t, &ns))
         return -EINVAL;
     if (absolute && wall) {
         uint64_t wall_now = clock_wall();
@@ -43,29 +39,56 @@ int64_t time_deadline(uint64_t at, bool absolute, bool wall, uint64_t *deadline)
     return 0;
 }
 
-static bool known(int clock) { return clock >= 0 && clock <= CLOCK_BOOTTIME; }
+/* A thread's or a process's own clock has a negative number, made of its id (pthread_getcpuclockid,
+ * clock_getcpuclockid): ~id << 3, 4 for a thread, 2 for "scheduler". */
+static bool cpu_clock(int clock, uint64_t *ns)
+{
+    int id = ~(clock >> 3);
+    bool of_thread = clock == CLOCK_THREAD_CPUTIME_ID || (clock < 0 && clock & 4);
+    if (clock != CLOCK_THREAD_CPUTIME_ID && clock != CLOCK_PROCESS_CPUTIME_ID &&
+        (clock >= 0 || (clock & 3) != 2))
+        return false;
+    const struct thread *t = clock >= 0 || !id ? current : thread_find(id);
+    if (!t)
+        return false;
+    *ns = of_thread ? thread_cpu_ns(t) : process_cpu_ns();
+    return true;
+}
 
-static bool is_wall(int clock) { return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE; }
+bool clock_known(int clock)
+{
+    return (clock >= 0 && clock <= CLOCK_BOOTTIME) || clock == CLOCK_TAI;
+}
+
+bool clock_is_wall(int clock)
+{
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI;
+}
 
 int64_t sys_clock_gettime(int clock, uint64_t to)
 {
-    if (!known(clock))
-        return -EINVAL;
-    struct time t = split_ns(is_wall(clock) ? clock_wall() : clock_now());
+    uint64_t ns;
+    if (!cpu_clock(clock, &ns)) {
+        if (!clock_known(clock))
+            return -EINVAL;
+        ns = clock_is_wall(clock) ? clock_wall() : clock_now();
+    }
+    struct time t = time_split(ns);
     return USER_PUT(to, t);
 }
 
 int64_t sys_clock_getres(int clock, uint64_t to)
 {
     struct time t = {0, 1};
-    if (!known(clock))
+    uint64_t ns;
+    if (!cpu_clock(clock, &ns) && !clock_known(clock))
         return -EINVAL;
     return to ? USER_PUT(to, t) : 0;
 }
 
 int64_t sys_gettimeofday(uint64_t to)
 {
-    struct time t = split_ns(clock_wall());
+    struct time t = time_split(clock_wall());
     t.ns /= 1000;
     return to ? USER_PUT(to, t) : 0;
 }
@@ -84,7 +107,7 @@ static int64_t sleep_until(uint64_t deadline, uint64_t rest)
     if (result == -ETIMEDOUT)
         return 0;
     uint64_t now = clock_now();
-    struct time left = split_ns(deadline > now ? deadline - now : 0);
+    struct time left = time_split(deadline > now ? deadline - now : 0);
     return rest && USER_PUT(rest, left) ? -EFAULT : -EINTR;
 }
 
@@ -92,9 +115,9 @@ int64_t sys_clock_nanosleep(int clock, int flags, uint64_t request, uint64_t res
 {
     uint64_t deadline;
     bool absolute = flags & 1; /* TIMER_ABSTIME */
-    if (!known(clock))
+    if (!clock_known(clock))
         return -EINVAL;
-    int64_t error = time_deadline(request, absolute, is_wall(clock), &deadline);
+    int64_t error = time_deadline(request, absolute, clock_is_wall(clock), &deadline);
     return error ? error : sleep_until(deadline, absolute ? 0 : rest);
 }
 
@@ -108,64 +131,4 @@ int64_t sys_pause(void)
     while (thread_wait(NULL, NEVER) != -EINTR)
         ;
     return -EINTR;
-}
-
-/* ---- interval timer ----------------------------------------------------------------------- */
-static uint64_t timer_at = NEVER, timer_interval;
-
-uint64_t process_deadline(void) { return timer_at; }
-
-void process_tick(uint64_t now)
-{
-    if (now < timer_at)
-        return;
-    timer_at = timer_interval ? now + timer_interval : NEVER;
-    struct signal_info info = {.number = SIGALRM, .code = SI_KERNEL};
-    signal_process(&info);
-}
-
-struct interval {
-    struct time every, first; /* µs */
-};
-
-static struct interval timer_left(void)
-{
-    uint64_t now = clock_now(), left = timer_at == NEVER ? 0
-                                       : timer_at > now  ? timer_at - now
-                                                         : 1000;
-    struct interval i = {split_ns(timer_interval), split_ns(left)};
-    i.every.ns /= 1000;
-    i.first.ns /= 1000;
-    return i;
-}
-
-int64_t sys_setitimer(int which, uint64_t fresh, uint64_t old)
-{
-    struct interval before = timer_left(), i;
-    uint64_t every, first;
-    if (which != 0) /* ITIMER_REAL */
-        return -ENOSYS;
-    if (USER_GET(i, fresh))
-        return -EFAULT;
-    i.every.ns *= 1000;
-    i.first.ns *= 1000;
-    if (!to_ns(&i.every, &every) || !to_ns(&i.first, &first))
-        return -EINVAL;
-    timer_interval = every;
-    timer_at = first ? clock_now() + first : NEVER;
-    return old ? USER_PUT(old, before) : 0;
-}
-
-int64_t sys_getitimer(int which, uint64_t to)
-{
-    struct interval now = timer_left();
-    return which ? -ENOSYS : USER_PUT(to, now);
-}
-
-int64_t sys_alarm(unsigned seconds)
-{
-    int64_t left = timer_left().first.s + (timer_left().first.ns > 0);
-    timer_interval = 0;
-    timer_at = seconds ? clock_now() + seconds * NS_PER_S : NEVER;
-    return left;
 }

@@ -14,7 +14,9 @@ from tests.guest.conftest import Guest
 SIGABRT, SIGSEGV, SIGTERM = 6, 11, 15
 
 
-@pytest.mark.parametrize("name", ["hello", "threads", "files", "plenty", "uncaught", "cornered"])
+@pytest.mark.parametrize(
+    "name", ["hello", "threads", "files", "plenty", "uncaught", "cornered", "timers", "waiting"]
+)
 def test_says_what_it_says_here(guest: Callable[[str], Guest], name: str) -> None:
     here, there = guest(name).natively(), run_plain(guest(name).image)
     status = here.returncode if here.returncode >= 0 else 128 - here.returncode

@@ -20,7 +20,8 @@ int main()
     const long never[] = {SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_pause, SYS_kill, SYS_tkill,
                           SYS_tgkill, SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_clone, SYS_clone3,
                           SYS_arch_prctl, SYS_munmap, SYS_mprotect, SYS_mmap, SYS_mremap, SYS_madvise,
-                          SYS_brk, SYS_futex, SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_read,
+                          SYS_brk, SYS_futex, SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_read,
+                          SYS_timer_settime,
                           SYS_readv, SYS_write, SYS_writev, SYS_close, SYS_dup2, SYS_dup3, SYS_alarm,
                           SYS_setitimer, SYS_vfork, SYS_fork, SYS_rt_sigaction, SYS_rt_sigprocmask,
                           SYS_sigaltstack, SYS_set_tid_address, SYS_pwrite64};
