@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
 import trio
 
+from radics_mesh.errors import CapacityError
 from radics_mesh.sources.ledger import Cursor, Ledger, Published
+
+log = structlog.get_logger(__name__)
+
+# What a full disk does not take is tried again after this.
+FULL_WAIT_S = 1.0
+Result = TypeVar("Result")
 
 
 class Scribe:
-    """One caller at a time, each in a worker thread: an fsync takes milliseconds."""
+    """One caller at a time, each in a worker thread: an fsync takes milliseconds.
+
+    On a full disk what a user asks for is a CapacityError, and what a source needs waits.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._turn = trio.Lock()
+        # For room on the disk.
+        self.is_waiting = False
 
     async def next_attachment(self, above: int = 0) -> int:
         async with self._turn:
-            return await trio.to_thread.run_sync(self.ledger.next_attachment, above)
+            return await self._once_there_is_room(lambda: self.ledger.next_attachment(above))
 
     async def keep_publication(self, published: Published) -> None:
         async with self._turn:
-            await trio.to_thread.run_sync(self.ledger.keep_publication, published)
+            await _now(lambda: self.ledger.keep_publication(published))
 
     async def drop_publication(self, name: str) -> None:
         async with self._turn:
-            await trio.to_thread.run_sync(self.ledger.drop_publication, name)
+            await _now(lambda: self.ledger.drop_publication(name))
 
     async def keep(self, source: str, head: int, cursors: list[Cursor]) -> None:
         async with self._turn:
-            await trio.to_thread.run_sync(self.ledger.keep, source, head, cursors)
+            await self._once_there_is_room(lambda: self.ledger.keep(source, head, cursors))
+
+    async def _once_there_is_room(self, write: Callable[[], Result]) -> Result:
+        while True:
+            try:
+                result = await trio.to_thread.run_sync(write)
+            except sqlite3.OperationalError as error:
+                if not self.is_waiting:
+                    log.error("the sources' ledger cannot be written", reason=str(error))
+                self.is_waiting = True
+                await trio.sleep(FULL_WAIT_S)
+            else:
+                self.is_waiting = False
+                return result
+
+
+async def _now(write: Callable[[], None]) -> None:
+    try:
+        await trio.to_thread.run_sync(write)
+    except sqlite3.OperationalError as error:
+        raise CapacityError(f"the sources' ledger cannot be written: {error}") from error

@@ -1,0 +1,46 @@
+"""The sources' ledger on a disk that is full for a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from radics_mesh.errors import CapacityError
+from radics_mesh.ids import Digest, NodeId
+from radics_mesh.sources import scribe as scribes
+from radics_mesh.sources.ledger import Cursor, Ledger, Published
+from radics_mesh.sources.log import Content
+from radics_mesh.sources.messages import Fence
+from radics_mesh.sources.scribe import Scribe
+
+CONTENT = Content(10, Digest(bytes(32)), 3)
+
+
+def cursor(number: int) -> Cursor:
+    subscriber = NodeId(number.to_bytes(20)).service("x" * 100)
+    return Cursor(subscriber, NodeId(bytes(20)), Fence(1, 1), 1, number, active=True)
+
+
+async def test_a_full_disk_delays_a_source_and_is_told_to_a_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scribes, "FULL_WAIT_S", 0.01)
+    ledger = Ledger(tmp_path / "ledger")
+    scribe = Scribe(ledger)
+    await scribe.keep_publication(Published("text", tmp_path / "text", None, CONTENT))
+    database = ledger._database  # a disk cannot be filled for one file alone
+    [(pages,)] = database.execute("PRAGMA page_count").fetchall()
+    database.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(CapacityError, match="full"):
+        await scribe.keep_publication(Published("x" * 20_000, tmp_path, None, CONTENT))
+    cursors = [cursor(n) for n in range(200)]
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scribe.keep, "text", 3, cursors)
+            while not scribe.is_waiting:  # noqa: ASYNC110 - another thread finds it out
+                await trio.sleep(0.005)
+            database.execute("PRAGMA max_page_count=1000000")
+    assert len(ledger.cursors("text")) == 200
+    ledger.close()
