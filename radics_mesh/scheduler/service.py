@@ -81,6 +81,8 @@ class Scheduler:
         self._bell = Bell()
         self._decisions: dict[str, Decision] = {}
         self._moves: dict[str, Decision] = {}
+        # Of each VM whose last move from here failed: how.
+        self._failures: dict[str, str] = {}
         self._moving: str | None = None
         self._migration_s: dict[str, float] = {}
         self._bandwidth: dict[NodeId, float] = {}
@@ -119,6 +121,10 @@ class Scheduler:
         if last is None:
             return [f"nothing was decided about {name} on this node"]
         lines = explain(last, now)
+        if all(vm.name != name for vm in self._hosting.vms()):
+            lines.insert(0, f"{name} is not here any more; what was decided last, here:")
+        if name in self._failures:
+            lines += ["", self._failures[name]]
         if move is not None and move is not last:
             lines += ["", "the last time it was moved from here:", *explain(move, now)]
         return lines
@@ -215,7 +221,6 @@ class Scheduler:
 
     async def _move(self, decision: Decision, target: NodeId) -> None:
         started = self._clock.monotonic()
-        self._moves[decision.vm] = decision
         log.info("moving", vm=decision.vm, to=target.short, reason=decision.reason)
         try:
             stats = await self._hosting.migrate(decision.vm, target)
@@ -224,8 +229,13 @@ class Scheduler:
             log.warning("move failed", vm=decision.vm, to=target.short, reason=str(error))
             until = self._clock.monotonic() + REFUSED_FOR_S
             self._refused_until[decision.vm, target] = until
+            self._failures[decision.vm] = (
+                f"its last move from here, to {target.short}, failed: {error}"
+            )
         else:
             self.counters["moves"] += 1
+            self._moves[decision.vm] = decision
+            self._failures.pop(decision.vm, None)
             self._migration_s[decision.vm] = self._clock.monotonic() - started
             self._learn(target, stats)
         finally:

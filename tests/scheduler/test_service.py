@@ -156,6 +156,7 @@ async def test_a_vm_is_pulled_to_its_source_and_both_sides_can_say_why(mesh: Mes
     assert left.vm_facts.since_move_s >= 1.0
     why = "\n".join(mesh.schedulers[0].explain("vm"))
     assert "vm moves to node1" in why
+    assert "vm is not here any more" in why
     assert "traffic" in why
     # The publisher's node had invited it, and there it stays.
     assert mesh.schedulers[1].counters["invited"] > 0
@@ -176,7 +177,10 @@ async def test_a_refused_move_is_not_tried_again_at_once(mesh: Mesh) -> None:
     await until(lambda: mesh.schedulers[0].counters["moves failed"] == 1)
     decided = mesh.schedulers[0].decision("vm")
     await until(lambda: mesh.schedulers[0].decision("vm") is not decided)
-    assert any("refused it lately" in line for line in mesh.schedulers[0].explain("vm"))
+    why = mesh.schedulers[0].explain("vm")
+    assert any("refused it lately" in line for line in why)
+    assert any("its last move from here" in line and "failed" in line for line in why)
+    assert not any("the last time it was moved" in line or "not here" in line for line in why)
     assert "vm" in here.running
 
 
