@@ -74,7 +74,7 @@ class Change:
 class Contacts:
     """All sessions of a node. `admit` serves strangers; None turns them away.
 
-    `counters`: sessions, accepted, dialled, refused_<kind>, crowded, superseded.
+    `counters`: sessions, accepted, dialled, refused_<kind>, crowded, superseded, moved.
     """
 
     def __init__(
@@ -142,21 +142,29 @@ class Contacts:
     # --- what others see ---
 
     def learn(self, node_id: NodeId, addresses: Iterable[Address]) -> None:
-        """A member may be at these addresses; keep a session with it from now on.
+        """A member states that it is at these addresses; keep a session with it from now on.
 
         With `neighbours` configured, addresses of others are of no use and are left out.
         """
         reachable = [a for a in addresses if self._may_dial(a)]
-        if node_id == self._me.node_id or not reachable:
-            return
-        target = self._targets.get(node_id)
+        target = self._target(node_id) if reachable else None
         if target is None:
-            if len(self._targets) >= TARGETS_MAX:
-                return
+            return
+        left = target.states(reachable)
+        line = self._lines.get(node_id)
+        if line is not None and line.host in left:
+            # TCP would not know it for as long as silence is borne.
+            self.counters["moved"] += 1
+            line.session.stop()
+
+    def _target(self, node_id: NodeId) -> Target | None:
+        """The member as one to dial; None when it is not to be dialled, or they are too many."""
+        target = self._targets.get(node_id)
+        if target is None and node_id != self._me.node_id and len(self._targets) < TARGETS_MAX:
             target = self._targets[node_id] = Target(node_id, [], expect=node_id)
             if self._nursery is not None:
                 self._nursery.start_soon(self._keep_dialling, target)
-        target.learn(reachable)
+        return target
 
     def _may_dial(self, address: Address) -> bool:
         return self._neighbours is None or (address.host, address.port) in self._neighbours
@@ -194,8 +202,10 @@ class Contacts:
             return
         self.counters["accepted"] += 1
         self._check_neighbour(accepted)
-        if accepted.listens is not None:
-            self.learn(accepted.peer, [accepted.listens])
+        if accepted.listens is not None and self._may_dial(accepted.listens):
+            target = self._target(accepted.peer)
+            if target is not None:
+                target.learn([accepted.listens])
         await self._carry(accepted, only(accepted.peer), initiated=False)
 
     async def _serve_stranger(self, request: AdmissionRequest) -> None:

@@ -29,6 +29,8 @@ class Target:
         self.addresses = list(addresses)
         # Set, and replaced, when there is a new address to try.
         self.news = trio.Event()
+        # Where its latest record says that it is.
+        self._stated: frozenset[str] = frozenset()
 
     def learn(self, addresses: Iterable[Address]) -> None:
         """The latest knowledge goes first."""
@@ -38,6 +40,16 @@ class Target:
             self.news = trio.Event()
         old = [address for address in self.addresses if address not in new]
         self.addresses = (new + old)[:_ADDRESSES_MAX]
+
+    def states(self, addresses: Iterable[Address]) -> frozenset[str]:
+        """As `learn`, from the peer's own record; the hosts that it has left since the last one.
+
+        Where it is seen but never said to be, behind a NAT say, it cannot leave.
+        """
+        stated = list(addresses)
+        before, self._stated = self._stated, frozenset(address.host for address in stated)
+        self.learn(stated)
+        return before - self._stated
 
 
 class Backoff:

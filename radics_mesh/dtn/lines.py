@@ -37,6 +37,11 @@ class Line:
     over: trio.Event = field(default_factory=trio.Event)
     contact: Contact | None = None
 
+    @property
+    def host(self) -> str:
+        """Where the peer is, or was when the session began."""
+        return self.stream.remote[0] if isinstance(self.stream, SealedStream) else ""
+
     def rtt_s(self) -> float | None:
         stream = self.stream
         return stream.rtt_s if isinstance(stream, SealedStream) else tcp_rtt_s(stream)

@@ -371,3 +371,24 @@ async def test_silent_callers_do_not_keep_members_out(tmp_path: Path, members: M
         async with station(a, tmp_path / "a", at_b.address) as at_a:
             await at_a.sees(b.node_id)
         assert at_b.contacts.counters["crowded"] == 11
+
+
+async def test_a_peer_that_has_moved_is_dialled_at_its_new_address(
+    tmp_path: Path, members: Members
+) -> None:
+    """When an address is taken away, TCP does not know for as long as silence is borne."""
+    a, b = members.me("a"), members.me("b")
+    async with (
+        station(b, tmp_path / "b", listen=Address("0.0.0.0", 0)) as at_b,
+        station(a, tmp_path / "a", listen=Address("0.0.0.0", 0)) as at_a,
+    ):
+        home, work = (Address(host, at_b.address.port) for host in ("127.0.0.1", "127.0.0.2"))
+        changes = at_a.contacts.changes.listen()
+        at_a.contacts.learn(b.node_id, [home])
+        assert (await changes.receive()).up
+        for stated in ([home, work], [work], [work]):
+            at_a.contacts.learn(b.node_id, stated)
+        with trio.fail_after(5):
+            assert [(await changes.receive()).up for _ in range(2)] == [False, True]
+        await at_b.sees(a.node_id)
+        assert at_a.contacts.counters["moved"] == 1

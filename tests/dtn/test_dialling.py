@@ -1,6 +1,7 @@
 from radics_mesh.config import Address
 from radics_mesh.dtn.dialling import Backoff, Target
 
+HOME, WORK = Address("10.0.0.1"), Address("10.1.0.1")
 ONE, TWO, THREE = (Address("10.0.0.1", port) for port in (1, 2, 3))
 
 
@@ -25,3 +26,12 @@ async def test_the_latest_address_goes_first() -> None:
     assert target.addresses == [TWO, THREE, ONE]
     target.learn([Address("10.0.0.2", port) for port in range(1, 9)])
     assert len(target.addresses) == 4
+
+
+def test_a_peer_leaves_only_where_it_said_that_it_was() -> None:
+    target = Target(None, [])
+    target.learn([HOME])  # seen there, through a NAT perhaps
+    assert not target.states([WORK])
+    assert target.states([HOME]) == {WORK.host}
+    assert not target.states([HOME])
+    assert target.addresses == [HOME, WORK]
