@@ -37,7 +37,7 @@ from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, Eid, NodeId, VmId
 from radics_mesh.jobs import Jobs
 from radics_mesh.knowledge import objects
-from radics_mesh.knowledge.book import Entry, RecordBook, aged, is_record
+from radics_mesh.knowledge.book import Entry, Outdated, RecordBook, aged, is_record
 from radics_mesh.knowledge.holders import Holders, Standing, claimed
 from radics_mesh.knowledge.refresh import Fact, Refresh
 from radics_mesh.knowledge.sequence import SequenceNumbers
@@ -86,7 +86,7 @@ class VmEntry:
 class Directory:
     """`run` keeps it alive; everything else may be called before and meanwhile.
 
-    `counters`: refused_* by reason, learned, lookups, lookups_remote, jobs_dropped.
+    `counters`: refused_* by reason, outdated, learned, lookups, lookups_remote, jobs_dropped.
     """
 
     def __init__(
@@ -385,7 +385,10 @@ class Directory:
         self._changes.tell(change)
 
     def _refuse(self, error: MeshError) -> None:
-        """Count, and log the first of each reason."""
+        """Count, and log the first of each reason that is anybody's fault."""
+        if isinstance(error, Outdated):
+            self.counters["outdated"] += 1
+            return
         reason = f"refused_{type(error).__name__}"
         self.counters[reason] += 1
         if self.counters[reason] == 1:

@@ -56,6 +56,10 @@ class _Held:
         return Entry(self.record, age_s, age_s > self.record.ttl_s)
 
 
+class Outdated(PeerError):
+    """An older record than the one held. Where links come and go, some arrive late: no fault."""
+
+
 class RecordBook:
     """Every record in it has a valid signature by a member."""
 
@@ -90,8 +94,8 @@ class RecordBook:
     def hold(self, record: Record, now: Monotonic) -> bool:
         """Take note of a parsed record; whether it is news.
 
-        PeerError for an older one than held (a replay, or a state rolled back), or for two
-        different ones with one sequence; CapacityError when the book is full of fresher ones.
+        Outdated for an older one than held (late, replayed, or a state rolled back), PeerError for
+        two different ones with one sequence, CapacityError when the book is full of fresher ones.
         """
         kind, subject, publisher = record.slot
         held = self._facts.get((kind, subject), {}).get(publisher)
@@ -99,7 +103,7 @@ class RecordBook:
             self._make_room(record, now)
             self._published[publisher] += 1
         elif record.sequence < held.record.sequence:
-            raise PeerError(f"a {kind} record older than the one known")
+            raise Outdated(f"a {kind} record older than the one known")
         elif record.sequence == held.record.sequence:
             if record.statement != held.record.statement:
                 raise PeerError(f"two {kind} records with one sequence")

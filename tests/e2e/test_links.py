@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -131,7 +132,7 @@ async def line(tmp_path: Path) -> AsyncIterator[Line]:
         pytest.skip(reason)
     peers = [RemotePeer(name, tmp_path) for name in "ABCD"]
     with namespaces(peers):
-        pairs = zip(peers, peers[1:], strict=False)
+        pairs = pairwise(peers)
         cables = [Cable(one, other, f"10.77.{n}") for n, (one, other) in enumerate(pairs)]
         a, b, c, d = peers
         try:
