@@ -1,0 +1,74 @@
+"""The scheduler with real guests: an overloaded host pushes one away, and it is left in peace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+
+from radics_mesh.records import Kind
+from radics_mesh.scheduler import service
+from radics_mesh.scheduler.decide import Settings
+from radics_mesh.scheduler.service import Scheduler
+from tests.hosting.test_service import run_counter
+from tests.hosting.world import Site, World, until
+
+NOISE_S = 2.0
+
+
+async def schedule(world: World, site: Site, peer: Site, load: Callable[[], float]) -> Scheduler:
+    """A scheduler for a site whose processors are as busy as `load` says."""
+
+    def body() -> dict[str, object]:
+        return {
+            "name": site.id.short,
+            "arch": "x86_64",
+            "cores": 4,
+            "memory_free": 1 << 30,
+            "load": load(),
+            "vms": len(site.hosting.vms()),
+            "neighbours": [[peer.id.text, 2]],
+        }
+
+    await site.directory.announce(Kind.NODE, site.id.text, body())
+    scheduler = Scheduler(
+        me=site.id,
+        agent=site.agent,
+        directory=site.directory,
+        sources=site.sources,
+        hosting=site.hosting,
+        describe=body,
+        settings=Settings(hysteresis=0.15, horizon_s=60.0, observe_s=0.1, dwell_s=0.1),
+        overload=0.85,
+        clock=site.me.clock,
+    )
+    await world.nursery.start(scheduler.run)
+    return scheduler
+
+
+async def test_an_overloaded_host_pushes_a_guest_away_and_it_stays_there(
+    world: World, counter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "DECIDE_EVERY_S", 0.05)
+    chance = Random(1)
+    a, b = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    await run_counter(a, counter, b, ())
+    await until(lambda: a.has())
+    busy = 0.97
+    there = await schedule(world, b, a, lambda: chance.choice([0.1, 0.3, 0.9]))
+    await until(lambda: bool(a.directory.known(Kind.NODE, b.id.text)))
+    here = await schedule(world, a, b, lambda: busy)
+    await until(lambda: b.has() and here.counters["moves"] == 1)
+    busy = 0.1
+    why = "\n".join(here.explain("counter"))
+    assert "counter is not here any more" in why
+    assert "overloaded" in why
+    await trio.sleep(NOISE_S)  # forty decisions under a noisy load
+    assert b.has()
+    assert b.vm().epoch == 2
+    assert there.counters["moves"] + there.counters["moves failed"] == 0
+    assert "counter stays" in there.explain("counter")[0]
