@@ -39,6 +39,8 @@ _SET_BACK = (
     "set back to an earlier state: what it sends may come twice,"
     " mail that it had taken since is not there again"
 )
+# A busy program answers within a fraction of this, on a busy host, too.
+SILENT_S = 10.0
 MOVING = (Phase.OFFERED, Phase.FREEZING, Phase.FROZEN)
 
 
@@ -147,11 +149,16 @@ class Tenancy(ABC):
             boot_s=self.life.boot_s,
             pid=guest.machine.pid if guest else None,
             status=row.ending.status if row.ending else None,
-            note=row.note,
+            note=self._silence() or row.note,
             last_move=self.last_move,
             sent_bytes=dict(guest.sent_bytes) if guest else {},
             received_bytes=dict(guest.received_bytes) if guest else {},
         )
+
+    def _silence(self) -> str:
+        """A guest may be stopped or stuck for reasons of its own: it is left alone, but said."""
+        silent_s = self.life.guest.machine.silent_s if self.life.guest else 0.0
+        return f"its guest has not answered for {silent_s:.0f} s" if silent_s > SILENT_S else ""
 
     # --- starting and ending --------------------------------------------------------------------
 

@@ -122,6 +122,7 @@ class Channel:
         self._first = True  # a connection may begin in the middle of a frame
         self._output = bytearray()
         self._nonce: int | None = None  # of the hello that waits for its answer
+        self._asked_at = Monotonic(0.0)
         self._hello_at = Monotonic(0.0)
         self._hello_wait_s = _HELLO_FIRST_S
         self._confirm_at: Monotonic | None = None
@@ -163,6 +164,10 @@ class Channel:
             self._hello_wait_s = min(self._hello_wait_s * 2, _HELLO_MAX_S)
             self._hello_at = Monotonic(now + self._hello_wait_s)
 
+    def silent_s(self, now: Monotonic) -> float:
+        """For how long the guest has owed an answer; 0 when it owes none."""
+        return 0.0 if self._nonce is None else max(0.0, now - self._asked_at)
+
     def outgoing(self) -> bytes:
         """Take the bytes that are to be written now."""
         taken = bytes(self._output)
@@ -172,6 +177,7 @@ class Channel:
     def _ask(self, now: Monotonic, wall: Wall) -> None:
         self._nonce = int.from_bytes(self._random(8), "little")
         self._hello_wait_s = _HELLO_FIRST_S
+        self._asked_at = now
         self._hello_at = Monotonic(now + self._hello_wait_s)
         self._output += self._hello_frame(self._nonce, wall)
 

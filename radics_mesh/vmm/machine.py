@@ -109,6 +109,11 @@ class Machine:
         """Whether the guest has answered on the channel."""
         return self._channel.ready
 
+    @property
+    def silent_s(self) -> float:
+        """For how long the guest has owed an answer; 0 when it owes none."""
+        return self._channel.silent_s(self._now())
+
     def streams(self) -> tuple[StreamState, ...]:
         return self._channel.streams()
 

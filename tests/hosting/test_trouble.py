@@ -11,7 +11,7 @@ import trio
 
 from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
 from radics_mesh.hosting import life as lives
-from radics_mesh.hosting import vm_task
+from radics_mesh.hosting import vm_task, vm_tenancy
 from radics_mesh.vmm import handoff_source, lock
 from tests.hosting.test_service import finish, post, publish_lines, run_counter
 from tests.hosting.world import Site, World, fnv, until
@@ -205,3 +205,19 @@ async def test_a_saved_vm_that_is_not_taken_stays_saved(
     world.lost = lambda one, other, raw: False
     await a.hosting.resume("counter")
     await until(lambda: a.has())
+
+
+async def test_a_guest_that_does_not_answer_is_told(
+    world: World, counter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm_tenancy, "SILENT_S", 0.3)
+    a = await counting(world, counter, tmp_path / "text", 1000.0)
+    pid = a.vm().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    await post(a, a.vm().vm_id, 1)
+    await until(lambda: "has not answered for" in a.vm().note)
+    os.kill(pid, signal.SIGCONT)
+    await until(lambda: not a.vm().note)
+    await finish(a, a.vm().vm_id, a, 1)
+    check_one_count(a)
