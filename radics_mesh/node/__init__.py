@@ -6,4 +6,6 @@ joining    how this node becomes a member: found a mesh, a token, a knock, or it
 services   makes the services and tells them of each other
 facts      what this node says about itself: load, capacity, neighbours
 requests   what the control socket answers
+rows       nodes, sources, bundles, knocks as its answers show them;  vm_rows: VMs
+journal    what happened here lately
 """

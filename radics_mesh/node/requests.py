@@ -17,7 +17,7 @@ from radics_mesh.dtn.agent import Delivery
 from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import Eid
-from radics_mesh.node import rows
+from radics_mesh.node import rows, vm_rows
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
 
@@ -58,8 +58,8 @@ class Requests:
         return {
             "node": rows.node_info(self._node, __version__),
             "nodes": rows.node_rows(self._node),
-            "vms": rows.vm_rows(self._node),
-            "moves": rows.move_rows(self._node),
+            "vms": vm_rows.vm_rows(self._node),
+            "moves": vm_rows.move_rows(self._node),
             "bundles": rows.bundle_counts(self._node),
             "sources": rows.source_rows(self._node),
             "events": self._node.journal.latest(EVENTS_IN_STATUS),
@@ -71,7 +71,7 @@ class Requests:
             await trio.sleep(max(0.1, interval_s))
 
     async def ps(self) -> Answer:
-        return {"vms": rows.vm_rows(self._node)}
+        return {"vms": vm_rows.vm_rows(self._node)}
 
     async def nodes(self) -> Answer:
         return {"nodes": rows.node_rows(self._node)}
@@ -133,11 +133,11 @@ class Requests:
         pin: bool,
         arguments: list[str],
     ) -> Answer:
-        words = (*arguments, *sources)
-        if sum(len(word.encode()) for word in words) > WORDS_MAX_BYTES or not all(sources):
+        if not all(sources):
+            raise UsageError("a source's name is empty")
+        if sum(len(word.encode()) for word in (*arguments, *sources)) > WORDS_MAX_BYTES:
             raise UsageError(
-                f"arguments and names of sources have {WORDS_MAX_BYTES} bytes together, and a"
-                " source has a name"
+                f"arguments and names of sources are too long: {WORDS_MAX_BYTES} bytes together"
             )
         await self._node.hosting.run_vm(
             Path(image),
@@ -147,40 +147,56 @@ class Requests:
             memory_bytes=memory_bytes,
             pinned=pin,
         )
-        return {"vm": rows.vm_row(self._node, name)}
+        return {"vm": vm_rows.vm_row(self._node, name)}
 
     async def logs(self, name: str, follow: bool) -> AsyncGenerator[Answer, None]:
         async for data in self._node.hosting.logs(name, follow=follow):
             yield {"data": data}
 
     async def stop(self, name: str) -> Answer:
+        self._refuse_remote(name)
         await self._node.hosting.stop(name)
-        return {"vm": rows.vm_row(self._node, name)}
+        return {"vm": vm_rows.vm_row(self._node, name)}
 
     async def save(self, name: str) -> Answer:
+        self._refuse_remote(name)
         await self._node.hosting.save(name)
-        return {"vm": rows.vm_row(self._node, name)}
+        return {"vm": vm_rows.vm_row(self._node, name)}
 
     async def resume(self, name: str) -> Answer:
+        self._refuse_remote(name)
         await self._node.hosting.resume(name)
-        return {"vm": rows.vm_row(self._node, name)}
+        return {"vm": vm_rows.vm_row(self._node, name)}
 
     async def migrate(self, name: str, to: str, one_way: bool) -> Answer:
+        self._refuse_remote(name)
         target = self._node.node_called(to)
         move = await self._node.hosting.migrate(name, target, one_way=one_way)
-        return rows.moved(self._node, name, move)
+        return vm_rows.moved(self._node, name, move)
 
     async def where(self, name: str) -> Answer:
         with trio.move_on_after(WHERE_WITHIN_S):
             await self._node.directory.lookup(Kind.VM_NAME, name)
-        return rows.whereabouts(self._node, name)
+        return vm_rows.whereabouts(self._node, name)
 
     async def why(self, name: str) -> Answer:
-        return {"name": name, "lines": self._node.scheduler.explain(name)}
+        lines = self._node.scheduler.explain(name)
+        if (elsewhere := vm_rows.not_here(self._node, name)) is not None:
+            lines = [elsewhere, "", "the last decision about it here:", *lines]
+        elif all(row["name"] != name for row in vm_rows.vm_rows(self._node)):
+            raise UsageError(f"no VM named {name} is known here; `ps` lists those that are")
+        return {"name": name, "lines": lines}
+
+    def _refuse_remote(self, name: str) -> None:
+        """UsageError that says where it is, for a VM on another node: each node steers its own."""
+        if (elsewhere := vm_rows.not_here(self._node, name)) is not None:
+            raise UsageError(elsewhere)
 
     # --- sources --------------------------------------------------------------------------------
 
     async def publish(self, name: str, file: str, rate: float | None) -> Answer:
+        if rate is not None and not 1e-3 <= rate <= 1e6:
+            raise UsageError("a rate is 0.001 to 1000000 messages a second")
         await self._node.sources.publish(name, Path(file), rate)
         self._node.journal.note(f"source {name} is published here")
         found = [row for row in rows.source_rows(self._node) if row["name"] == name]
@@ -243,6 +259,8 @@ class Requests:
         raise UsageError(f"not a destination: {destination} (want an EID or NODE/SERVICE)")
 
     def _own_service(self, service: str) -> Eid:
+        if not service:
+            raise UsageError("a service's name is empty")
         if service in rows.INTERNAL_SERVICES:
             raise UsageError(f"{service} is the node's own service")
         try:

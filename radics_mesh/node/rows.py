@@ -1,4 +1,4 @@
-"""The services' facts as the rows that control_api promises."""
+"""The services' facts as the rows that control_api promises; those of VMs are in vm_rows."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from radics_mesh.control_api import (
     BundleCounts,
     BundleRow,
     KnockRow,
-    Moved,
-    MoveRow,
     NodeInfo,
     NodeRow,
     Received,
     SourceRow,
-    VmRow,
-    Whereabouts,
 )
-from radics_mesh.control_api import Link as LinkRow
 from radics_mesh.dtn.agent import Delivery
-from radics_mesh.errors import UsageError, WireError
-from radics_mesh.hosting.status import MoveStats, VmStatus
-from radics_mesh.ids import NodeId, VmId
+from radics_mesh.ids import NodeId
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
@@ -37,7 +30,7 @@ def node_info(node: Services, version: str) -> NodeInfo:
         version=version,
         addresses=[str(address) for address in node.addresses()],
         arch=str(body["arch"]),
-        cores=_whole(body.get("cores")),
+        cores=whole(body.get("cores")),
         accelerator=node.accelerator.accelerator,
         uptime_s=node.me.clock.monotonic() - node.started,
         bytes_in=node.agent.bytes_in,
@@ -80,164 +73,16 @@ def _row_of_body(
             if isinstance(row, (list, tuple)) and len(row) == 2
         ],
         arch=str(body.get("arch", "")),
-        cores=_whole(body.get("cores")),
-        load=_number(body.get("load")),
-        memory_free=_whole(body.get("memory_free")),
-        memory=_whole(body.get("memory")),
-        vms=_whole(body.get("vms")),
+        cores=whole(body.get("cores")),
+        load=number(body.get("load")),
+        memory_free=whole(body.get("memory_free")),
+        memory=whole(body.get("memory")),
+        vms=whole(body.get("vms")),
         rtt_s=node.contacts.rtt_s(node_id),
         connected=node_id in node.contacts.peers(),
         age_s=age_s,
         stale=stale,
         self=node_id == node.me.node_id,
-    )
-
-
-# --- virtual machines ---------------------------------------------------------------------------
-
-
-def vm_row(node: Services, name: str) -> VmRow:
-    """The row of a VM of this node; UsageError when there is none of that name."""
-    for row in vm_rows(node):
-        if row["local"] and row["name"] == name:
-            return row
-    raise UsageError(f"no VM named {name} is here; `ps` lists them")
-
-
-def vm_rows(node: Services) -> list[VmRow]:
-    """This node's, then what the directory knows of others'."""
-    own = [_own_vm(node, vm) for vm in node.hosting.vms()]
-    here = {row["id"] for row in own if row["state"] != "released"}
-    remote = [
-        _remote_vm(node, entry)
-        for entry in node.directory.known(Kind.VM)
-        if entry.record.publisher != node.me.node_id and entry.record.subject not in here
-    ]
-    return [*own, *sorted(remote, key=lambda row: row["name"])]
-
-
-def _own_vm(node: Services, vm: VmStatus) -> VmRow:
-    now = node.me.clock.monotonic()
-    return VmRow(
-        name=vm.name,
-        id=vm.vm_id.text,
-        state="moving" if vm.moving else vm.state,
-        epoch=vm.epoch,
-        node=node.config.name,
-        local=True,
-        image=vm.image.hex(),
-        memory=vm.memory_bytes,
-        accelerator=node.accelerator.accelerator,
-        sources=list(vm.sources),
-        rate=node.scheduler.rate(vm.vm_id),
-        moves=vm.moves,
-        pinned=vm.pinned,
-        uptime_s=None if vm.started_at is None else now - vm.started_at,
-        boot_s=vm.boot_s,
-        pid=vm.pid,
-        status=vm.status,
-        note=vm.note or None,
-    )
-
-
-def _remote_vm(node: Services, entry: Entry) -> VmRow:
-    body = entry.record.body
-    image = body.get("image")
-    return VmRow(
-        name=str(body.get("name", "")),
-        id=entry.record.subject,
-        state=str(body.get("state", "")) + (" (stale)" if entry.stale else ""),
-        epoch=_whole(body.get("epoch")),
-        node=node.name_of(entry.record.publisher),
-        local=False,
-        image=image.hex() if isinstance(image, bytes) else "",
-        memory=_whole(body.get("memory")),
-        accelerator=None,
-        sources=[],
-        rate=0.0,
-        moves=max(0, _whole(body.get("epoch")) - 1),
-        pinned=False,
-        uptime_s=None,
-        boot_s=None,
-        pid=None,
-        status=None,
-        note=None,
-    )
-
-
-def move_rows(node: Services) -> list[MoveRow]:
-    return [
-        MoveRow(
-            name=name,
-            peer=node.name_of(move.peer),
-            outward=move.outward,
-            epoch=move.epoch,
-            snapshot_bytes=move.snapshot_bytes,
-            sent_bytes=move.sent_bytes,
-            pause_s=move.pause_s,
-            answered_s=move.answered_s,
-            resume_s=move.resume_s,
-            at=move.at,
-        )
-        for name, move in node.hosting.moves()
-    ]
-
-
-def moved(node: Services, name: str, move: MoveStats) -> Moved:
-    """What a move cost, as this node saw it."""
-    return Moved(
-        name=name,
-        source=node.config.name,
-        target=node.name_of(move.peer),
-        epoch=move.epoch,
-        bytes=move.sent_bytes,
-        downtime_s=move.answered_s,
-    )
-
-
-def whereabouts(node: Services, name: str) -> Whereabouts:
-    """From local knowledge; the caller has looked the name up. UsageError when it is unknown."""
-    for vm in node.hosting.vms():
-        if vm.name == name and vm.state != "released":
-            return _whereabouts(node, name, vm.vm_id, vm.state, 0.0, stale=False)
-    for entry in node.directory.known(Kind.VM_NAME, name):
-        vm_id = entry.record.body.get("vm")
-        if isinstance(vm_id, str) and not entry.record.withdrawn:
-            return _remote_whereabouts(node, name, vm_id)
-    raise UsageError(f"no VM named {name} is known here; `ps` lists those that are")
-
-
-def _remote_whereabouts(node: Services, name: str, text: str) -> Whereabouts:
-    try:
-        vm_id = VmId.parse(text)
-    except WireError as error:
-        raise UsageError(f"{name} is advertised with a VM id that is none") from error
-    known = node.directory.known_vm(vm_id)
-    if known is None:
-        raise UsageError(f"{name} is advertised, but its holder's record has not been found yet")
-    state = str(known.record.body.get("state", ""))
-    return _whereabouts(node, name, vm_id, state, known.entry.age_s, stale=known.entry.stale)
-
-
-def _whereabouts(
-    node: Services, name: str, vm_id: VmId, state: str, age_s: float, *, stale: bool
-) -> Whereabouts:
-    chain = node.directory.ownership(vm_id)
-    if chain is None:
-        raise UsageError(f"the ownership chain of {name} is not known here")
-    first = NodeId.of_key(chain.birth.holder)
-    links = [LinkRow(epoch=1, holder=node.name_of(first), snapshot=None)]
-    for link in chain.links:
-        holder = node.name_of(NodeId.of_key(link.holder))
-        links.append(LinkRow(epoch=link.epoch, holder=holder, snapshot=link.snapshot.hex()))
-    return Whereabouts(
-        name=name,
-        id=vm_id.text,
-        node=node.name_of(chain.holder),
-        state=state,
-        age_s=age_s,
-        stale=stale,
-        chain=links,
     )
 
 
@@ -253,7 +98,7 @@ def source_rows(node: Services) -> list[SourceRow]:
             name=entry.record.subject,
             publisher=node.name_of(entry.record.publisher),
             local=False,
-            rate=_number(entry.record.body.get("rate")),
+            rate=number(entry.record.body.get("rate")),
             messages=None,
             subscribers=None,
             age_s=entry.age_s,
@@ -324,11 +169,12 @@ def received(delivery: Delivery) -> Received:
     )
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
+    """What a record says, 0 where it says no number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0.0
     return float(value)
 
 
-def _whole(value: object) -> int:
-    return int(_number(value))
+def whole(value: object) -> int:
+    return int(number(value))

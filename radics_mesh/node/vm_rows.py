@@ -1,0 +1,202 @@
+"""What is known of VMs, here and elsewhere, as the rows that control_api promises."""
+
+from __future__ import annotations
+
+from radics_mesh.control_api import Link as LinkRow
+from radics_mesh.control_api import Moved, MoveRow, VmRow, Whereabouts
+from radics_mesh.errors import UsageError, WireError
+from radics_mesh.hosting.status import MoveStats, VmStatus
+from radics_mesh.ids import NodeId, VmId
+from radics_mesh.knowledge.book import Entry
+from radics_mesh.node.rows import whole
+from radics_mesh.node.services import Services
+from radics_mesh.records import Kind
+
+ENDED = frozenset({"exited", "failed", "stopped"})
+
+
+def vm_row(node: Services, name: str) -> VmRow:
+    """The row of a VM of this node; UsageError when there is none of that name."""
+    for row in vm_rows(node):
+        if row["local"] and row["name"] == name:
+            return row
+    raise UsageError(not_here(node, name) or f"no VM named {name} is here; `ps` lists them")
+
+
+def not_here(node: Services, name: str) -> str | None:
+    """Where a VM is that is not on this node, as a sentence; None for those here and unknown."""
+    rows = [row for row in vm_rows(node) if row["name"] == name]
+    if not rows or any(row["local"] for row in rows):
+        return None
+    return f"{name} is on {rows[0]['node']}; ask there"
+
+
+def vm_rows(node: Services) -> list[VmRow]:
+    """This node's, then what the directory knows of others', then those that left unseen since."""
+    own = [_own_vm(node, vm) for vm in node.hosting.vms()]
+    here = {row["id"] for row in own if row["state"] != "released"}
+    remote = [
+        _remote_vm(node, entry)
+        for entry in node.directory.known(Kind.VM)
+        if entry.record.publisher != node.me.node_id and entry.record.subject not in here
+    ]
+    seen = here | {row["id"] for row in remote}
+    gone = [
+        _departed_vm(node, vm_id) for vm_id in node.hosting.departed() if vm_id.text not in seen
+    ]
+    elsewhere = [*remote, *(row for row in gone if row is not None)]
+    # What goes on comes first: nobody scrolls past last week's for it.
+    own.sort(key=lambda row: row["state"] in ENDED)
+    return [*own, *sorted(elsewhere, key=lambda row: row["name"])]
+
+
+def _own_vm(node: Services, vm: VmStatus) -> VmRow:
+    now = node.me.clock.monotonic()
+    return VmRow(
+        name=vm.name,
+        id=vm.vm_id.text,
+        state="moving" if vm.moving else vm.state,
+        epoch=vm.epoch,
+        node=node.config.name,
+        local=True,
+        image=vm.image.hex(),
+        memory=vm.memory_bytes,
+        accelerator=node.accelerator.accelerator,
+        sources=list(vm.sources),
+        rate=node.scheduler.rate(vm.vm_id),
+        moves=vm.moves,
+        pinned=vm.pinned,
+        uptime_s=None if vm.started_at is None else now - vm.started_at,
+        boot_s=vm.boot_s,
+        pid=vm.pid,
+        status=vm.status,
+        note=vm.note or None,
+    )
+
+
+def _remote_vm(node: Services, entry: Entry) -> VmRow:
+    body = entry.record.body
+    image = body.get("image")
+    return VmRow(
+        name=str(body.get("name", "")),
+        id=entry.record.subject,
+        state=str(body.get("state", "")) + (" (stale)" if entry.stale else ""),
+        epoch=whole(body.get("epoch")),
+        node=node.name_of(entry.record.publisher),
+        local=False,
+        image=image.hex() if isinstance(image, bytes) else "",
+        memory=whole(body.get("memory")),
+        accelerator=None,
+        sources=[],
+        rate=0.0,
+        moves=max(0, whole(body.get("epoch")) - 1),
+        pinned=False,
+        uptime_s=None,
+        boot_s=None,
+        pid=None,
+        status=None,
+        note=None,
+    )
+
+
+def _departed_vm(node: Services, vm_id: VmId) -> VmRow | None:
+    """A VM that went from here to a node whose word of it has not come; the chain names that."""
+    chain = node.directory.ownership(vm_id) or node.hosting.tenant(vm_id).handoff.tenure.chain
+    if chain is None:
+        return None
+    return VmRow(
+        name=chain.name,
+        id=vm_id.text,
+        state="moved",
+        epoch=chain.epoch,
+        node=node.name_of(chain.holder),
+        local=False,
+        image=chain.birth.image.hex(),
+        memory=0,
+        accelerator=None,
+        sources=[],
+        rate=0.0,
+        moves=chain.epoch - 1,
+        pinned=False,
+        uptime_s=None,
+        boot_s=None,
+        pid=None,
+        status=None,
+        note="has not been heard of since",
+    )
+
+
+def move_rows(node: Services) -> list[MoveRow]:
+    return [
+        MoveRow(
+            name=name,
+            peer=node.name_of(move.peer),
+            outward=move.outward,
+            epoch=move.epoch,
+            snapshot_bytes=move.snapshot_bytes,
+            sent_bytes=move.sent_bytes,
+            pause_s=move.pause_s,
+            answered_s=move.answered_s,
+            resume_s=move.resume_s,
+            at=move.at,
+        )
+        for name, move in node.hosting.moves()
+    ]
+
+
+def moved(node: Services, name: str, move: MoveStats) -> Moved:
+    """What a move cost, as this node saw it."""
+    return Moved(
+        name=name,
+        source=node.config.name,
+        target=node.name_of(move.peer),
+        epoch=move.epoch,
+        bytes=move.sent_bytes,
+        downtime_s=move.answered_s,
+    )
+
+
+def whereabouts(node: Services, name: str) -> Whereabouts:
+    """From local knowledge; the caller has looked the name up. UsageError when it is unknown."""
+    for vm in node.hosting.vms():
+        if vm.name == name and vm.state != "released":
+            return _whereabouts(node, name, vm.vm_id, vm.state, 0.0, stale=False)
+    for entry in node.directory.known(Kind.VM_NAME, name):
+        vm_id = entry.record.body.get("vm")
+        if isinstance(vm_id, str) and not entry.record.withdrawn:
+            return _remote_whereabouts(node, name, vm_id)
+    raise UsageError(f"no VM named {name} is known here; `ps` lists those that are")
+
+
+def _remote_whereabouts(node: Services, name: str, text: str) -> Whereabouts:
+    try:
+        vm_id = VmId.parse(text)
+    except WireError as error:
+        raise UsageError(f"{name} is advertised with a VM id that is none") from error
+    known = node.directory.known_vm(vm_id)
+    if known is None:
+        raise UsageError(f"{name} is advertised, but its holder's record has not been found yet")
+    state = str(known.record.body.get("state", ""))
+    return _whereabouts(node, name, vm_id, state, known.entry.age_s, stale=known.entry.stale)
+
+
+def _whereabouts(
+    node: Services, name: str, vm_id: VmId, state: str, age_s: float, *, stale: bool
+) -> Whereabouts:
+    chain = node.directory.ownership(vm_id)
+    if chain is None:
+        raise UsageError(f"the ownership chain of {name} is not known here")
+    first = NodeId.of_key(chain.birth.holder)
+    links = [LinkRow(epoch=1, holder=node.name_of(first), snapshot=None)]
+    for link in chain.links:
+        holder = node.name_of(NodeId.of_key(link.holder))
+        links.append(LinkRow(epoch=link.epoch, holder=holder, snapshot=link.snapshot.hex()))
+    return Whereabouts(
+        name=name,
+        id=vm_id.text,
+        node=node.name_of(chain.holder),
+        state=state,
+        age_s=age_s,
+        stale=stale,
+        chain=links,
+    )
