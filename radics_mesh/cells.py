@@ -160,12 +160,27 @@ def node_line(info: NodeInfo) -> str:
     )
 
 
+# What a person looks for first, zero or not; the rest follows when there is something to tell.
+_HEADLINES = (("sent", "received"), ("forwarded", "delivered"))
+
+
 def bundle_lines(counts: BundleCounts) -> list[str]:
-    """What is stored, then each counter that is not zero."""
+    """What is stored; what came, went and was refused; then each other counter that is not zero."""
+    counted = counts["counters"]
     first = f"stored {counts['stored']}, {size(counts['stored_bytes'])}"
+    refused = sum(value for name, value in counted.items() if name.startswith("refused"))
     lines = [f"{first} of {size(counts['quota_bytes'])}"]
-    counted = sorted(counts["counters"].items())
-    return lines + [f"{printable(name)} {value}" for name, value in counted if value]
+    for pair in _HEADLINES:
+        lines.append(", ".join(f"{name} {counted.get(name, 0)}" for name in pair))
+    lines.append(f"refused {refused}")
+    told = {name for pair in _HEADLINES for name in pair}
+    others = sorted(name for name, value in counted.items() if value and name not in told)
+    return lines + [_counter_line(name, counted[name]) for name in others]
+
+
+def _counter_line(name: str, value: int) -> str:
+    shown = size(value) if "bytes" in name.split("_") else str(value)
+    return f"  {printable(name)} {shown}"
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:

@@ -73,3 +73,15 @@ def test_a_vm_says_why_it_waits_or_that_it_is_pinned() -> None:
 def test_plain_columns_are_aligned() -> None:
     lines = cells.plain_table(["A", "LONG"], [["aaa", "b"], ["c", ""]])
     assert lines == ["A    LONG", "aaa  b", "c"]
+
+
+def test_what_is_counted_of_bundles_is_told_by_its_weight() -> None:
+    counters = {"received": 3, "refused_peer": 2, "refused_wire": 1, "expired": 1, "isolated": 0}
+    counters |= {"datagram_bytes_in": 2686}
+    assert cells.bundle_lines(
+        {"stored": 1, "stored_bytes": 10, "quota_bytes": 1000, "counters": counters}
+    ) == [
+        *("stored 1, 10 B of 1.0 kB", "sent 0, received 3", "forwarded 0, delivered 0"),
+        *("refused 3", "  datagram_bytes_in 2.7 kB", "  expired 1"),
+        *("  refused_peer 2", "  refused_wire 1"),
+    ]

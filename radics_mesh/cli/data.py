@@ -22,7 +22,7 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True
 @click.command()
 @click.argument("name")
 @click.option("--file", required=True, type=_FILE, help="Its lines become the messages.")
-@click.option("--rate", type=Finite(0, min_open=True), metavar="LINES/S")
+@click.option("--rate", type=Finite(1e-3, 1e6), metavar="LINES/S")
 @state_option
 def publish(name: str, file: Path, rate: float | None, state: Path) -> None:
     """Publish a file's lines as the data source NAME, from the first line on.

@@ -158,9 +158,7 @@ def where(name: str, state: Path) -> None:
     answer = ask(state, "where", name=name)
     stale = ", stale" if answer["stale"] else ""
     seen = f"{cells.duration(answer['age_s'])} ago{stale}"
-    click.echo(
-        cells.printable(f"{answer['name']} is {answer['state']} on {answer['node']} ({seen})")
-    )
+    click.echo(cells.printable(f"{answer['name']}: {answer['state']} on {answer['node']} ({seen})"))
     for link in answer["chain"]:
         snapshot = f"  from snapshot {link['snapshot'][:16]}" if link["snapshot"] else "  born"
         click.echo(cells.printable(f"  epoch {link['epoch']}  {link['holder']}{snapshot}"))

@@ -78,6 +78,7 @@ def error_line(done: Done) -> str:
         (["ps", "--state", "~no.such.user/x"], 2, "no such user"),
         (["recv", "x", "--timeout", "nan"], 2, "no finite number"),
         (["invite", "--hours", "nan"], 2, "no finite number"),
+        (["publish", "x", "--file", "/dev/null", "--rate", "1e300"], 2, "not in the range"),
         (["build", "/dev/null", "-o", ""], 2, "an empty name"),
         (["build", "/dev/null", "-o", "/no/such/x.img"], 2, "there is no directory /no/such"),
         (["join", "--bootstrap", ""], 1, "not an address"),
@@ -255,12 +256,15 @@ async def test_the_other_commands_word_their_answers(tmp_path: Path) -> None:
     invitation = {"token": "radics1-x", "uses": 1, "expires": 0.0, "addresses": ["[::1]:5050"]}
     cases = {
         ("migrate", "wc", "--to", "mill"): b"wc: barn -> mill, epoch 3, 1.2 MB, down 87 ms\n",
-        ("where", "wc"): b"wc is running on mill (4 s ago)\n  epoch 1  barn  born\n"
+        ("where", "wc"): b"wc: running on mill (4 s ago)\n  epoch 1  barn  born\n"
         b"  epoch 2  mill  from snapshot ssssssssssssssss\n",
         ("why", "wc"): b"stays: nothing is nearer\n",
         ("approve", "12-34"): b"mill is a member now (nnnnnnnn)\n",
         ("invite",): b"radics1-x\n",
-        ("bundles",): b"stored 2, 4.1 kB of 1.1 GB\nforwarded 7\nreceived 12\n",
+        ("bundles",): (
+            b"stored 2, 4.1 kB of 1.1 GB\n"
+            b"sent 0, received 12\nforwarded 7, delivered 0\nrefused 0\n"
+        ),
     }
     async with node(
         tmp_path,
