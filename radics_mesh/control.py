@@ -22,8 +22,10 @@ import contextlib
 import errno
 import fcntl
 import os
+import shlex
 import socket
 import struct
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -44,6 +46,9 @@ StreamHandler = Callable[..., AsyncGenerator[Answer, None]]
 
 SOCKET_NAME = "control.sock"
 LOCK_NAME = "lock"
+# How this program is called on this machine, for hints that can be pasted: no `python` need be in
+# the PATH, and that of the system does not have our packages.
+COMMAND = shlex.join([sys.executable, "-m", "radics_mesh"])
 VERSION = 1
 NEXT = 2
 # Bounds a bundle payload given to `send`, plus its frame. Longer ones belong into a source.
@@ -322,7 +327,7 @@ def _unreachable(state: Path, error: OSError) -> UsageError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return UsageError(f"the node with state {state} belongs to another user")
     if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR):
-        start = f"python -m radics_mesh join --state {state}"
+        start = f"{COMMAND} join --state {shlex.quote(str(state))}"
         return UsageError(f"no node runs here (state {state}); start one with: {start}")
     return UsageError(f"cannot reach the node with state {state}: {error.strerror}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -10,7 +11,7 @@ import trio
 
 from radics_mesh.clock import SystemClock
 from radics_mesh.config import Address, Config
-from radics_mesh.control import SOCKET_NAME, ControlServer, state_lock
+from radics_mesh.control import COMMAND, SOCKET_NAME, ControlServer, state_lock
 from radics_mesh.dtn.doors import listen
 from radics_mesh.errors import UsageError
 from radics_mesh.link import UdpLink
@@ -95,12 +96,13 @@ def greeting(services: Services) -> list[str]:
     """What the person who started the node wants to know."""
     config, mesh = services.config, services.me.mesh
     where = services.addresses()[0]
-    state = f" --state {config.state}"
+    state = f" --state {shlex.quote(str(config.state))}"
     return [
         f"in mesh {mesh.mesh_id.text[:8]}, listening at {', '.join(map(str, services.addresses()))}"
         f" (UDP and TCP), guests under {services.accelerator.accelerator}",
         f"others join with:  python -m radics_mesh join --bootstrap {where}",
-        f"  and here:        python -m radics_mesh approve CODE{state}",
-        f"or at once with:   python -m radics_mesh invite{state}",
-        f"watch it with:     python -m radics_mesh status{state}",
+        f"  and here:        {COMMAND} approve CODE{state}",
+        f"or at once with:   {COMMAND} invite{state}",
+        f"what happened:     {COMMAND} events{state}   (the log follows here, on stderr)",
+        f"watch it with:     {COMMAND} status{state}",
     ]
