@@ -11,7 +11,26 @@
 #include "heap.h"
 #include "user.h"
 
-/* A name out of program memory: 1 to RADICS_NAME_MAX bytes without NUL. */
+/* RFC 3629, but for overlong forms and surrogates, which the host refuses. */
+static bool is_utf8(const char *s)
+{
+    for (const uint8_t *c = (const uint8_t *)s; *c; c++) {
+        int more = *c < 0x80   ? 0
+                   : *c < 0xc2 ? -1
+                   : *c < 0xe0 ? 1
+                   : *c < 0xf0 ? 2
+                   : *c < 0xf5 ? 3
+                               : -1;
+        if (more < 0)
+            return false;
+        for (; more; more--)
+            if ((*++c & 0xc0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+/* A name out of program memory: 1 to RADICS_NAME_MAX bytes of UTF-8 without NUL. */
 static int name_get(char *to, uint64_t from, size_t n)
 {
     if (!n || n > RADICS_NAME_MAX)
@@ -19,7 +38,7 @@ static int name_get(char *to, uint64_t from, size_t n)
     if (user_read(to, from, n))
         return -EFAULT;
     to[n] = 0;
-    return strlen(to) == n ? 0 : -EINVAL;
+    return strlen(to) == n && is_utf8(to) ? 0 : -EINVAL;
 }
 
 static uint8_t *put(uint8_t *to, const void *from, size_t n)

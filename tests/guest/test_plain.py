@@ -12,11 +12,11 @@ from tests.guest.channel_host import plain_status, run_plain
 from tests.guest.conftest import Guest
 
 SIGABRT, SIGSEGV, SIGTERM = 6, 11, 15
+SAME_AS_HERE = ["hello", "threads", "files", "plenty", "uncaught"]
+SAME_AS_HERE += ["cornered", "timers", "waiting", "jailed"]
 
 
-@pytest.mark.parametrize(
-    "name", ["hello", "threads", "files", "plenty", "uncaught", "cornered", "timers", "waiting"]
-)
+@pytest.mark.parametrize("name", SAME_AS_HERE)
 def test_says_what_it_says_here(guest: Callable[[str], Guest], name: str) -> None:
     here, there = guest(name).natively(), run_plain(guest(name).image)
     status = here.returncode if here.returncode >= 0 else 128 - here.returncode
