@@ -188,9 +188,12 @@ class Table:
         return VmRow.of(found) if found else None
 
     def keep(self, row: VmRow) -> None:
-        """Insert a VM's row, or renew it but for what only guests move on (`_COUNTED`)."""
+        """Insert a VM's row, or renew it but for what only guests move on (`_COUNTED`), an exit
+        among that: whoever writes a row may not have heard of it yet."""
+        vm = (bytes(row.vm_id), Wanted.EXITED.value)
         with self._transaction() as db:
-            _put_row(db, row, but=_COUNTED)
+            ended = db.execute("SELECT 1 FROM vm WHERE vm_id=? AND wanted=?", vm).fetchone()
+            _put_row(db, row, but=_COUNTED | {"wanted", "ending"} if ended else _COUNTED)
 
     def set_back(self, row: VmRow) -> None:
         """Renew a row whole: the guest starts again from an earlier state, counters and all."""

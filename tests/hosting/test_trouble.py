@@ -221,3 +221,23 @@ async def test_a_guest_that_does_not_answer_is_told(
     await until(lambda: not a.vm().note)
     await finish(a, a.vm().vm_id, a, 1)
     check_one_count(a)
+
+
+async def test_an_exit_counts_although_a_job_that_began_before_writes_the_row(
+    world: World, counter: Path
+) -> None:
+    a = await world.start(0)
+    await run_counter(a, counter, a, ())
+    await until(lambda: a.has())
+    vm = a.hosting.tenant(a.vm().vm_id)
+
+    async def job() -> None:
+        await a.agent.send(vm.vm_id.eid, b"stop")
+        guest = vm.life.guest
+        assert guest is not None
+        await guest.finished.wait()
+        vm.life.keep(parking=True)
+
+    await vm.call(job)
+    await until(lambda: a.vm().state in ("exited", "failed"))
+    assert (a.vm().state, a.vm().status) == ("exited", 7)
