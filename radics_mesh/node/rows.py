@@ -127,9 +127,15 @@ def _own_source(node: Services, name: str) -> SourceRow:
 
 def bundle_counts(node: Services) -> BundleCounts:
     counters = {**node.agent.counters, **node.store.counters}
-    counters |= {f"session_{name}": n for name, n in node.contacts.counters.items()}
-    counters |= {f"datagram_{name}": n for name, n in node.link.counters.items()}
-    counters |= {f"directory_{name}": n for name, n in node.directory.counters.items()}
+    others = {
+        "session": node.contacts.counters,
+        "admission": node.admission.counters,
+        "datagram": node.link.counters,
+        "dht": node.dht.counters,
+        "directory": node.directory.counters,
+    }
+    for floor, counted in others.items():
+        counters |= {f"{floor}_{name}": n for name, n in counted.items()}
     return BundleCounts(
         stored=len(node.store),
         stored_bytes=node.store.bytes_held,

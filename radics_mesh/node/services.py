@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import structlog
 import trio
@@ -192,15 +193,15 @@ class Services:
 
     async def _tell_of_self(self) -> None:
         """State the own record: at once, every publish_every_s, and when it is news."""
-        told: tuple[float, tuple[NodeId, ...], int] | None = None
+        told: _Told | None = None
         told_at = Monotonic(float("-inf"))
         while True:
             load = self.meter.sample()
             sessions = tuple(sorted(node for node, _ in self._sessions()))
             now = self.me.clock.monotonic()
-            facts = (load, sessions, self.hosting.memory_used_bytes())
+            facts = _Told(load, sessions, self.hosting.memory_used_bytes(), tuple(self.addresses()))
             regular = now - told_at >= self.config.publish_every_s
-            if regular or told is None or _is_news(told, facts):
+            if regular or told is None or facts.is_news_after(told):
                 told, told_at = facts, now
                 self.graph.update(self.me.node_id, dict(self._sessions()))
                 await self.directory.announce(Kind.NODE, self.me.node_id.text, self.describe())
@@ -285,10 +286,17 @@ class Services:
         raise UsageError(f"no node called {text} is known here; known: {names}")
 
 
-def _is_news(
-    told: tuple[float, tuple[NodeId, ...], int], facts: tuple[float, tuple[NodeId, ...], int]
-) -> bool:
-    return abs(told[0] - facts[0]) >= LOAD_NEWS or told[1:] != facts[1:]
+@dataclass(frozen=True)
+class _Told:
+    """What of the own record is worth stating anew when it changes."""
+
+    load: float
+    sessions: tuple[NodeId, ...]
+    memory_used_bytes: int
+    addresses: tuple[Address, ...]
+
+    def is_news_after(self, told: _Told) -> bool:
+        return abs(told.load - self.load) >= LOAD_NEWS or self != replace(told, load=self.load)
 
 
 def _dialable(body: Mapping[str, object]) -> list[Address]:
