@@ -233,6 +233,7 @@ async def play(directory: Path) -> bool:
     """The whole scenario in `directory`; True if every check holds."""
     text, image = directory / "text", directory / "wordcount.img"
     lines = gather_text(text)
+    say(f"building {PROGRAM}.img from examples/wordcount.cpp, then starting three peers")
     built = time.monotonic()
     build_image([ROOT / "examples" / "wordcount.cpp"], image)
     say(f"built {PROGRAM}.img: {image.stat().st_size} bytes, {time.monotonic() - built:.1f} s")
