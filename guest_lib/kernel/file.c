@@ -61,6 +61,7 @@ void file_put(struct file *f)
 void files_init(void)
 {
     ramfs_init();
+    baked_init();
     for (int fd = 0; fd < 3; fd++) {
         struct file *f = file_new(&console_operations, fd ? 1 : 0);
         f->data = (void *)(uintptr_t)fd;

@@ -3,6 +3,8 @@
 #include "arch/arch.h"
 #include "layout.h"
 
+#define IMAGE_MAX (1UL << 40)
+
 static const struct image_header *header;
 
 void image_init(void)
@@ -10,6 +12,8 @@ void image_init(void)
     header = phys_to_virt((uint64_t)kernel_end - KERNEL_BASE);
     if (header->magic != IMAGE_MAGIC || header->version != 1 || header->header_bytes != PAGE_SIZE)
         panic("the kernel has no program behind it: see `build`");
+    if (header->program_bytes > IMAGE_MAX || header->files_bytes > IMAGE_MAX)
+        panic("the image's header is broken");
 }
 
 uint64_t image_program(uint64_t *size)
@@ -18,9 +22,16 @@ uint64_t image_program(uint64_t *size)
     return (uint64_t)header - DIRECT_BASE + header->header_bytes;
 }
 
+uint64_t image_files(uint64_t *size)
+{
+    uint64_t program_bytes, at = image_program(&program_bytes);
+    *size = header->files_bytes;
+    return ALIGN_UP(at + program_bytes, PAGE_SIZE);
+}
+
 uint64_t image_end(void)
 {
-    uint64_t size, at = image_program(&size);
+    uint64_t size, at = image_files(&size);
     return ALIGN_UP(at + size, PAGE_SIZE);
 }
 

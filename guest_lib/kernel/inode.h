@@ -45,8 +45,9 @@ struct inode {
     unsigned mode, links;
     int references; /* open files and the current directory */
     uint64_t accessed_ns, modified_ns, changed_ns;
-    uint64_t *pages, capacity; /* regular file */
-    struct entry *entries;     /* directory */
+    uint64_t *pages, capacity;   /* regular file: pages of its own, */
+    uint64_t baked, baked_bytes; /* and where there is none, the image's bytes, then zeroes */
+    struct entry *entries;       /* directory */
     struct inode *parent;
     uint64_t cookies;
     char *target; /* symbolic link */
@@ -58,6 +59,7 @@ extern struct inode *root;
 struct inode *inode_new(unsigned mode);
 void inode_put(struct inode *i); /* frees it if neither named nor open */
 int inode_truncate(struct inode *i, uint64_t size);
+void inode_bake(struct inode *i, uint64_t pa, uint64_t size);
 const struct file_operations *inode_operations(const struct inode *i);
 
 struct entry *directory_find(struct inode *directory, const char *name, size_t n);

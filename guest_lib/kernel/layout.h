@@ -15,6 +15,7 @@
  *   image      +--------------------------+  page-aligned
  *              | image header (1 page)    |  struct image_header below
  *              | program's ELF file       |  text and rodata pages are mapped from here, in place
+ *              | baked files, if any      |  page-aligned; read where they are
  *   pages      +--------------------------+  page-aligned
  *              | page bitmap, then        |
  *              | pages to give away       |
@@ -71,7 +72,17 @@ struct image_header {
     uint32_t version;      /* 1 */
     uint32_t header_bytes; /* the program's ELF file starts so many bytes further: one page */
     uint64_t program_bytes;
-    char name[256]; /* argv[0] without a channel, NUL-terminated */
+    char name[256];       /* argv[0] without a channel, NUL-terminated */
+    uint64_t files_bytes; /* from the page after the program on; 0: none */
+};
+
+/* The baked files start with their number, 8 bytes, and one of these each, the next one at the next
+ * multiple of 8; then come their contents. Written by radics_mesh/vmm/baked.py. */
+struct image_file {
+    uint64_t offset, size; /* of the contents, from the start of all */
+    uint32_t mode;         /* type (regular or directory) and permissions */
+    uint32_t path_bytes;
+    char path[]; /* absolute; no NUL, no `.`, no `..`, no empty name in it */
 };
 
 static inline void *phys_to_virt(uint64_t pa) { return (void *)(DIRECT_BASE + pa); }

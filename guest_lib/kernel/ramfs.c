@@ -125,12 +125,41 @@ int inode_truncate(struct inode *i, uint64_t size)
             page_free(i->pages[n]);
         i->pages[n] = 0;
     }
-    if (size < i->size && size & PAGE_MASK && i->pages[size / PAGE_SIZE])
+    if (size & PAGE_MASK && size / PAGE_SIZE < i->capacity && i->pages[size / PAGE_SIZE])
         memset((char *)phys_to_virt(i->pages[size / PAGE_SIZE]) + (size & PAGE_MASK), 0,
                PAGE_SIZE - (size & PAGE_MASK));
+    i->baked_bytes = MIN(i->baked_bytes, size);
     i->size = size;
     i->modified_ns = i->changed_ns = clock_wall();
     return 0;
+}
+
+void inode_bake(struct inode *i, uint64_t pa, uint64_t size)
+{
+    i->baked = pa;
+    i->baked_bytes = i->size = size;
+}
+
+/* What a page holds: so many bytes there, then zeroes. */
+static size_t page_bytes(const struct inode *i, uint64_t page, const char **bytes)
+{
+    bool own = page < i->capacity && i->pages[page];
+    uint64_t at = page * PAGE_SIZE;
+    *bytes = phys_to_virt(own ? i->pages[page] : i->baked + at);
+    return own ? PAGE_SIZE : at < i->baked_bytes ? MIN(PAGE_SIZE, i->baked_bytes - at) : 0;
+}
+
+/* A page of the file's own, to be written to. NULL: no memory. */
+static char *own_page(struct inode *i, uint64_t page)
+{
+    const char *bytes;
+    size_t n = page_bytes(i, page, &bytes);
+    if (!i->pages[page]) {
+        if (!(i->pages[page] = page_alloc(PAGE_PROGRAM)))
+            return NULL;
+        memcpy(phys_to_virt(i->pages[page]), bytes, n);
+    }
+    return phys_to_virt(i->pages[page]);
 }
 
 static int64_t regular_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
@@ -139,11 +168,12 @@ static int64_t regular_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
     size_t done = 0;
     n = *at < i->size ? MIN(n, i->size - *at) : 0;
     while (done < n) {
-        uint64_t page = *at / PAGE_SIZE, offset = *at & PAGE_MASK;
-        size_t part = MIN(n - done, PAGE_SIZE - offset);
-        int error = page < i->capacity && i->pages[page]
-                        ? user_write(to + done, (char *)phys_to_virt(i->pages[page]) + offset, part)
-                        : user_zero(to + done, part);
+        const char *bytes;
+        size_t offset = *at & PAGE_MASK, part = MIN(n - done, PAGE_SIZE - offset);
+        size_t have = page_bytes(i, *at / PAGE_SIZE, &bytes);
+        part = have > offset ? MIN(part, have - offset) : part;
+        int error = have > offset ? user_write(to + done, bytes + offset, part)
+                                  : user_zero(to + done, part);
         if (error)
             return done ? (int64_t)done : error;
         done += part;
@@ -164,11 +194,11 @@ static int64_t regular_write(struct file *f, uint64_t from, size_t n, uint64_t *
     if (n && reserve_pages(i, (*at + n - 1) / PAGE_SIZE + 1))
         return -ENOSPC;
     while (done < n) {
-        uint64_t page = *at / PAGE_SIZE, offset = *at & PAGE_MASK;
-        size_t part = MIN(n - done, PAGE_SIZE - offset);
-        if (!i->pages[page] && !(i->pages[page] = page_alloc(PAGE_PROGRAM)))
+        size_t offset = *at & PAGE_MASK, part = MIN(n - done, PAGE_SIZE - offset);
+        char *page = own_page(i, *at / PAGE_SIZE);
+        if (!page)
             return done ? (int64_t)done : -ENOSPC;
-        if (user_read((char *)phys_to_virt(i->pages[page]) + offset, from + done, part))
+        if (user_read(page + offset, from + done, part))
             return done ? (int64_t)done : -EFAULT;
         done += part;
         *at += part;

@@ -10,7 +10,8 @@
 struct inode;
 struct file;
 
-void ramfs_init(void); /* /, /tmp, /dev, /proc/self/exe */
+void ramfs_init(void); /* /, /tmp, /dev */
+void baked_init(void); /* baked.c: the image's files */
 int64_t ramfs_size(const struct inode *i);
 
 #endif

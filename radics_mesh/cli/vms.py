@@ -32,19 +32,28 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True
 @click.argument("program", type=_FILE)
 @click.option("-o", "--output", required=True, type=_Output(dir_okay=False))
 @click.option("--arch", default="x86_64", show_default=True, type=click.Choice(["x86_64"]))
+@click.option("--file", "files", multiple=True, metavar="SRC:DST", help="Bake a file in.")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
-def build(program: Path, output: Path, arch: str, flags: tuple[str, ...]) -> None:
+def build(
+    program: Path, output: Path, arch: str, files: tuple[str, ...], flags: tuple[str, ...]
+) -> None:
     """Make one bootable image of a C++ PROGRAM. FLAGS after -- go to the compiler.
 
     C++20 and -O2, unless FLAGS say otherwise. Needs no running node.
+
+    --file, given any number of times, bakes the file or directory SRC in; the program finds it
+    under the absolute path DST.
     """
     # Imported here only: no other command needs the compiler's side.
+    from radics_mesh.vmm.baked import collect
     from radics_mesh.vmm.build import build_image
 
     def tell(step: str) -> None:
         click.echo(f"build: {step}", err=True)
 
-    report = build_image([program], output, arch=arch, flags=flags, on_progress=tell)
+    report = build_image(
+        [program], output, arch=arch, flags=flags, files=collect(files), on_progress=tell
+    )
     click.echo(f"{output}: {report.image_bytes} bytes in {report.compile_s + report.bake_s:.1f} s")
 
 

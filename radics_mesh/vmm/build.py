@@ -2,7 +2,8 @@
 
 An image is the library OS's own ELF file with one more segment behind it: a page of header
 (`struct image_header` in guest_lib/kernel/layout.h), then the program's ELF file as it is, page for
-page, so that the library OS can map text and constants where QEMU's loader put them.
+page, so that the library OS can map text and constants where QEMU's loader put them; then the files
+of `--file` (see `radics_mesh.vmm.baked`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radics_mesh.errors import UsageError
+from radics_mesh.vmm.baked import BakedFile, pack
 
 PAGE_BYTES = 4096
 GUEST_LIB = Path(__file__).resolve().parents[2] / "guest_lib"
 
 _IMAGE_MAGIC = 0x45474D4953436452
-_IMAGE_HEADER = struct.Struct("<QIIQ256s")
+_IMAGE_HEADER = struct.Struct("<QIIQ256sQ")
 _ELF = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _PT_LOAD = 1
@@ -138,8 +140,8 @@ def _in_their_language(sources: Sequence[Path], is_cxx: bool) -> list[str | Path
     return words
 
 
-def bake(kernel: bytes, program: bytes, name: str) -> bytes:
-    """The image's bytes: `kernel` with `program` as one more segment.
+def bake(kernel: bytes, program: bytes, name: str, files: bytes = b"") -> bytes:
+    """The image's bytes: `kernel` with `program` and packed `files` as one more segment.
 
     Raises UsageError when the program is no static ELF file for the kernel's machine.
     """
@@ -150,11 +152,10 @@ def bake(kernel: bytes, program: bytes, name: str) -> bytes:
     loads = [segment for segment in segments if segment[0] == _PT_LOAD]
     image_at = _page_up(max(at + size for _, _, _, _, at, _, size, _ in loads))
 
-    pages = _page_up(len(program))
     header = _IMAGE_HEADER.pack(
-        _IMAGE_MAGIC, 1, PAGE_BYTES, len(program), name.encode()[:255]
-    ).ljust(PAGE_BYTES, b"\0")
-    payload = header + program.ljust(pages, b"\0")
+        _IMAGE_MAGIC, 1, PAGE_BYTES, len(program), name.encode()[:255], len(files)
+    )
+    payload = b"".join(part.ljust(_page_up(len(part)), b"\0") for part in (header, program, files))
     # A new table of segments in front: the kernel file's own has no room for one more.
     shift = PAGE_BYTES
     body = kernel.ljust(_page_up(len(kernel)), b"\0")
@@ -199,23 +200,26 @@ def build_image(
     *,
     arch: str = "x86_64",
     flags: Sequence[str] = (),
+    files: Sequence[BakedFile] = (),
     on_progress: Callable[[str], None] | None = None,
 ) -> BuildReport:
     """Compiles `sources` and writes the bootable image to `output`, whole or not at all.
 
-    A single source that is an ELF file already is baked as it is. `on_progress` hears one short
-    line a step. Raises UsageError; the compiler's text is in its notes.
+    A single source that is an ELF file already is baked as it is. The program finds `files` where
+    they say. `on_progress` hears one short line a step. Raises UsageError; the compiler's text is
+    in its notes.
     """
     tell = on_progress or (lambda line: None)
     tell("library OS")
     kernel = build_kernel(arch).read_bytes()
+    packed = pack(files)
     started = time.monotonic()
     scratch = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         program = _program(sources, scratch, arch, flags, tell)
         compiled = time.monotonic()
         tell("image")
-        image = bake(kernel, program, output.stem)
+        image = bake(kernel, program, output.stem, packed)
         scratch.write_bytes(image)
         scratch.replace(output)
     except OSError as error:

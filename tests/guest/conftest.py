@@ -47,7 +47,8 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Guest]:
     def build(name: str) -> Guest:
         binary, image = folder / name, folder / f"{name}.img"
         build_kernel()
-        compile_program([PROGRAMS / f"{name}.cpp"], binary)
+        (source,) = PROGRAMS.glob(f"{name}.c*")
+        compile_program([source], binary)
         build_image([binary], image)
         return Guest(image, binary)
 
