@@ -56,6 +56,7 @@
 #define LOW_PARK_STACK 0x20000UL /* grows down from here */
 #define LOW_RX 0x30000UL
 #define LOW_RX_SIZE 0x10000UL
+#define LOW_BOOT_TABLES 0x40000 /* until paging_load */
 #define LOW_TX 0x50000UL
 #define LOW_TX_SIZE 0x20000UL
 #define LOW_FRAME 0x70000UL

@@ -157,10 +157,20 @@ static bool expected(uint64_t number)
            number == __NR_copy_file_range || number == __NR_statx || number == __NR_faccessat2;
 }
 
-/* Built from asm/unistd_64.h: "number name" lines in the order of numbers. */
-static const char *const names[] = {
+/* Built from asm/unistd.h: "number name", each ended by a NUL. */
+static const char names[] =
 #include "syscall_names.h"
-};
+    ;
+
+static const char *name_of(uint64_t number)
+{
+    char start[24];
+    size_t n = format_text(start, sizeof start, "%lu ", number);
+    for (const char *name = names; *name; name += strlen(name) + 1)
+        if (!memcmp(name, start, n))
+            return name + n;
+    return "?";
+}
 
 static int64_t unknown(uint64_t number)
 {
@@ -168,8 +178,7 @@ static int64_t unknown(uint64_t number)
     if (number < ARRAY_SIZE(told) * 64 && !(told[number / 64] >> number % 64 & 1) &&
         !expected(number)) {
         told[number / 64] |= 1UL << number % 64;
-        const char *name = number < ARRAY_SIZE(names) && names[number] ? names[number] : "?";
-        klog(LOG_WARN, "system call %lu (%s) is not implemented", number, name);
+        klog(LOG_WARN, "system call %lu (%s) is not implemented", number, name_of(number));
     }
     return -ENOSYS;
 }

@@ -3,8 +3,8 @@
  *
  * PVH (the Xen note below) enters in 32-bit protected mode without paging, ebx pointing at
  * hvm_start_info. A cold and a warm start both come through here, and a warm start's memory is a
- * parked VM's: nothing here may write to memory. So the first page tables are constants, with the
- * accessed and dirty bits already set, and the boot stack belongs to nobody else.
+ * parked VM's: nothing here may write to it. So the first page tables are made in low memory, which
+ * no snapshot has, and the boot stack belongs to nobody else.
  */
 #define __ASSEMBLER__ 1
 #include "../../layout.h"
@@ -24,8 +24,22 @@
 entry32:
     cld
     cli
-    mov %ebx, %edi
-    mov $(boot_pml4 - KERNEL_BASE), %eax
+    mov $LOW_BOOT_TABLES, %edi /* root, tables of the lower and of the upper half, directory */
+    xor %eax, %eax
+    mov $4096, %ecx
+    rep stosl
+    movl $(LOW_BOOT_TABLES + 0x1000 + PTE), LOW_BOOT_TABLES
+    movl $(LOW_BOOT_TABLES + 0x1000 + PTE), LOW_BOOT_TABLES + 256 * 8 /* DIRECT_BASE */
+    movl $(LOW_BOOT_TABLES + 0x2000 + PTE), LOW_BOOT_TABLES + 511 * 8
+    movl $(LOW_BOOT_TABLES + 0x3000 + PTE), LOW_BOOT_TABLES + 0x1000
+    movl $(LOW_BOOT_TABLES + 0x3000 + PTE), LOW_BOOT_TABLES + 0x2000 + 510 * 8
+    mov $BIG, %eax
+1:  mov %eax, LOW_BOOT_TABLES + 0x3000(, %ecx, 8)
+    add $0x200000, %eax
+    inc %ecx
+    cmp $512, %ecx
+    jne 1b
+    mov $LOW_BOOT_TABLES, %eax
     mov %eax, %cr3
     mov $0x620, %eax /* PAE, OSFXSR, OSXMMEXCPT */
     mov %eax, %cr4
@@ -48,34 +62,13 @@ entry64:
     mov %eax, %fs
     mov %eax, %gs
     mov $boot_stack_top, %rsp
-    mov %edi, %edi
+    mov %ebx, %edi
     xor %ebp, %ebp
     mov $start, %rax
     call *%rax
     ud2
 
     .section .rodata.boot, "a"
-    .balign 4096
-boot_pml4:
-    .quad boot_pdpt_low - KERNEL_BASE + PTE
-    .fill 255, 8, 0
-    .quad boot_pdpt_low - KERNEL_BASE + PTE /* DIRECT_BASE */
-    .fill 254, 8, 0
-    .quad boot_pdpt_high - KERNEL_BASE + PTE
-boot_pdpt_low:
-    .quad boot_pd - KERNEL_BASE + PTE
-    .fill 511, 8, 0
-boot_pdpt_high:
-    .fill 510, 8, 0
-    .quad boot_pd - KERNEL_BASE + PTE
-    .quad 0
-boot_pd:
-    .set i, 0
-    .rept 512
-    .quad (i << 21) + BIG
-    .set i, i + 1
-    .endr
-
     .balign 8
 boot_gdt: /* accessed bits set: loading a selector must not write either */
     .quad 0
