@@ -14,7 +14,9 @@
  * The CRC (IEEE 802.3, as zlib.crc32) covers type, flags and body. A frame with a bad CRC, an
  * unknown type or a short body is dropped and counted: what it carried is sent again, because
  * every frame that matters is numbered and acknowledged, and the numbers live in guest memory.
- * Unknown trailing bytes in a body are ignored: that is how minor versions grow.
+ * Unknown trailing bytes in a body are ignored: that is how minor versions grow. What is marked
+ * (1.1) is sent only to a peer whose hello, or answer to it, said at least that; the calls that
+ * need it answer EOPNOTSUPP under an older host. Another major version is refused by both sides.
  *
  * str = u16 length, bytes (UTF-8, no NUL).   blob = u32 length, bytes.
  *
@@ -26,20 +28,37 @@
  * each stream `have` (highest number in guest memory) and `done` (highest number that the program
  * has taken); it drops a message that is not have + 1, and reports both in RADICS_F_STREAM.
  * A host that lost its memory therefore asks the guest; a guest that moved tells the new host.
+ *
+ * REQUESTS (1.1). A request is a message whose sender is not "dtn://vm.ID/" but "dtn://vm.ID/~TOKEN",
+ * TOKEN being 16 random hexadecimal digits that only the request knows. Its reply is any message to
+ * that address; so whoever can answer a message can serve, and needs no header. The guest keeps
+ * its open tokens in memory, hence over moves, takes the first reply to each, and drops every other.
+ * A service is a stream of its own, to which the host files what is sent to "dtn://vm.ID/NAME".
+ * Names of services of programs do not begin with "~".
  */
 #ifndef RADICS_ABI_H
 #define RADICS_ABI_H
 
 #define RADICS_ABI_MAJOR 1
-#define RADICS_ABI_MINOR 0
+#define RADICS_ABI_MINOR 1
 
 /* ---- limits ------------------------------------------------------------------------------- */
 #define RADICS_FRAME_MAX     69632   /* bytes of a decoded frame                                */
 #define RADICS_MESSAGE_MAX   65536   /* bytes of one message's payload                          */
 #define RADICS_NAME_MAX        255   /* bytes of an EID, a source name, a VM's name             */
-#define RADICS_STREAMS_MAX      64   /* streams of a VM, the mailbox included                   */
+#define RADICS_STREAMS_MAX      64   /* streams of a VM, the mailbox and the reserved included  */
 #define RADICS_OUT_WINDOW   262144   /* bytes of unacknowledged output that the guest keeps     */
 #define RADICS_STREAM_WINDOW 131072  /* bytes of untaken messages a stream holds in the guest   */
+
+#define RADICS_REQUESTS_MAX     64   /* requests that wait for their reply                      */
+#define RADICS_TIMERS_MAX       64
+#define RADICS_KV_KEYS_MAX     256
+#define RADICS_KV_BYTES_MAX  65536   /* keys and values together                                */
+
+/* ---- reserved streams, all (1.1) ---------------------------------------------------------- */
+#define RADICS_STREAM_TIMERS    61   /* timers that are due; never on the channel               */
+#define RADICS_STREAM_REPLIES   62   /* what is sent to "dtn://vm.ID/~TOKEN"                    */
+#define RADICS_STREAM_STDIN     63   /* descriptor 0: payloads one after the other, then M_END  */
 
 /* ---- frames, host to guest ---------------------------------------------------------------- */
 /* HELLO, first frame after every connection, repeated until answered:
@@ -48,6 +67,10 @@
  *   | str vm_name | str vm_eid | str host_name | str host_eid
  *   | u16 argc, argc * str | u16 envc, envc * str ("K=V")
  *   | u16 sources, sources * str   (names the VM was started with: `run --source`)
+ *   | u32 branch (how often the VM was set back to an earlier state)
+ *   | u64 checkpoint | u32 error   (how the OUT_CHECKPOINT of that number ended: an errno, 0 it is
+ *                                   durable; number 0: nothing to say)
+ *   | u8 stdin (1: descriptor 0 reads RADICS_STREAM_STDIN; 0: it is at its end)       (1.1, all 4)
  * argv, environment and sources count only at the first start of a program. */
 #define RADICS_F_HELLO     0x01
 /* OUT_ACK: u64 number.  Every output up to it is durable on the host. */
@@ -57,15 +80,31 @@
 #define RADICS_F_DATA      0x03
 /* PARK: u64 nonce.  Stop the program; answer PARKED; touch memory no more. */
 #define RADICS_F_PARK      0x04
-/* STDIN: later minor version. */
+/* 0x05 STAGE and 0x06 STACKS stand where they are used. */
+/* ERROR (1.1), both ways: u8 code | u8 type of the frame that is meant, 0 unknown | u64 detail
+ * | str text.  A frame was dropped, and why: for counters and logs, nothing follows from it. Never
+ * sent about an ERROR; at most RADICS_ERRORS_BURST at once and one a second. */
+#define RADICS_F_ERROR     0x07
 
 /* flags of one message in DATA */
 #define RADICS_M_END       0x01      /* no message follows in this stream; its payload is empty */
 
+/* codes of ERROR; detail */
+#define RADICS_ERRORS_BURST   16
+#define RADICS_E_FRAME         1     /* COBS or CRC wrong, or too long or short; bytes          */
+#define RADICS_E_TYPE          2     /* no such type                                            */
+#define RADICS_E_BODY          3     /* too short, or a field out of range; bytes of the body   */
+#define RADICS_E_SEQUENCE      4     /* not the number that is due; that number                 */
+#define RADICS_E_STREAM        5     /* no such stream; the stream                              */
+
 /* ---- frames, guest to host ---------------------------------------------------------------- */
 /* HELLO_ACK: u16 major | u16 minor | u64 nonce | u8 state (0 fresh, 1 running, 2 warm start)
  *   | u64 out_next (number of the first output the guest can still repeat)
- *   | u16 streams, streams * { u16 stream | str source | u64 have | u64 done } */
+ *   | u16 streams, streams * { u16 stream | str source | u64 have | u64 done }
+ *   | u64 checkpoint (number of the OUT_CHECKPOINT whose end the program waits for; 0 none)
+ *   | u16 others, others * { u16 stream | u8 kind | str name | u64 have | u64 done }  (1.1, both)
+ * The first list holds mailbox and subscriptions. Kinds in the second: 1 service, 2 replies,
+ * 3 stdin. */
 #define RADICS_F_HELLO_ACK 0x81
 /* STREAM: u16 stream | u64 have | u64 done.  Sent when `done` moved by a quarter of the window,
  * or when the program is about to wait. The host keeps at most RADICS_STREAM_WINDOW bytes of
@@ -78,11 +117,27 @@
 /* PANIC: str text.  The library OS itself failed; the VM ends after it. Not numbered. */
 #define RADICS_F_PANIC     0x85
 
+/* 0x86 CHANGED and 0x88 STACKS stand where they are used. */
+#define RADICS_F_ERROR_BACK 0x87     /* ERROR, from the guest */
+
+/* kinds in HELLO_ACK's second list */
+#define RADICS_KIND_SERVICE  1
+#define RADICS_KIND_REPLIES  2
+#define RADICS_KIND_STDIN    3
+
 /* kinds of RADICS_F_OUT */
 #define RADICS_OUT_LOG       1  /* u8 level (0 stdout, 1 stderr, 2 debug .. 5 error) | blob text  */
 #define RADICS_OUT_SEND      2  /* str to | u32 lifetime_s | blob payload                          */
-#define RADICS_OUT_SUBSCRIBE 3  /* u16 stream | str source.  Stream ids are the guest's to give    */
+#define RADICS_OUT_SUBSCRIBE 3  /* u16 stream | str source | u64 after (1.1; missing: 0).  Stream ids
+                                 * are the guest's to give; its numbers go on from `after`         */
 #define RADICS_OUT_EXIT      4  /* u8 how (0 exit, 1 signal, 2 out of memory) | u32 status | str why */
+#define RADICS_OUT_REQUEST   5  /* u64 token | str to | u32 lifetime_s | blob payload.  `to` may be a
+                                 * service of the node itself: ":mesh"                       (1.1) */
+#define RADICS_OUT_SERVE     6  /* u16 stream | str service: mail to it goes there           (1.1) */
+#define RADICS_OUT_CLOSE     7  /* u16 stream.  Its number is given again only when this is
+                                 * acknowledged                                              (1.1) */
+#define RADICS_OUT_CHECKPOINT 8 /* (nothing)  park, make durable, go on; HELLO says how      (1.1) */
+#define RADICS_OUT_HINT      9  /* u8 what (RADICS_HINT_*) | str name                        (1.1) */
 
 /* ---- system calls of the client API ------------------------------------------------------- */
 /* Same convention as Linux on the architecture; negative errno on failure. Pointers must lie in
@@ -101,6 +156,48 @@
 /* (int level, const char *text, size_t len) */
 #define RADICS_SYS_LOG       5204
 
+/* The following (1.1). They too are a number and plain arguments or one struct, the same on every
+ * architecture: 64 bits, little-endian, fields at their natural alignment without holes. */
+/* (struct radics_request_args *)  number of the request, > 0. Its reply, or that its time is over,
+ * comes by RECEIVE. EMSGSIZE, EINVAL; EAGAIN past RADICS_REQUESTS_MAX; EOPNOTSUPP */
+#define RADICS_SYS_REQUEST   5205
+/* (uint64 number)  its reply is not wanted any more; ENOENT */
+#define RADICS_SYS_REQUEST_CANCEL 5206
+/* (const char *service, size_t len)  stream id. A name given twice yields the same stream; ENFILE */
+#define RADICS_SYS_SERVE     5207
+/* (int stream)  end a subscription or a service; what was not taken is gone. EINVAL */
+#define RADICS_SYS_CLOSE     5208
+/* (const char *source, size_t len, uint64 after)  as SUBSCRIBE, from message after + 1 on */
+#define RADICS_SYS_SUBSCRIBE_AFTER 5209
+/* (uint64 delay_ns, uint64 period_ns)  number of the timer, > 0; period 0: once. EAGAIN past
+ * RADICS_TIMERS_MAX. Works without a channel. */
+#define RADICS_SYS_TIMER     5210
+/* (uint64 number)  ENOENT, also when it was due, once, and taken */
+#define RADICS_SYS_TIMER_CANCEL 5211
+/* ()  0: this very point is durable at the host. 1: the VM was set back to it, just now. ENOSPC,
+ * EIO: it was not written, and the VM goes on. EBUSY: another thread's is under way */
+#define RADICS_SYS_CHECKPOINT 5212
+/* (int what, const char *name, size_t len)  where the VM would like to be; the last one counts */
+#define RADICS_SYS_HINT      5213
+/* (struct radics_kv_args *)  GET, LIST: full length; PUT, ERASE: 0. ENOENT; ENOSPC past
+ * RADICS_KV_*_MAX; EINVAL: no key or longer than RADICS_NAME_MAX. Works without a channel. */
+#define RADICS_SYS_KV        5214
+
+#define RADICS_HINT_NONE      0   /* takes the last one back          */
+#define RADICS_HINT_NEAR      1   /* near the publisher of a source   */
+#define RADICS_HINT_NODE      2   /* on a node, by name or id         */
+#define RADICS_HINT_STAY      3   /* where it is                      */
+
+#define RADICS_KV_GET         0
+#define RADICS_KV_PUT         1
+#define RADICS_KV_ERASE       2
+#define RADICS_KV_LIST        3   /* every key with a NUL after it    */
+
+/* only a RECEIVE that names this request's number gets its reply, not one for any */
+#define RADICS_REQUEST_OWN    1
+/* in radics_receive_args.flags, of a reply: none came in time */
+#define RADICS_M_TIMEOUT   0x02
+
 #define RADICS_INFO_NAME      0   /* own name                        */
 #define RADICS_INFO_EID       1   /* own EID                         */
 #define RADICS_INFO_HOST      2   /* name of the node it runs on now */
@@ -108,6 +205,9 @@
 #define RADICS_INFO_EPOCH     4   /* decimal text: 1 at birth, one more after each move */
 #define RADICS_INFO_ABI       5   /* "major.minor" of the library OS */
 #define RADICS_INFO_SOURCES   6   /* names given with `run --source`, one a line */
+#define RADICS_INFO_MEMORY    7   /* bytes of RAM of this VM, decimal (1.1)                */
+#define RADICS_INFO_BRANCH    8   /* how often it was set back to an earlier state (1.1)   */
+#define RADICS_INFO_HOST_ABI  9   /* "major.minor" of the host (1.1)                       */
 
 #ifndef __ASSEMBLER__
 struct radics_send_args {
@@ -119,7 +219,8 @@ struct radics_send_args {
 };
 
 struct radics_receive_args {
-    int stream;                        /* 0 mailbox, >= 1 subscription, -1 any; set to the one  */
+    int stream;                        /* 0 mailbox, RADICS_STREAM_*, else what SUBSCRIBE or
+                                        * SERVE gave; -1 any but stdin; set to the one          */
     int flags;                         /* set to RADICS_M_*                                     */
     long long timeout_ns;              /* -1 wait, 0 poll                                       */
     void *payload;
@@ -127,7 +228,27 @@ struct radics_receive_args {
     unsigned long payload_len;         /* set */
     char from[RADICS_NAME_MAX + 1];    /* set, NUL-terminated */
     char to[RADICS_NAME_MAX + 1];      /* set */
-    unsigned long long number;         /* set */
+    unsigned long long number;         /* set: of the stream; of the request; of the timer.
+                                        * In, with RADICS_STREAM_REPLIES: the request whose reply
+                                        * is wanted, 0 any that is not RADICS_REQUEST_OWN (1.1) */
+};
+
+struct radics_request_args {
+    const char *to;                    /* an EID, or ":SERVICE" of the node itself              */
+    unsigned long to_len;
+    const void *payload;
+    unsigned long payload_len;
+    long long timeout_ns;              /* -1: the node's default lifetime for the request, and
+                                        * no end to the waiting                                 */
+    unsigned long flags;               /* RADICS_REQUEST_*                                      */
+};
+
+struct radics_kv_args {
+    unsigned long op;                  /* RADICS_KV_*                                           */
+    const char *key;
+    unsigned long key_len;
+    void *value;                       /* read by PUT; written by GET and LIST                  */
+    unsigned long value_len;           /* of it, or room in it                                  */
 };
 #endif
 

@@ -413,7 +413,7 @@ class Host:
             self.panic = r.text()
 
     def _answer(self, r: Reader) -> None:
-        assert (r.take("H"), r.take("H")) == (1, 0)
+        assert (r.take("H"), r.take("H")) == (1, 1)
         if r.take("Q") != self._nonce:
             return
         self.state = r.take("B")

@@ -49,7 +49,7 @@ def test_hello_tells_who_the_vm_is() -> None:
     host, guest = connected(Hello("n", "e", "h", "he", epoch=7, out_acked=0, argv=("x",)))
     body = guest.hellos[0]
     major, minor, _, epoch, wall_ns, acked = struct.unpack_from("<HHQQQQ", body)
-    assert (major, minor, epoch, wall_ns, acked) == (1, 0, 7, 1_800_000_000 * 10**9, 0)
+    assert (major, minor, epoch, wall_ns, acked) == (1, 1, 7, 1_800_000_000 * 10**9, 0)
     assert body[68:] == b"".join(map(twin.text, ("n", "e", "h", "he"))) + struct.pack(
         "<H3sHH", 1, twin.text("x"), 0, 0
     )
