@@ -27,7 +27,9 @@ void channel_end(int how, uint32_t status, const char *why); /* returns when ack
 
 void channel_poll(void); /* take what has come */
 void channel_tick(uint64_t now);
-uint64_t channel_deadline(void);
+/* When channel_tick is next needed. Asked for on every way out of the kernel. */
+extern uint64_t session_resend_at, print_hold_until;
+static inline uint64_t channel_deadline(void) { return MIN(session_resend_at, print_hold_until); }
 void channel_idle(void);
 
 const char *channel_vm_name(void);

@@ -33,7 +33,7 @@ struct park_header {
 };
 
 static struct park_header header;
-static bool wanted;
+bool park_asked;
 
 static uint64_t check(const struct park_header *h)
 {
@@ -47,15 +47,13 @@ static uint64_t check(const struct park_header *h)
 void park_request(uint64_t nonce)
 {
     header.nonce = nonce;
-    wanted = true;
+    park_asked = true;
 }
-
-bool park_wanted(void) { return wanted; }
 
 /* Runs on the low stack; the VM is at rest. */
 static void finish(void)
 {
-    wanted = false;
+    park_asked = false;
     header.magic = MAGIC;
     header.version = VERSION;
     header.bytes = sizeof header;

@@ -12,7 +12,7 @@
 static char text[LINES_BYTES];
 static size_t length;
 static int text_level;
-static uint64_t hold_until = NEVER;
+uint64_t print_hold_until = NEVER;
 
 static bool add(int level, const char *from, size_t n)
 {
@@ -31,7 +31,7 @@ static bool flush(bool anyway)
 {
     if (length && (anyway || output_fits(LOG_HEAD + 1 + length)) && add(text_level, text, length))
         length = 0;
-    hold_until = NEVER;
+    print_hold_until = NEVER;
     return !length;
 }
 
@@ -74,8 +74,8 @@ void channel_printed(void)
 {
     if (length && text[length - 1] == '\n' && !output_unacknowledged())
         flush(false);
-    else if (length && hold_until == NEVER)
-        hold_until = clock_now() + HOLD_NS;
+    else if (length && print_hold_until == NEVER)
+        print_hold_until = clock_now() + HOLD_NS;
 }
 
 void print_acknowledged(void)
@@ -86,11 +86,9 @@ void print_acknowledged(void)
 
 void print_tick(uint64_t now)
 {
-    if (now >= hold_until)
+    if (now >= print_hold_until)
         flush(false);
 }
-
-uint64_t print_deadline(void) { return hold_until; }
 
 void channel_log(int level, const char *line, size_t n)
 {

@@ -12,6 +12,5 @@ void print_flush_anyway(void); /* at the end: the window may grow beyond its bou
 int print_flush_waiting(void); /* 0 or -ERESTARTSYS */
 void print_acknowledged(void);
 void print_tick(uint64_t now);
-uint64_t print_deadline(void);
 
 #endif

@@ -33,7 +33,8 @@ static bool present, said_hello, answer_wanted;
 static bool mute; /* this host gets no answer, but a refusal */
 static uint8_t state;
 static uint64_t hello_nonce;
-static uint64_t resend_at = NEVER, resend_after = RESEND_FIRST_NS;
+uint64_t session_resend_at = NEVER;
+static uint64_t resend_after = RESEND_FIRST_NS;
 
 static char vm_name[RADICS_NAME_MAX + 1], vm_eid[RADICS_NAME_MAX + 1];
 static char host_name[RADICS_NAME_MAX + 1], host_eid[RADICS_NAME_MAX + 1], epoch_text[24];
@@ -175,7 +176,7 @@ static void on_frame(uint8_t type, const uint8_t *body, size_t n)
         if (!r.bad) {
             output_acknowledged(number);
             resend_after = RESEND_FIRST_NS;
-            resend_at = output_unacknowledged() ? clock_now() + resend_after : NEVER;
+            session_resend_at = output_unacknowledged() ? clock_now() + resend_after : NEVER;
             print_acknowledged();
         }
         break;
@@ -263,8 +264,8 @@ static uint8_t *put_outputs(uint8_t *out, const uint8_t *end)
         frame_put(&e, o->bytes, o->length);
         out = frame_end(&e);
         output_sent(o);
-        if (resend_at == NEVER)
-            resend_at = clock_now() + resend_after;
+        if (session_resend_at == NEVER)
+            session_resend_at = clock_now() + resend_after;
     }
     return out;
 }
@@ -296,8 +297,8 @@ void channel_tick(uint64_t now)
 {
     if (!present)
         return;
-    if (now >= resend_at) {
-        resend_at = NEVER;
+    if (now >= session_resend_at) {
+        session_resend_at = NEVER;
         if (output_unacknowledged()) {
             resend_after = MIN(resend_after * 2, RESEND_MAX_NS);
             output_rewind();
@@ -306,8 +307,6 @@ void channel_tick(uint64_t now)
     }
     print_tick(now);
 }
-
-uint64_t channel_deadline(void) { return present ? MIN(resend_at, print_deadline()) : NEVER; }
 
 void channel_idle(void)
 {
@@ -351,7 +350,7 @@ void channel_resume(const char *refusal)
 {
     state = WARM;
     said_hello = answer_wanted = false;
-    resend_at = NEVER;
+    session_resend_at = NEVER;
     if (!virtio_find())
         panic("parked with a channel, started without");
     mute = refusal;
@@ -425,7 +424,7 @@ void channel_end(int how, uint32_t status, const char *why)
         uint64_t now = clock_now();
         if (now >= until)
             break;
-        clock_alarm(MIN(until, resend_at));
+        clock_alarm(MIN(until, session_resend_at));
         cpu_wait();
         channel_tick(clock_now());
         channel_poll();

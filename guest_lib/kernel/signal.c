@@ -14,7 +14,7 @@
      SIG_BIT(SIGSTOP) | SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
 
 static struct signal_action actions[SIGNALS + 1];
-static uint64_t process_pending;
+uint64_t signals_for_all;
 static struct pending_signal *process_queue;
 
 /* ---- sending ------------------------------------------------------------------------------ */
@@ -60,7 +60,7 @@ int signal_process(const struct signal_info *info)
 {
     if (!info->number || ignored(info->number))
         return 0;
-    int error = enqueue(&process_pending, &process_queue, info);
+    int error = enqueue(&signals_for_all, &process_queue, info);
     for (struct list *l = all_threads.next; l != &all_threads; l = l->next) {
         struct thread *t = container_of(l, struct thread, all);
         if (!(t->signals.mask & SIG_BIT(info->number))) {
@@ -79,13 +79,8 @@ void signal_thread_once(struct thread *t, const struct signal_info *info)
 
 void signal_process_once(const struct signal_info *info)
 {
-    if (!(process_pending & SIG_BIT(info->number)))
+    if (!(signals_for_all & SIG_BIT(info->number)))
         signal_process(info);
-}
-
-bool signals_pending(struct thread *t)
-{
-    return (t->signals.pending | process_pending) & ~t->signals.mask;
 }
 
 void signals_thread_end(struct thread *t)
@@ -145,7 +140,7 @@ void signals_deliver(struct thread *t)
 {
     struct signal_info info;
     if (!take(&t->signals.pending, &t->signals.queue, t->signals.mask, &info) &&
-        !take(&process_pending, &process_queue, t->signals.mask, &info))
+        !take(&signals_for_all, &process_queue, t->signals.mask, &info))
         return;
     if (ignored(info.number)) {
         if (frame_in_syscall(t->frame) && frame_result(t->frame) == -ERESTARTSYS)
@@ -215,7 +210,7 @@ int64_t sys_rt_sigprocmask(int how, uint64_t set, uint64_t old, size_t set_bytes
 
 int64_t sys_rt_sigpending(uint64_t set, size_t set_bytes)
 {
-    uint64_t bits = (current->signals.pending | process_pending) & current->signals.mask;
+    uint64_t bits = (current->signals.pending | signals_for_all) & current->signals.mask;
     return set_bytes == 8 ? USER_PUT(set, bits) : -EINVAL;
 }
 
@@ -246,7 +241,7 @@ int64_t sys_rt_sigtimedwait(uint64_t set, uint64_t info_at, uint64_t timeout, si
     for (;;) {
         struct signal_info info;
         if (take(&current->signals.pending, &current->signals.queue, ~bits, &info) ||
-            take(&process_pending, &process_queue, ~bits, &info)) {
+            take(&signals_for_all, &process_queue, ~bits, &info)) {
             current->signals.mask = before;
             return info_at && USER_PUT(info_at, info) ? -EFAULT : info.number;
         }
@@ -255,7 +250,7 @@ int64_t sys_rt_sigtimedwait(uint64_t set, uint64_t info_at, uint64_t timeout, si
         current->signals.mask = before;
         if (result == -ETIMEDOUT)
             return -EAGAIN;
-        if (result == -EINTR && !((current->signals.pending | process_pending) & bits))
+        if (result == -EINTR && !((current->signals.pending | signals_for_all) & bits))
             return -EINTR;
     }
 }

@@ -87,7 +87,7 @@ struct thread_signals {
 
 struct thread;
 
-bool signals_pending(struct thread *t);
+extern uint64_t signals_for_all; /* pending for whichever thread takes them */
 /* Another mask while a call waits. After -EINTR it stays, until the handler has run. */
 uint64_t signals_mask_for_wait(uint64_t mask); /* the one before */
 void signals_mask_restore(uint64_t before);

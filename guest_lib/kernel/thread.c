@@ -101,11 +101,15 @@ unsigned threads_count(void) { return count; }
 
 /* ---- processor time ----------------------------------------------------------------------- */
 
-static uint64_t stretch(void) { return running_since == NEVER ? 0 : clock_now() - running_since; }
-
-static void account(void)
+static uint64_t stretch_to(uint64_t now)
 {
-    uint64_t ns = stretch();
+    return running_since == NEVER ? 0 : now - running_since;
+}
+static uint64_t stretch(void) { return stretch_to(clock_now()); }
+
+static void account(uint64_t now)
+{
+    uint64_t ns = stretch_to(now);
     current->ran_ns += ns;
     ran_ns += ns;
     running_since += ns;
@@ -184,9 +188,10 @@ void threads_tick(void)
     channel_tick(now);
 }
 
-static uint64_t next_event(bool running)
+static inline uint64_t next_event(bool running)
 {
-    uint64_t at = MIN(channel_deadline(), timers_deadline(running));
+    uint64_t at = channel_deadline(), timers = timers_armed ? timers_deadline(running) : NEVER;
+    at = MIN(at, timers);
     if (!list_empty(&sleepers))
         at = MIN(at, container_of(sleepers.next, struct thread, sleep)->deadline);
     if (running && !list_empty(&run_queue))
@@ -217,17 +222,18 @@ void schedule(void)
             return;
         list_add_before(&run_queue, &current->run);
     }
-    account();
+    uint64_t now = clock_now();
+    account(now);
     if (list_empty(&run_queue)) {
         running_since = NEVER;
         do
             idle_once();
         while (list_empty(&run_queue));
-        running_since = clock_now();
+        running_since = now = clock_now();
     }
     struct thread *next = container_of(run_queue.next, struct thread, run), *old = current;
     list_remove(&next->run);
-    slice_end = clock_now() + SLICE_NS;
+    slice_end = now + SLICE_NS;
     if (next == old)
         return;
     if (old->state == DEAD)
@@ -243,14 +249,13 @@ void schedule(void)
 
 void leave_kernel(void)
 {
-    for (;;) {
-        while (park_wanted())
+    while (park_wanted() || reschedule || signals_pending(current)) {
+        if (park_wanted())
             park();
-        if (reschedule)
+        else if (reschedule)
             schedule();
-        if (!signals_pending(current))
-            break;
-        signals_deliver(current);
+        else
+            signals_deliver(current);
     }
     uint64_t at = next_event(true);
     if (at != NEVER)

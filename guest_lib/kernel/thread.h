@@ -66,6 +66,12 @@ int thread_wait(struct wait_queue *q, uint64_t deadline);
 void thread_wake(struct thread *t, int result);
 int wake_all(struct wait_queue *q); /* how many */
 
+/* Whether a signal waits that the thread takes. */
+static inline bool signals_pending(const struct thread *t)
+{
+    return (t->signals.pending | signals_for_all) & ~t->signals.mask;
+}
+
 void schedule(void);     /* let others run; returns when it is this thread's turn */
 void threads_tick(void); /* wakes sleepers whose time has come, ends slices */
 /* Before the program goes on: park, signals, other threads. */

@@ -33,6 +33,7 @@ static struct timer timers[TIMERS_MAX] = {
 };
 
 static struct timer *end = timers + INTERVAL_TIMERS; /* above all that were ever used */
+bool timers_armed;                                   /* false: none will ever run out */
 
 static uint64_t now_of(const struct timer *t) { return t->cpu ? process_cpu_ns() : clock_now(); }
 
@@ -75,12 +76,15 @@ void timers_tick(uint64_t now)
 uint64_t timers_deadline(bool running)
 {
     uint64_t first = NEVER;
+    bool any = false;
     for (struct timer *t = timers; t < end; t++) {
+        any |= t->used && t->at != NEVER;
         if (!t->used || t->at == NEVER || (t->cpu && !running))
             continue;
         uint64_t spent = t->cpu ? process_cpu_ns() : 0;
         first = MIN(first, !t->cpu ? t->at : t->at > spent ? clock_now() + (t->at - spent) : 0);
     }
+    timers_armed = any;
     return first;
 }
 
@@ -122,6 +126,7 @@ static int set(struct timer *t, struct setting s, uint64_t unit, bool absolute)
         t->at = absolute ? first : now + first;
     }
     t->at = first ? t->at : NEVER;
+    timers_armed = true;
     t->every = every;
     t->overrun = 0;
     return 0;

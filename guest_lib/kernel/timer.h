@@ -8,7 +8,9 @@
 #include "kernel.h"
 
 void timers_tick(uint64_t now);
-/* When the next one runs out, if the program goes on running, or if it waits. */
+/* When the next one runs out, if the program goes on running, or if it waits. Not worth a call
+ * while none is armed. */
 uint64_t timers_deadline(bool running);
+extern bool timers_armed;
 
 #endif
