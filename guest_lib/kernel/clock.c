@@ -7,6 +7,7 @@
  */
 #include "clock.h"
 #include "arch/arch.h"
+#include "thread.h"
 
 #define FIRST_SPAN_NS 200000UL      /* before time is told at all: 0.1 % at worst */
 #define REFINE_TO_NS 100000000000UL /* then it is good enough for ever */
@@ -15,6 +16,7 @@ static uint64_t base_ns, base_counter, rate; /* rate: ns a tick, << 32 */
 static uint64_t span_counter;                /* counter when the timer was last set */
 static uint64_t sum_ticks, sum_ns;
 static uint64_t wall_offset, alarm;
+static bool wall_known;
 
 uint64_t clock_now(void)
 {
@@ -64,11 +66,17 @@ static void restart_timer(uint64_t ns)
         span_counter -= (elapsed << 32) / rate;
 }
 
-static void measure(void)
+static uint64_t from, from_ns; /* where the first span begins */
+
+void clock_begin(void)
 {
-    uint64_t from, from_ns, to, to_ns;
     timer_init();
     timer_sample(&from, &from_ns);
+}
+
+static void measure(void)
+{
+    uint64_t to, to_ns;
     do
         timer_sample(&to, &to_ns);
     while (to_ns - from_ns < FIRST_SPAN_NS);
@@ -84,7 +92,6 @@ void clock_init(uint64_t entered)
 {
     measure();
     base_ns += (uint64_t)((unsigned __int128)(span_counter - entered) * rate >> 32);
-    wall_offset = machine_wall_s() * NS_PER_S - clock_now();
 }
 
 void clock_resume(uint64_t at_ns)
@@ -93,8 +100,20 @@ void clock_resume(uint64_t at_ns)
     measure();
 }
 
-uint64_t clock_wall(void) { return wall_offset + clock_now(); }
-void clock_set_wall(uint64_t wall_ns) { wall_offset = wall_ns - clock_now(); }
+/* The battery clock takes long to ask, so it is asked when a program first wants to know and no
+ * host has told. What is made at boot is from 1970. */
+uint64_t clock_wall(void)
+{
+    if (!wall_known && current)
+        clock_set_wall(machine_wall_s() * NS_PER_S);
+    return wall_offset + clock_now();
+}
+
+void clock_set_wall(uint64_t wall_ns)
+{
+    wall_offset = wall_ns - clock_now();
+    wall_known = true;
+}
 
 /* An alarm that is set already and comes earlier will do: whoever wakes looks at the time, and asks
  * again. So threads that hand over to each other do not program the timer every time. */

@@ -8,6 +8,8 @@
 
 #include "kernel.h"
 
+/* Starts to measure the counter; init and resume wait for what is left of the first span. */
+void clock_begin(void);
 void clock_init(uint64_t entered); /* the counter when the kernel was entered: time 0 */
 void clock_resume(uint64_t at_ns); /* go on from here, on whatever host this is */
 uint64_t clock_now(void);          /* monotonic, ns */

@@ -85,10 +85,11 @@ _Noreturn void park_resume(uint64_t memory_bytes)
     struct cpu_mask mask;
     header.magic = 0; /* a later reset is no warm start */
     paging_load();
+    clock_begin();
     machine_init();
     serial_init();
-    clock_resume(h.now_ns);
     interrupt_route_devices();
+    clock_resume(h.now_ns);
     cpu_mask_read(&mask);
     const char *refusal = NULL;
     if (memory_bytes != h.memory_bytes)

@@ -23,10 +23,11 @@ _Noreturn void start(uint64_t boot_info)
     image_init();
     page_init(memory_bytes, image_end());
     paging_init(memory_bytes, image_end());
+    clock_begin();
     machine_init();
-    clock_init(entered);
     random_init();
     interrupt_route_devices();
+    clock_init(entered);
     channel_init();
     files_init();
 

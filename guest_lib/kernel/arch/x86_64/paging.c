@@ -98,12 +98,17 @@ static void map_big(uint64_t va, uint64_t pa, uint64_t flags)
     table[va >> 21 & 511] = pa | P | BIG | TOUCHED | NX | flags;
 }
 
-static void map(uint64_t va, uint64_t pa, unsigned flags)
+/* Page by page, to where [pa, end) is seen from base; finds each table once. */
+static void map(uint64_t base, uint64_t pa, uint64_t end, unsigned flags)
 {
-    uint64_t *entry = paging_entry(va, true);
-    if (!entry)
-        panic("no memory for page tables");
-    *entry = paging_make(pa, flags);
+    uint64_t *entry = NULL, bits = paging_make(0, flags);
+    for (; pa < end; pa += PAGE_SIZE) {
+        if (!entry || !(pa % PAGING_TABLE_SPAN))
+            entry = paging_entry(base + pa, true);
+        if (!entry)
+            panic("no memory for page tables");
+        *entry++ = pa | bits;
+    }
 }
 
 void paging_init(uint64_t memory_bytes, uint64_t image_end)
@@ -111,18 +116,19 @@ void paging_init(uint64_t memory_bytes, uint64_t image_end)
     uint64_t text = KERNEL_LOAD, rodata = (uint64_t)text_end - KERNEL_BASE;
     uint64_t data = (uint64_t)rodata_end - KERNEL_BASE, end = (uint64_t)kernel_end - KERNEL_BASE;
 
-    for (uint64_t pa = text; pa < end; pa += PAGE_SIZE)
-        map(KERNEL_BASE + pa, pa, pa < rodata ? MAP_EXEC : pa < data ? 0 : MAP_WRITE);
+    map(KERNEL_BASE, text, rodata, MAP_EXEC);
+    map(KERNEL_BASE, rodata, data, 0);
+    map(KERNEL_BASE, data, end, MAP_WRITE);
     /* All RAM, but what must not change is not writable here either. */
-    uint64_t pa = 0;
-    for (; pa < ALIGN_UP(image_end, BIG_SIZE) && pa < memory_bytes; pa += PAGE_SIZE) {
-        bool constant = (pa >= text && pa < data) || (pa >= end && pa < image_end);
-        map(DIRECT_BASE + pa, pa, constant ? 0 : MAP_WRITE);
-    }
+    uint64_t pa = MIN(ALIGN_UP(image_end, BIG_SIZE), memory_bytes);
+    map(DIRECT_BASE, 0, text, MAP_WRITE);
+    map(DIRECT_BASE, text, data, 0);
+    map(DIRECT_BASE, data, end, MAP_WRITE);
+    map(DIRECT_BASE, end, image_end, 0);
+    map(DIRECT_BASE, image_end, pa, MAP_WRITE);
     for (; pa + BIG_SIZE <= memory_bytes; pa += BIG_SIZE)
         map_big(DIRECT_BASE + pa, pa, W);
-    for (; pa < memory_bytes; pa += PAGE_SIZE)
-        map(DIRECT_BASE + pa, pa, MAP_WRITE);
+    map(DIRECT_BASE, pa, memory_bytes, MAP_WRITE);
     for (pa = 0xfea00000; pa < 0xff000000; pa += BIG_SIZE)
         map_big(DEVICE_BASE + pa, pa, W | UNCACHED);
     paging_load();
