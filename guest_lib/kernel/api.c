@@ -1,9 +1,12 @@
-/* api.c: the system calls of the client API (radics_abi.h). */
+/* api.c: the system calls of the client API (radics_abi.h): sending, receiving, asking. */
+#include "api.h"
+#include "alarm.h"
 #include "channel.h"
 #include "clock.h"
 #include "output.h"
 #include "print.h"
 #include "radics_abi.h"
+#include "request.h"
 #include "session.h"
 #include "signal.h"
 #include "stream.h"
@@ -30,8 +33,14 @@ static bool is_utf8(const char *s)
     return true;
 }
 
-/* A name out of program memory: 1 to RADICS_NAME_MAX bytes of UTF-8 without NUL. */
-static int name_get(char *to, uint64_t from, size_t n)
+int api_check(unsigned minor)
+{
+    if (!channel_present())
+        return -ENOTCONN;
+    return session_minor() < minor ? -EOPNOTSUPP : 0;
+}
+
+int api_name(char *to, uint64_t from, size_t n)
 {
     if (!n || n > RADICS_NAME_MAX)
         return -EINVAL;
@@ -41,98 +50,143 @@ static int name_get(char *to, uint64_t from, size_t n)
     return strlen(to) == n && is_utf8(to) ? 0 : -EINVAL;
 }
 
+/* ---- sending ------------------------------------------------------------------------------ */
+
 static uint8_t *put(uint8_t *to, const void *from, size_t n)
 {
     memcpy(to, from, n);
     return to + n;
 }
 
-int64_t sys_radics_send(uint64_t args)
+/* What was printed before is said before. */
+int api_room(size_t n)
 {
-    struct radics_send_args a;
-    char to[RADICS_NAME_MAX + 1];
-    if (!channel_present())
-        return -ENOTCONN;
-    if (USER_GET(a, args))
-        return -EFAULT;
-    if (a.payload_len > RADICS_MESSAGE_MAX)
-        return -EMSGSIZE;
-    int error = name_get(to, (uint64_t)a.to, a.to_len);
-    if (error)
-        return error;
-    size_t n = 2 + a.to_len + 4 + 4 + a.payload_len;
-    /* What was printed before is said before. */
+    int error;
     while (!(error = print_flush_waiting()) && !output_fits(n + 1))
         if ((error = output_wait(n + 1)))
             break;
+    return error;
+}
+
+struct output *api_named(uint8_t kind, int stream, const char *name, const void *rest, size_t n)
+{
+    uint16_t id = (uint16_t)stream, length = (uint16_t)strlen(name);
+    size_t head = stream < 0 ? 0 : 2;
+    struct output *o = output_new(kind, head + 2 + length + n);
+    if (o)
+        put(put(put(put(o->bytes + 1, &id, head), &length, 2), name, length), rest, n);
+    return o;
+}
+
+int api_parcel(uint8_t kind, const uint64_t *token, const struct parcel *p, struct output **o)
+{
+    char to[RADICS_NAME_MAX + 1];
+    size_t token_length = token ? 8 : 0;
+    if (p->length > RADICS_MESSAGE_MAX)
+        return -EMSGSIZE;
+    int error = api_name(to, p->to, p->to_length);
+    size_t n = token_length + 2 + p->to_length + 4 + 4 + p->length;
+    if (!error)
+        error = api_room(n);
     if (error)
         return error;
-    struct output *o = output_new(RADICS_OUT_SEND, n);
-    if (!o)
+    if (!(*o = output_new(kind, n)))
         return -ENOMEM;
-    uint16_t to_length = (uint16_t)a.to_len;
-    uint32_t lifetime = (uint32_t)MIN(a.lifetime_s, UINT32_MAX), length = (uint32_t)a.payload_len;
-    uint8_t *at = put(o->bytes + 1, &to_length, 2);
-    at = put(at, to, to_length);
-    at = put(at, &lifetime, 4);
-    at = put(at, &length, 4);
-    if (user_read(at, (uint64_t)a.payload, length)) {
-        heap_free(o);
+    uint16_t to_length = (uint16_t)p->to_length;
+    uint32_t length = (uint32_t)p->length;
+    uint8_t *at = put((*o)->bytes + 1, token, token_length);
+    at = put(put(at, &to_length, 2), to, to_length);
+    at = put(put(at, &p->lifetime_s, 4), &length, 4);
+    if (user_read(at, p->payload, length)) {
+        heap_free(*o);
         return -EFAULT;
     }
-    output_add(o);
     return 0;
 }
 
-int64_t sys_radics_subscribe(uint64_t name, size_t n)
+int64_t sys_radics_send(uint64_t args)
 {
-    char source[RADICS_NAME_MAX + 1];
-    if (!channel_present())
-        return -ENOTCONN;
-    int error = name_get(source, name, n);
-    if (!error)
-        error = output_wait(n + 5);
+    struct radics_send_args a;
+    struct output *o;
+    int error = api_check(0);
     if (error)
         return error;
-    int id = stream_find(source);
-    if (id > 0)
-        return id;
-    struct output *o = output_new(RADICS_OUT_SUBSCRIBE, 4 + n);
-    id = o ? stream_new(source) : -ENOMEM;
-    if (id < 0) {
-        heap_free(o);
-        return id;
-    }
-    uint16_t stream = (uint16_t)id, length = (uint16_t)n;
-    put(put(put(o->bytes + 1, &stream, 2), &length, 2), source, n);
-    output_add(o);
-    return id;
+    if (USER_GET(a, args))
+        return -EFAULT;
+    struct parcel p = {(uint64_t)a.to, a.to_len, (uint64_t)a.payload, a.payload_len,
+                       (uint32_t)MIN(a.lifetime_s, UINT32_MAX)};
+    error = api_parcel(RADICS_OUT_SEND, NULL, &p, &o);
+    if (!error)
+        output_add(o);
+    return error;
 }
 
-/* The next stream with a message, in turn; or the one asked for. */
-static int pick(int wanted)
+/* ---- receiving ---------------------------------------------------------------------------- */
+
+/* What is handed over: a message of a stream, a reply, or nothing but a number. */
+struct found {
+    int stream;
+    uint64_t number;
+    struct stream *in;
+    struct message *message; /* NULL: a timer, or a request out of time */
+    struct request *request;
+};
+
+static bool find_in(int stream, uint64_t request, struct found *f)
+{
+    uint64_t now = clock_now();
+    f->stream = stream;
+    if (stream == RADICS_STREAM_TIMERS)
+        return (f->number = alarm_take(now));
+    if (stream == RADICS_STREAM_REPLIES) {
+        if (!(f->request = request_due(request, now)))
+            return false;
+        f->number = f->request->number;
+        f->message = f->request->reply;
+        return true;
+    }
+    if (!(f->message = stream_peek(stream, &f->in)))
+        return false;
+    f->number = f->message->number;
+    return true;
+}
+
+/* Of any stream, the next one in turn; of standard input only if asked. */
+static bool find(int wanted, uint64_t request, struct found *f)
 {
     static int turn;
     if (wanted >= 0)
-        return stream_peek(stream_get(wanted)) ? wanted : -1;
-    for (int i = 0; i < stream_count(); i++) {
-        int id = (turn + i) % stream_count();
-        if (stream_peek(stream_get(id))) {
-            turn = id + 1;
-            return id;
+        return find_in(wanted, request, f);
+    for (int i = 0; i < RADICS_STREAM_STDIN; i++) {
+        if (find_in((turn + i) % RADICS_STREAM_STDIN, 0, f)) {
+            turn = f->stream + 1;
+            return true;
         }
     }
-    return -1;
+    return false;
 }
 
-static int64_t hand_over(uint64_t args, struct radics_receive_args *a, struct stream *s)
+/* When something will have happened, whatever comes. */
+static uint64_t next_change(int wanted, uint64_t request)
 {
-    struct message *m = stream_peek(s);
+    uint64_t at = NEVER;
+    if (wanted < 0 || wanted == RADICS_STREAM_TIMERS)
+        at = alarm_deadline();
+    if (wanted < 0 || wanted == RADICS_STREAM_REPLIES)
+        at = MIN(at, request_deadline(request));
+    return at;
+}
+
+static int64_t hand_over(uint64_t args, struct radics_receive_args *a, const struct found *f)
+{
+    static const struct message nothing;
+    const struct message *m = f->message ? f->message : &nothing;
     const uint8_t *payload = m->bytes + m->from_length + m->to_length;
     int64_t result = m->length;
-    a->flags = m->flags;
+    a->stream = f->stream;
+    a->flags = f->request && !f->message ? RADICS_M_TIMEOUT : m->flags;
     a->payload_len = m->length;
-    a->number = m->number;
+    a->number = f->number;
     memcpy(a->from, m->bytes, m->from_length);
     a->from[m->from_length] = 0;
     memcpy(a->to, m->bytes + m->from_length, m->to_length);
@@ -145,38 +199,57 @@ static int64_t hand_over(uint64_t args, struct radics_receive_args *a, struct st
         return -EFAULT;
     if (user_write(args, a, sizeof *a))
         return -EFAULT;
-    if (result != -EMSGSIZE)
-        stream_take(s);
+    if (result == -EMSGSIZE)
+        return result;
+    if (f->request)
+        request_free(f->request);
+    else if (f->message)
+        stream_take(f->in, f->message);
     return result;
+}
+
+/* 0, or why nothing can ever come. */
+static int receivable(int stream, uint64_t request)
+{
+    if (stream == RADICS_STREAM_TIMERS)
+        return 0;
+    if (!channel_present())
+        return -ENOTCONN;
+    if (stream == RADICS_STREAM_REPLIES && request && !request_find(request))
+        return -ENOENT;
+    if (stream >= 0 && !stream_get(stream))
+        return -EINVAL;
+    return stream > 0 && stream_get(stream)->ended ? -ENODATA : 0;
 }
 
 int64_t sys_radics_receive(uint64_t args)
 {
     struct radics_receive_args a;
-    if (!channel_present())
-        return -ENOTCONN;
     if (USER_GET(a, args))
         return -EFAULT;
-    if (a.stream < -1 || (a.stream >= 0 && !stream_get(a.stream)) || a.timeout_ns < -1)
+    if (a.stream < -1 || a.timeout_ns < -1)
         return -EINVAL;
     int wanted = a.stream;
+    uint64_t request = wanted == RADICS_STREAM_REPLIES ? a.number : 0;
     uint64_t now = clock_now(), timeout = (uint64_t)a.timeout_ns;
     uint64_t deadline = a.timeout_ns < 0 || now + timeout < now ? NEVER : now + timeout;
     for (;;) {
-        int id = pick(wanted);
-        if (id >= 0) {
-            a.stream = id;
-            return hand_over(args, &a, stream_get(id));
-        }
-        if (wanted > 0 && stream_get(wanted)->ended)
-            return -ENODATA;
-        int result = stream_wait(deadline);
+        struct found f = {0};
+        int result = receivable(wanted, request);
+        if (result)
+            return result;
+        if (find(wanted, request, &f))
+            return hand_over(args, &a, &f);
+        uint64_t change = next_change(wanted, request);
+        result = stream_wait(MIN(deadline, change));
         if (result == -EINTR)
             return deadline == NEVER ? -ERESTARTSYS : -EINTR;
-        if (result)
+        if (result && !(result == -ETIMEDOUT && change < deadline))
             return result;
     }
 }
+
+/* ---- asking and saying -------------------------------------------------------------------- */
 
 int64_t sys_radics_info(int what, uint64_t to, size_t cap)
 {
@@ -212,4 +285,26 @@ int64_t sys_radics_log(int level, uint64_t text, size_t n)
         error = channel_print(level, copy, n);
     heap_free(copy);
     return error ? error : print_flush_waiting();
+}
+
+int64_t sys_radics_hint(int what, uint64_t name, size_t n)
+{
+    char text[RADICS_NAME_MAX + 1] = "";
+    int error = api_check(1);
+    if (!error && (what < RADICS_HINT_NONE || what > RADICS_HINT_STAY))
+        error = -EINVAL;
+    if (!error && (what == RADICS_HINT_NEAR || what == RADICS_HINT_NODE))
+        error = api_name(text, name, n);
+    if (!error)
+        error = api_room(3 + n);
+    if (error)
+        return error;
+    uint8_t what_byte = (uint8_t)what;
+    uint16_t length = (uint16_t)strlen(text);
+    struct output *o = output_new(RADICS_OUT_HINT, 3u + length);
+    if (!o)
+        return -ENOMEM;
+    put(put(put(o->bytes + 1, &what_byte, 1), &length, 2), text, length);
+    output_add(o);
+    return 0;
 }

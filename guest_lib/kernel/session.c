@@ -9,7 +9,9 @@
 #include "session.h"
 #include "arch/arch.h"
 #include "channel.h"
+#include "checkpoint.h"
 #include "clock.h"
+#include "complaint.h"
 #include "heap.h"
 #include "output.h"
 #include "page.h"
@@ -33,23 +35,31 @@ static bool present, said_hello, answer_wanted;
 static bool mute; /* this host gets no answer, but a refusal */
 static uint8_t state;
 static uint64_t hello_nonce;
+static uint16_t minor;
+static uint32_t branch;
+static bool fed; /* standard input, as the first hello said */
 uint64_t session_resend_at = NEVER;
 static uint64_t resend_after = RESEND_FIRST_NS;
 
 static char vm_name[RADICS_NAME_MAX + 1], vm_eid[RADICS_NAME_MAX + 1];
 static char host_name[RADICS_NAME_MAX + 1], host_eid[RADICS_NAME_MAX + 1], epoch_text[24];
+static char branch_text[12], memory_text[24], minor_text[12];
 static char *sources = ""; /* one a line */
 static struct process_arguments first_arguments;
 
 bool channel_present(void) { return present; }
 bool session_started(void) { return said_hello; }
+unsigned session_minor(void) { return said_hello ? minor : 0; }
+uint32_t session_branch(void) { return branch; }
+bool session_stdin(void) { return fed; }
 
 const char *session_text(int what)
 {
     static const char *const texts[] = {
-        [RADICS_INFO_NAME] = vm_name,     [RADICS_INFO_EID] = vm_eid,
-        [RADICS_INFO_HOST] = host_name,   [RADICS_INFO_HOST_EID] = host_eid,
-        [RADICS_INFO_EPOCH] = epoch_text,
+        [RADICS_INFO_NAME] = vm_name,       [RADICS_INFO_EID] = vm_eid,
+        [RADICS_INFO_HOST] = host_name,     [RADICS_INFO_HOST_EID] = host_eid,
+        [RADICS_INFO_EPOCH] = epoch_text,   [RADICS_INFO_MEMORY] = memory_text,
+        [RADICS_INFO_BRANCH] = branch_text, [RADICS_INFO_HOST_ABI] = minor_text,
     };
     if (what == RADICS_INFO_SOURCES)
         return sources;
@@ -62,7 +72,9 @@ const char *channel_vm_name(void) { return vm_name[0] ? vm_name : "radics"; }
 
 struct hello {
     uint16_t major, minor;
-    uint64_t nonce, epoch, wall_ns, out_acked;
+    uint64_t nonce, epoch, wall_ns, out_acked, checkpoint;
+    uint32_t branch, checkpoint_error;
+    bool has_stdin;
     const uint8_t *seed, *names[4];
     size_t lengths[4];
     struct reader lists; /* argv, environment, sources */
@@ -109,7 +121,12 @@ static bool hello_read(struct hello *h, const uint8_t *body, size_t n)
     size_t ignored = 0;
     for (int i = 0; i < 3; i++)
         list_measure(&r, &ignored);
-    return !r.bad;
+    bool whole = !r.bad;
+    h->branch = (uint32_t)read_integer(&r, 4); /* zeroes where an older host says nothing */
+    h->checkpoint = read_integer(&r, 8);
+    h->checkpoint_error = (uint32_t)read_integer(&r, 4);
+    h->has_stdin = read_integer(&r, 1);
+    return whole;
 }
 
 /* Keeps argv, environment and sources for the first start. */
@@ -131,17 +148,49 @@ static void keep_lists(const struct hello *h)
     sources = lines;
 }
 
+/* What came with version 1.1. */
+static void tell_more(const struct hello *h)
+{
+    minor = h->minor;
+    format_text(minor_text, sizeof minor_text, "%u.%u", h->major, h->minor);
+    format_text(memory_text, sizeof memory_text, "%lu", memory_size());
+    if (!first_arguments.strings)
+        fed = h->has_stdin;
+    if (!minor)
+        return; /* it does not know: the VM is no other than before */
+    branch = h->branch;
+    format_text(branch_text, sizeof branch_text, "%u", branch);
+    checkpoint_told(h->checkpoint, h->checkpoint_error, branch);
+}
+
+/* The answer says our version, so the host can tell; here, whoever looks at the serial line. */
+static void refuse(unsigned major)
+{
+    static bool said;
+    char text[96];
+    size_t n =
+        format_text(text, sizeof text, "radics: the host speaks channel version %u, not %u\n",
+                    major, RADICS_ABI_MAJOR);
+    if (!said)
+        serial_write(text, n);
+    said = true;
+}
+
 static void on_hello(const uint8_t *body, size_t n)
 {
     struct hello h;
     char *const to[4] = {vm_name, vm_eid, host_name, host_eid};
-    if (!hello_read(&h, body, n))
+    if (!hello_read(&h, body, n)) {
+        complain(RADICS_E_BODY, RADICS_F_HELLO, n);
         return;
+    }
     answer_wanted = true;
     if (said_hello && h.nonce != hello_nonce)
         state = RUNNING;
     hello_nonce = h.nonce;
-    if (h.major == RADICS_ABI_MAJOR) {
+    if (h.major != RADICS_ABI_MAJOR) {
+        refuse(h.major);
+    } else {
         random_mix(h.seed, 32);
         clock_set_wall(h.wall_ns);
         for (int i = 0; i < 4; i++) {
@@ -149,6 +198,7 @@ static void on_hello(const uint8_t *body, size_t n)
             to[i][h.lengths[i]] = 0;
         }
         format_text(epoch_text, sizeof epoch_text, "%lu", h.epoch);
+        tell_more(&h);
         if (!first_arguments.strings)
             keep_lists(&h);
         output_acknowledged(h.out_acked);
@@ -189,8 +239,12 @@ static void on_frame(uint8_t type, const uint8_t *body, size_t n)
             park_request(number);
         break;
     default:
-        break;
+        if (type != RADICS_F_ERROR)
+            complain(RADICS_E_TYPE, type, n);
+        return;
     }
+    if (r.bad && type != RADICS_F_DATA) /* which has complained */
+        complain(RADICS_E_BODY, type, n);
 }
 
 static void take_bytes(const uint8_t *bytes, size_t n) { wire_take(bytes, n, on_frame); }
@@ -205,11 +259,13 @@ void channel_poll(void)
 
 /* ---- frames out --------------------------------------------------------------------------- */
 
-static void put_stream(struct encoder *e, uint16_t id, const struct stream *s, bool with_source)
+static void put_stream(struct encoder *e, uint16_t id, const struct stream *s, bool whole)
 {
     FRAME_PUT(e, id);
-    if (with_source)
-        frame_put_string(e, s->source);
+    if (whole && s->kind != KIND_SOURCE)
+        FRAME_PUT(e, s->kind);
+    if (whole)
+        frame_put_string(e, s->name);
     FRAME_PUT(e, s->have);
     FRAME_PUT(e, s->done);
 }
@@ -220,30 +276,48 @@ static void reported(struct stream *s)
     s->taken = 0;
 }
 
+/* The streams of HELLO_ACK: those that version 1.0 knows, or the others. */
+static void put_list(struct encoder *e, bool others)
+{
+    uint16_t n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint16_t id = 0; id < RADICS_STREAMS_MAX; id++) {
+            struct stream *s = stream_get(id);
+            if (!s || (s->kind != KIND_SOURCE) != others)
+                continue;
+            n += !pass;
+            if (pass)
+                put_stream(e, id, s, true);
+            if (pass)
+                reported(s);
+        }
+        if (!pass)
+            FRAME_PUT(e, n);
+    }
+}
+
 static uint8_t *put_answer(uint8_t *out)
 {
     struct encoder e;
-    uint16_t major = RADICS_ABI_MAJOR, minor = RADICS_ABI_MINOR, n = (uint16_t)stream_count();
-    uint64_t first = output_first();
+    uint16_t major = RADICS_ABI_MAJOR, our_minor = RADICS_ABI_MINOR;
+    uint64_t first = output_first(), checkpoint = checkpoint_wanted();
     frame_begin(&e, out, RADICS_F_HELLO_ACK);
     FRAME_PUT(&e, major);
-    FRAME_PUT(&e, minor);
+    FRAME_PUT(&e, our_minor);
     FRAME_PUT(&e, hello_nonce);
     FRAME_PUT(&e, state);
     FRAME_PUT(&e, first);
-    FRAME_PUT(&e, n);
-    for (uint16_t id = 0; id < n; id++) {
-        put_stream(&e, id, stream_get(id), true);
-        reported(stream_get(id));
-    }
+    put_list(&e, false);
+    FRAME_PUT(&e, checkpoint);
+    put_list(&e, true);
     return frame_end(&e);
 }
 
 static uint8_t *put_streams(uint8_t *out)
 {
-    for (uint16_t id = 0; id < stream_count(); id++) {
+    for (uint16_t id = 0; id < RADICS_STREAMS_MAX; id++) {
         struct stream *s = stream_get(id);
-        if (!s->dirty)
+        if (!s || !s->dirty || (s->kind != KIND_SOURCE && !minor))
             continue;
         struct encoder e;
         frame_begin(&e, out, RADICS_F_STREAM);
@@ -282,6 +356,7 @@ void session_pump(void)
             answer_wanted = false;
         }
         if (!park_wanted()) { /* the rest can wait for the next host */
+            out = complaints_put(out);
             out = put_streams(out);
             out = put_outputs(out, start + cap);
         }

@@ -145,9 +145,21 @@ static const call calls[] = {
 };
 
 static const call radics_calls[] = {
-    (call)(void (*)(void))sys_radics_send,      (call)(void (*)(void))sys_radics_receive,
-    (call)(void (*)(void))sys_radics_subscribe, (call)(void (*)(void))sys_radics_info,
+    (call)(void (*)(void))sys_radics_send,
+    (call)(void (*)(void))sys_radics_receive,
+    (call)(void (*)(void))sys_radics_subscribe,
+    (call)(void (*)(void))sys_radics_info,
     (call)(void (*)(void))sys_radics_log,
+    (call)(void (*)(void))sys_radics_request,
+    (call)(void (*)(void))sys_radics_request_cancel,
+    (call)(void (*)(void))sys_radics_serve,
+    (call)(void (*)(void))sys_radics_close,
+    (call)(void (*)(void))sys_radics_subscribe_after,
+    (call)(void (*)(void))sys_radics_timer,
+    (call)(void (*)(void))sys_radics_timer_cancel,
+    (call)(void (*)(void))sys_radics_checkpoint,
+    (call)(void (*)(void))sys_radics_hint,
+    (call)(void (*)(void))sys_radics_kv,
 };
 
 /* Calls that every C library tries and does without: not worth a line. */

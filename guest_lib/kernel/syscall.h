@@ -134,11 +134,22 @@ int64_t sys_fchmodat(int at, uint64_t path, unsigned mode);
 int64_t sys_truncate(uint64_t path, int64_t size);
 int64_t sys_ftruncate(int fd, int64_t size);
 int64_t sys_utimensat(int at, uint64_t path, uint64_t times, int flags);
-/* api.c: RADICS_SYS_* */
+/* api.c and what it names: RADICS_SYS_* */
 int64_t sys_radics_send(uint64_t args);
 int64_t sys_radics_receive(uint64_t args);
 int64_t sys_radics_subscribe(uint64_t name, size_t n);
 int64_t sys_radics_info(int what, uint64_t to, size_t cap);
 int64_t sys_radics_log(int level, uint64_t text, size_t n);
+int64_t sys_radics_hint(int what, uint64_t name, size_t n);
+/* naming.c, request.c, alarm.c, checkpoint.c, kv.c */
+int64_t sys_radics_serve(uint64_t name, size_t n);
+int64_t sys_radics_close(int stream);
+int64_t sys_radics_subscribe_after(uint64_t name, size_t n, uint64_t after);
+int64_t sys_radics_request(uint64_t args);
+int64_t sys_radics_request_cancel(uint64_t number);
+int64_t sys_radics_timer(uint64_t delay, uint64_t period);
+int64_t sys_radics_timer_cancel(uint64_t number);
+int64_t sys_radics_checkpoint(void);
+int64_t sys_radics_kv(uint64_t args);
 
 #endif

@@ -1,5 +1,6 @@
 /* wire.c: see wire.h. */
 #include "wire.h"
+#include "complaint.h"
 #include "layout.h"
 #include "radics_abi.h"
 
@@ -90,15 +91,22 @@ static void finish(void (*on_frame)(uint8_t, const uint8_t *, size_t))
     const uint8_t *frame = phys_to_virt(LOW_FRAME);
     size_t n = in.length;
     bool good = !in.broken && !in.run && n >= 6;
+    bool empty = !n && !in.broken && !in.run;
     wire_reset();
-    if (!good)
+    if (empty)
         return;
+    if (!good) {
+        complain(RADICS_E_FRAME, 0, n);
+        return;
+    }
     uint32_t crc = ~0u, theirs;
     for (size_t i = 0; i < n - 4; i++)
         crc = crc_step(crc, frame[i]);
     memcpy(&theirs, frame + n - 4, 4);
     if (~crc == theirs)
         on_frame(frame[0], frame + 2, n - 6);
+    else
+        complain(RADICS_E_FRAME, 0, n);
 }
 
 static void append(uint8_t byte)

@@ -23,9 +23,11 @@ from typing import Any
 
 LOW_BYTES = 1 << 20
 PAGE = 4096
-HELLO, OUT_ACK, DATA, PARK = 1, 2, 3, 4
+HELLO, OUT_ACK, DATA, PARK, ERROR = 1, 2, 3, 4, 7
 HELLO_ACK, STREAM, OUT, PARKED, PANIC = 0x81, 0x82, 0x83, 0x84, 0x85
-LOG, SEND, SUBSCRIBE, EXIT = 1, 2, 3, 4
+ERROR_BACK = 0x87
+LOG, SEND, SUBSCRIBE, EXIT, REQUEST, SERVE, CLOSE, CHECKPOINT, HINT = 1, 2, 3, 4, 5, 6, 7, 8, 9
+REPLIES, STDIN = 62, 63
 DEADLINE_S = 30.0
 
 PLAIN = (
@@ -122,13 +124,31 @@ class World:
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     subscribed: dict[int, str] = field(default_factory=dict)
     exit: tuple[int, int, str] | None = None
+    # (token, to, lifetime, payload); stream to service; (number of the output); (what, name).
+    requests: list[tuple[int, str, int, bytes]] = field(default_factory=list)
+    served: dict[int, str] = field(default_factory=dict)
+    closed: list[int] = field(default_factory=list)
+    checkpoints: list[int] = field(default_factory=list)
+    hints: list[tuple[int, str]] = field(default_factory=list)
+    after: dict[int, int] = field(default_factory=dict)
     # Messages of each stream from number 1 on, and where the guest stands.
-    messages: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
+    messages: dict[int, list[tuple[int, bytes, str, str]]] = field(default_factory=dict)
     have: dict[int, int] = field(default_factory=dict)
     done: dict[int, int] = field(default_factory=dict)
 
-    def publish(self, stream: int, payload: bytes, *, end: bool = False) -> None:
-        self.messages.setdefault(stream, []).append((int(end), payload))
+    def publish(
+        self,
+        stream: int,
+        payload: bytes,
+        *,
+        end: bool = False,
+        sender: str = "dtn://source/",
+        to: str = "",
+    ) -> None:
+        self.messages.setdefault(stream, []).append((int(end), payload, sender, to))
+
+    def reply(self, token: int, payload: bytes, stream: int = REPLIES) -> None:
+        self.publish(stream, payload, sender="dtn://server/", to=f"~{token:016x}")
 
     def output(self, r: Reader) -> None:
         number, kind = r.take("Q"), r.take("B")
@@ -148,8 +168,30 @@ class World:
         elif kind == SUBSCRIBE:
             stream = r.take("H")
             self.subscribed[stream] = r.text()
+            self.after[stream] = r.take("Q") if r.at < len(r.data) else 0
+            self.have[stream] = self.done[stream] = self.after[stream]
         elif kind == EXIT:
             self.exit = (r.take("B"), r.take("I"), r.text())
+        else:
+            self.output_of_1_1(number, kind, r)
+
+    def output_of_1_1(self, number: int, kind: int, r: Reader) -> None:
+        if kind == REQUEST:
+            self.requests.append((r.take("Q"), r.text(), r.take("I"), r.blob()))
+        elif kind == SERVE:
+            stream = r.take("H")
+            self.served[stream] = r.text()
+        elif kind == CLOSE:
+            stream = r.take("H")
+            self.closed.append(stream)
+            for known in (self.subscribed, self.served, self.have, self.done, self.messages):
+                known.pop(stream, None)
+        elif kind == CHECKPOINT:
+            self.checkpoints.append(number)
+        elif kind == HINT:
+            self.hints.append((r.take("B"), r.text()))
+        else:
+            raise AssertionError(f"output of kind {kind}")
 
 
 class Host:
@@ -171,10 +213,21 @@ class Host:
         cpu: str = "qemu64",
         hello: bool = True,
         paused: bool = False,
+        major: int = 1,
+        minor: int = 1,
+        branch: int = 0,
+        checkpoint: tuple[int, int] = (0, 0),
+        stdin: bool = False,
     ) -> None:
         self.image, self.world, self.memory = image, world, memory_mb << 20
         self.args, self.env, self.sources = args, env, sources
         self.name, self.epoch, self.acknowledge = name, epoch, acknowledge
+        self.major, self.minor, self.branch = major, minor, branch
+        self.checkpoint, self.stdin = checkpoint, stdin
+        self.guest_version: tuple[int, int] | None = None
+        self.checkpoint_wanted = 0
+        self.kinds: dict[int, tuple[int, str]] = {}
+        self.errors: list[tuple[int, int, int, str]] = []
         self.state: int | None = None
         self.parked: int | None = None
         self.panic: str | None = None
@@ -296,11 +349,14 @@ class Host:
     def say_hello(self) -> None:
         self._nonce += 1
         body = struct.pack(
-            "<HHQQQQ", 1, 0, self._nonce, self.epoch, time.time_ns(), self.acked
+            "<HHQQQQ",
+            *(self.major, self.minor, self._nonce, self.epoch, time.time_ns(), self.acked),
         ) + os.urandom(32)
         body += text("vm") + text("dtn://vm/") + text(self.name) + text(f"dtn://{self.name}/")
         for words in (self.args, self.env, self.sources):
             body += struct.pack("<H", len(words)) + b"".join(text(word) for word in words)
+        if self.minor:
+            body += struct.pack("<IQIB", self.branch, *self.checkpoint, self.stdin)
         self.write(b"\0" + frame(HELLO, body))
 
     def write(self, data: bytes) -> None:
@@ -377,23 +433,32 @@ class Host:
             pass
         return self.wait()
 
+    def finish_with_mail(self, payload: bytes) -> int:
+        """One last message, and the end."""
+        self.world.publish(0, payload)
+        return self.finish()
+
     def _feed(self) -> None:
         if self.state is None:
             return
         for stream, messages in self.world.messages.items():
-            if stream and stream not in self.world.subscribed:
+            if stream and not self._takes(stream):
                 continue
             done = self.world.done.get(stream, 0)
             at = self._fed.setdefault(stream, self.world.have.get(stream, 0))
             while at < len(messages):
-                if sum(len(payload) + 64 for _, payload in messages[done : at + 1]) > 131072:
+                if sum(len(message[1]) + 64 for message in messages[done : at + 1]) > 131072:
                     break
-                flags, payload = messages[at]
+                flags, payload, sender, to = messages[at]
                 body = struct.pack("<HQHB", stream, at + 1, 1, flags)
-                body += text("dtn://source/") + text("") + struct.pack("<I", len(payload)) + payload
+                body += text(sender) + text(to) + struct.pack("<I", len(payload)) + payload
                 self.write(frame(DATA, body))
                 at += 1
             self._fed[stream] = at
+
+    def _takes(self, stream: int) -> bool:
+        reserved = self.minor > 0 and stream in (REPLIES, STDIN)
+        return reserved or stream in self.world.subscribed or stream in self.world.served
 
     def _frame(self, encoded: bytes) -> None:
         raw = uncobs(encoded)
@@ -405,21 +470,34 @@ class Host:
         elif kind == STREAM:
             self._progress(r.take("H"), r)
         elif kind == OUT and self.state is not None:
+            closed = len(self.world.closed)
             self.world.output(r)
+            for stream in self.world.closed[closed:]:
+                self._fed.pop(stream, None)
         elif kind == PARKED:
             assert r.take("Q") == 77
             self.parked = r.take("Q")
         elif kind == PANIC:
             self.panic = r.text()
+        elif kind == ERROR_BACK:
+            self.errors.append((r.take("B"), r.take("B"), r.take("Q"), r.text()))
 
     def _answer(self, r: Reader) -> None:
-        assert (r.take("H"), r.take("H")) == (1, 1)
-        if r.take("Q") != self._nonce:
+        self.guest_version = r.take("H"), r.take("H")
+        if r.take("Q") != self._nonce or self.major != self.guest_version[0]:
             return
         self.state = r.take("B")
         assert r.take("Q") <= self.world.received + 1
         for _ in range(r.take("H")):
             stream, _source = r.take("H"), r.text()
+            self._progress(stream, r)
+            self._fed[stream] = self.world.have[stream]
+        if self.guest_version < (1, 1):
+            return
+        self.checkpoint_wanted = r.take("Q")
+        for _ in range(r.take("H")):
+            stream, kind, name = r.take("H"), r.take("B"), r.text()
+            self.kinds[stream] = kind, name
             self._progress(stream, r)
             self._fed[stream] = self.world.have[stream]
 
