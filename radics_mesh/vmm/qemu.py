@@ -146,7 +146,7 @@ def arguments(fds: Inheritance, memory_bytes: int, accelerator: str, *, paused: 
     accel = f"tcg,tb-size={_TCG_CACHE_MIB}" if accelerator == "tcg" else accelerator
     ram = f"memory-backend-file,id=ram,size={memory},mem-path=/proc/self/fd/{fds.ram},share=on"
     return [
-        *("-M", "microvm,acpi=off,memory-backend=ram"),
+        *("-M", "microvm,acpi=off,rtc=off,memory-backend=ram"),
         *("-accel", accel, "-cpu", CPU, "-m", memory, "-object", ram),
         *("-kernel", f"/proc/self/fd/{fds.image}"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),

@@ -12,7 +12,7 @@
 extern char kernel_start[], text_end[], rodata_end[], kernel_end[];
 uint64_t machine_memory(uint64_t boot_info); /* bytes of RAM from 0 */
 void machine_init(void);                     /* descriptor tables, system registers, interrupts */
-uint64_t machine_wall_s(void);               /* the battery clock's Unix time */
+uint64_t machine_wall_s(void);               /* the battery clock's Unix time; 0: it has none */
 _Noreturn void machine_end(unsigned status);
 
 /* What the program can see of the CPU: two machines with equal masks can swap a VM. */
