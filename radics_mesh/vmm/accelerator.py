@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 TCG, KVM = "tcg", "kvm"
 ACCELERATORS = (TCG, KVM)
+PROBE = probe.kernel(probe.WORK)
 _DEADLINE_S = 5.0
 _MEMORY_BYTES = 16 << 20
 _KVM_DEVICE = Path("/dev/kvm")
@@ -48,7 +49,7 @@ async def choose(
     ram_directory: Path,
     *,
     configured: str | None = None,
-    image: bytes = probe.kernel(probe.WORK),
+    image: bytes = PROBE,
 ) -> Finding:
     """The accelerator for this host's guests. `image` is the probe: a guest that ends by itself.
 
@@ -89,11 +90,12 @@ async def _probe(image: bytes, ram_directory: Path) -> Finding:
         return Finding(TCG, f"guests are {qemu.ARCHITECTURE}, this host is {platform.machine()}")
     if not _KVM_DEVICE.exists():
         return Finding(TCG, "there is no /dev/kvm")
-    tcg_s = await time_guest(image, ram_directory, TCG) or _DEADLINE_S
-    kvm_s = await time_guest(image, ram_directory, KVM, deadline_s=tcg_s)
+    tcg_s = await time_guest(image, ram_directory, TCG)
+    kvm_s = await time_guest(image, ram_directory, KVM, deadline_s=tcg_s or _DEADLINE_S)
     if kvm_s is None:
         return Finding(TCG, "KVM did not run the probe properly, or no sooner than TCG")
-    return Finding(KVM, f"the probe took {kvm_s:.2f} s under KVM, {tcg_s:.2f} s under TCG")
+    under_tcg = "and did not end well under TCG" if tcg_s is None else f"{tcg_s:.2f} s under TCG"
+    return Finding(KVM, f"the probe took {kvm_s:.2f} s under KVM, {under_tcg}")
 
 
 async def time_guest(
