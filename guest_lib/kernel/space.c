@@ -1,6 +1,7 @@
 /* space.c: regions in a sorted array, and demand paging. */
 #include "space.h"
 #include "arch/arch.h"
+#include "changes.h"
 #include "heap.h"
 #include "layout.h"
 #include "page.h"
@@ -124,9 +125,17 @@ static void each_page(uint64_t start, uint64_t end, void (*change)(uint64_t *ent
         paging_flush_all();
 }
 
+/* Before an entry goes: what the CPU noted in it. */
+static void note_change(uint64_t entry)
+{
+    if (paging_dirty(entry))
+        changed_page(paging_address(entry));
+}
+
 static void drop_page(uint64_t *entry, uint32_t prot)
 {
     (void)prot;
+    note_change(*entry);
     if (!paging_borrowed(*entry))
         page_free(paging_address(*entry));
     *entry = 0;
@@ -142,6 +151,7 @@ static uint64_t entry_for(uint64_t pa, bool borrowed, uint32_t prot)
 
 static void protect_page(uint64_t *entry, uint32_t prot)
 {
+    note_change(*entry);
     *entry = entry_for(paging_address(*entry), paging_borrowed(*entry), prot);
 }
 
@@ -337,8 +347,12 @@ int space_fault(uint64_t address, uint32_t access)
     if (!entry)
         return -ENOMEM;
     bool write = access & PROT_WRITE;
-    if (*entry && (!write || !paging_borrowed(*entry)))
-        return 0; /* there already */
+    if (*entry && (!write || !paging_borrowed(*entry))) { /* there already */
+        if (write)
+            *entry = paging_written(*entry);
+        paging_flush(page);
+        return 0;
+    }
     uint64_t bytes = image_bytes(r, page, &from);
     if (!write && bytes == PAGE_SIZE) {
         map_around(r, page);
@@ -349,6 +363,8 @@ int space_fault(uint64_t address, uint32_t access)
         return -ENOMEM;
     memcpy(phys_to_virt(pa), phys_to_virt(bytes ? from : pa), bytes);
     *entry = entry_for(pa, false, r->prot);
+    if (write)
+        *entry = paging_written(*entry);
     paging_flush(page);
     return 0;
 }
