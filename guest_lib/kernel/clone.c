@@ -77,12 +77,72 @@ int64_t sys_set_tid_address(uint64_t address)
     return current->tid;
 }
 
+int64_t sys_set_robust_list(uint64_t list, size_t size)
+{
+    if (size != 24) /* struct robust_list_head */
+        return -EINVAL;
+    current->robust_list = list;
+    return 0;
+}
+
+int64_t sys_get_robust_list(int tid, uint64_t list_to, uint64_t size_to)
+{
+    const struct thread *t = tid ? thread_find(tid) : current;
+    uint64_t size = 24;
+    if (!t)
+        return -ESRCH;
+    return USER_PUT(list_to, t->robust_list) || USER_PUT(size_to, size) ? -EFAULT : 0;
+}
+
 int64_t sys_gettid(void) { return current->tid; }
 
 int64_t sys_sched_yield(void)
 {
     reschedule = true;
     return 0;
+}
+
+/* ---- scheduling: one processor, one policy, one priority ------------------------------------ */
+
+#define SCHED_FIFO 1
+#define SCHED_RR 2
+
+static bool known_thread(int pid) { return pid >= 0 && (!pid || thread_find(pid)); }
+
+int64_t sys_sched_getscheduler(int pid) { return known_thread(pid) ? 0 : -ESRCH; }
+int64_t sys_sched_getparam(int pid, uint64_t to)
+{
+    int32_t priority = 0;
+    return known_thread(pid) ? USER_PUT(to, priority) : -ESRCH;
+}
+int64_t sys_sched_setscheduler(int pid, int policy, uint64_t from)
+{
+    int32_t priority;
+    if (!known_thread(pid))
+        return -ESRCH;
+    if (USER_GET(priority, from))
+        return -EFAULT;
+    return policy == SCHED_FIFO || policy == SCHED_RR ? -EPERM
+           : policy < 0 || policy > 5 || priority     ? -EINVAL
+                                                      : 0;
+}
+int64_t sys_sched_setparam(int pid, uint64_t from) { return sys_sched_setscheduler(pid, 0, from); }
+int64_t sys_sched_get_priority_max(int policy)
+{
+    return policy == SCHED_FIFO || policy == SCHED_RR ? 99 : policy < 0 || policy > 5 ? -EINVAL : 0;
+}
+int64_t sys_sched_get_priority_min(int policy)
+{
+    return MIN(sys_sched_get_priority_max(policy), 1);
+}
+int64_t sys_sched_rr_get_interval(int pid, uint64_t to)
+{
+    uint64_t slice[2] = {0, SLICE_NS};
+    return known_thread(pid) ? USER_PUT(to, slice) : -ESRCH;
+}
+int64_t sys_getpriority(int which, int who)
+{
+    return which < 0 || which > 2 ? -EINVAL : known_thread(who) ? 20 : -ESRCH;
 }
 
 int64_t sys_sched_getaffinity(int pid, size_t n, uint64_t to)

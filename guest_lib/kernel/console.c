@@ -2,6 +2,7 @@
 #include <asm/poll.h>
 #include "channel.h"
 #include "file.h"
+#include "inode.h"
 #include "arch/arch.h"
 #include "session.h"
 #include "signal.h"
@@ -90,5 +91,12 @@ static int64_t console_write(struct file *f, uint64_t from, size_t n, uint64_t *
     return (int64_t)n;
 }
 
+/* Descriptors 0, 1 and 2 have no inode, those of /dev/stdout and the like do. */
+static void console_close(struct file *f)
+{
+    if (f->inode)
+        inode_put(f->inode);
+}
+
 const struct file_operations console_operations = {
-    .read = console_read, .write = console_write, .events = console_events};
+    .read = console_read, .write = console_write, .close = console_close, .events = console_events};

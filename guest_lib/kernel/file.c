@@ -1,23 +1,26 @@
-/* file.c: the table of descriptors, and the system calls on a descriptor. */
+/* file.c: the table of descriptors, and the system calls on one; reading and writing: transfer.c. */
 #include "file.h"
 #include "heap.h"
+#include "inode.h"
 #include "clock.h"
+#include "proc.h"
 #include "ramfs.h"
 #include "syscall.h"
 #include "thread.h"
 #include "user.h"
 
-#define O_ACCMODE 3
-#define O_APPEND 02000
 #define O_NONBLOCK 04000
-#define O_CLOEXEC 02000000
+#define SEEK_DATA 3
+#define SEEK_HOLE 4
 #define F_DUPFD 0
 #define F_GETFD 1
 #define F_SETFD 2
 #define F_GETFL 3
 #define F_SETFL 4
+#define F_GETLK 5
+#define F_SETLK 6
+#define F_SETLKW 7
 #define F_DUPFD_CLOEXEC 1030
-#define VECTORS_MAX 1024
 
 static struct {
     struct file *file;
@@ -53,6 +56,7 @@ void file_put(struct file *f)
 {
     if (--f->references)
         return;
+    file_unlock(f);
     if (f->operations->close)
         f->operations->close(f);
     heap_free(f);
@@ -61,6 +65,7 @@ void file_put(struct file *f)
 void files_init(void)
 {
     ramfs_init();
+    proc_init();
     baked_init();
     for (int fd = 0; fd < 3; fd++) {
         struct file *f = file_new(&console_operations, fd ? 1 : 0);
@@ -68,72 +73,6 @@ void files_init(void)
         f->kind = 0020620; /* character device */
         file_install(f, 0, false);
     }
-}
-
-/* ---- read, write -------------------------------------------------------------------------- */
-
-/* Holds the file while it blocks: another thread may close the descriptor. */
-static int64_t transfer(int fd, bool write, uint64_t at, size_t n, uint64_t *position)
-{
-    struct file *f = file_get(fd);
-    unsigned mode = f ? f->flags & O_ACCMODE : 0;
-    if (!f || (write ? mode == 0 : mode == 1))
-        return -EBADF;
-    if (position && !f->inode)
-        return -ESPIPE;
-    int64_t (*call)(struct file *, uint64_t, size_t, uint64_t *) =
-        write ? f->operations->write : f->operations->read;
-    if (!call)
-        return f->inode ? -EISDIR : -EINVAL;
-    f->references++;
-    int64_t result = call(f, at, MIN(n, 0x7ffff000UL), position ? position : &f->position);
-    file_put(f);
-    return result;
-}
-
-int64_t sys_read(int fd, uint64_t to, size_t n) { return transfer(fd, false, to, n, NULL); }
-int64_t sys_write(int fd, uint64_t from, size_t n) { return transfer(fd, true, from, n, NULL); }
-
-int64_t sys_pread64(int fd, uint64_t to, size_t n, uint64_t at)
-{
-    return (int64_t)at < 0 ? -EINVAL : transfer(fd, false, to, n, &at);
-}
-
-int64_t sys_pwrite64(int fd, uint64_t from, size_t n, uint64_t at)
-{
-    return (int64_t)at < 0 ? -EINVAL : transfer(fd, true, from, n, &at);
-}
-
-static int64_t vectored(int fd, bool write, uint64_t vectors, int count)
-{
-    int64_t total = 0;
-    if (count < 0 || count > VECTORS_MAX)
-        return -EINVAL;
-    for (int i = 0; i < count; i++) {
-        struct {
-            uint64_t base, length;
-        } v;
-        if (USER_GET(v, vectors + (uint64_t)i * sizeof v))
-            return total ? total : -EFAULT;
-        if (!v.length)
-            continue;
-        int64_t n = transfer(fd, write, v.base, v.length, NULL);
-        if (n < 0)
-            return total ? total : n;
-        total += n;
-        if ((uint64_t)n < v.length)
-            break;
-    }
-    return total;
-}
-
-int64_t sys_readv(int fd, uint64_t vectors, int count)
-{
-    return vectored(fd, false, vectors, count);
-}
-int64_t sys_writev(int fd, uint64_t vectors, int count)
-{
-    return vectored(fd, true, vectors, count);
 }
 
 /* ---- the rest ----------------------------------------------------------------------------- */
@@ -155,7 +94,13 @@ int64_t sys_lseek(int fd, int64_t offset, int whence)
         return -EBADF;
     if (!f->inode)
         return -ESPIPE;
-    int64_t base = whence == 0 ? 0 : whence == 1 ? (int64_t)f->position : ramfs_size(f->inode);
+    int64_t size = (int64_t)f->inode->size;
+    if (whence == SEEK_DATA || whence == SEEK_HOLE) { /* all of it counts as data */
+        if (offset < 0 || offset >= size)
+            return -ENXIO;
+        return (int64_t)(f->position = (uint64_t)(whence == SEEK_DATA ? offset : size));
+    }
+    int64_t base = whence == 0 ? 0 : whence == 1 ? (int64_t)f->position : size;
     if (whence < 0 || whence > 2 || __builtin_add_overflow(base, offset, &base) || base < 0)
         return -EINVAL;
     f->position = (uint64_t)base;
@@ -193,6 +138,10 @@ int64_t sys_fcntl(int fd, int command, uint64_t argument)
         f->flags = (f->flags & ~(uint32_t)(O_APPEND | O_NONBLOCK)) |
                    ((uint32_t)argument & (O_APPEND | O_NONBLOCK));
         return 0;
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+        return file_record_lock(f, argument, command == F_GETLK);
     default:
         return -EINVAL;
     }

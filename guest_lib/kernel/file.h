@@ -27,6 +27,7 @@ struct file {
     uint32_t flags; /* O_* */
     int references;
     int kind; /* S_IFCHR .. for fstat without inode */
+    int lock; /* flock's, or 0 */
 };
 
 void files_init(void);
@@ -34,6 +35,8 @@ struct file *file_new(const struct file_operations *operations, uint32_t flags);
 struct file *file_get(int fd); /* NULL: EBADF */
 int file_install(struct file *f, int lowest, bool close_on_exec);
 void file_put(struct file *f);
+void file_unlock(struct file *f); /* lock.c */
+int64_t file_record_lock(struct file *f, uint64_t at, bool ask);
 
 extern const struct file_operations console_operations; /* console.c */
 

@@ -23,7 +23,7 @@
 #define O_NOFOLLOW 0400000u
 #define O_CLOEXEC 02000000u
 #define O_PATH 010000000u
-#define O_TMPFILE 020000000u
+#define O_TMPFILE 020000000u /* and O_DIRECTORY */
 
 #define FILE_MAX (1UL << 32)
 #define NAME_LENGTH_MAX 255
@@ -43,7 +43,11 @@ struct entry {
 struct inode {
     uint64_t number, size;
     unsigned mode, links;
-    int references; /* open files and the current directory */
+    int references; /* open files, mappings, and the current directory */
+    unsigned mappings;
+    unsigned locks; /* flock: how many share it, LOCKED_ALONE for one that does not */
+#define LOCKED_ALONE 1000000u
+    uint32_t user, group;
     uint64_t accessed_ns, modified_ns, changed_ns;
     uint64_t *pages, capacity;   /* regular file: pages of its own, */
     uint64_t baked, baked_bytes; /* and where there is none, the image's bytes, then zeroes */
@@ -52,14 +56,23 @@ struct inode {
     uint64_t cookies;
     char *target; /* symbolic link */
     const struct file_operations *device;
+    uintptr_t data; /* the device's */
 };
 
 extern struct inode *root;
+extern unsigned creation_mask; /* umask */
 
 struct inode *inode_new(unsigned mode);
 void inode_put(struct inode *i); /* frees it if neither named nor open */
 int inode_truncate(struct inode *i, uint64_t size);
+/* What a page of a regular file holds: so many bytes there, then zeroes. */
+size_t inode_page(const struct inode *i, uint64_t page, const char **bytes);
+char *inode_own_page(struct inode *i, uint64_t page); /* to be written to; NULL: no memory */
+void inode_written(struct inode *i);
 void inode_bake(struct inode *i, uint64_t pa, uint64_t size);
+bool inode_is_zero(const struct inode *i); /* /dev/zero */
+struct file;
+void inode_close(struct file *f); /* of every file that has an inode */
 const struct file_operations *inode_operations(const struct inode *i);
 
 struct entry *directory_find(struct inode *directory, const char *name, size_t n);

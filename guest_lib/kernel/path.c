@@ -2,9 +2,9 @@
 #include "clock.h"
 #include "file.h"
 #include "heap.h"
-#include "image.h"
 #include "inode.h"
 #include "path.h"
+#include "proc.h"
 #include "ramfs.h"
 #include "syscall.h"
 #include "user.h"
@@ -13,6 +13,7 @@
 #define AT_REMOVEDIR 0x200
 #define AT_SYMLINK_FOLLOW 0x400
 
+unsigned creation_mask = 022;
 static struct inode *here; /* current directory; NULL: / */
 
 /* What a path leads to. `inode` is NULL if only the last name does not exist. */
@@ -49,6 +50,8 @@ static int step(struct inode *directory, const char *name, size_t n, struct inod
         *to = directory;
     } else if (n == 2 && name[0] == '.' && name[1] == '.') {
         *to = directory->parent ? directory->parent : directory;
+    } else if (directory == proc_descriptors) {
+        *to = proc_descriptor(name, n);
     } else {
         struct entry *e = directory_find(directory, name, n);
         *to = e ? e->inode : NULL;
@@ -143,7 +146,7 @@ static int vacant(int at, uint64_t path, struct place *p)
 
 static int create(struct place *p, unsigned mode, struct inode **made)
 {
-    struct inode *i = inode_new(mode);
+    struct inode *i = inode_new(S_ISLNK(mode) ? mode : mode & ~creation_mask);
     if (!i)
         return -ENOSPC;
     int error = directory_add(p->parent, p->name, p->length, i);
@@ -164,12 +167,12 @@ static int open_place(int at, uint64_t path, uint32_t flags, unsigned mode, stru
     if (!p.inode) {
         if (!(flags & O_CREAT))
             return -ENOENT;
-        return p.slash ? -EISDIR : create(&p, S_IFREG | (mode & 0777), i);
+        return p.slash ? -EISDIR : create(&p, S_IFREG | (mode & 07777), i);
     }
     if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return -EEXIST;
     if (S_ISLNK(p.inode->mode))
-        return -ELOOP;
+        return flags & O_PATH ? 0 : -ELOOP;
     if (flags & O_DIRECTORY && !S_ISDIR(p.inode->mode))
         return -ENOTDIR;
     if (S_ISDIR(p.inode->mode) && (flags & O_ACCMODE || flags & O_CREAT))
@@ -179,22 +182,66 @@ static int open_place(int at, uint64_t path, uint32_t flags, unsigned mode, stru
                : 0;
 }
 
-int64_t sys_openat(int at, uint64_t path, int flags, unsigned mode)
+static int64_t open_inode(struct inode *i, uint32_t flags)
 {
-    struct inode *i;
-    int error =
-        (uint32_t)flags & O_TMPFILE ? -EOPNOTSUPP : open_place(at, path, (uint32_t)flags, mode, &i);
-    if (error)
-        return error;
-    struct file *f = file_new(inode_operations(i), (uint32_t)flags & ~O_CLOEXEC);
+    struct file *f = file_new(inode_operations(i), flags & ~O_CLOEXEC);
     if (!f)
         return -ENOMEM;
     f->inode = i;
+    f->data = (void *)i->data;
     i->references++;
-    int fd = file_install(f, 0, (uint32_t)flags & O_CLOEXEC);
+    int fd = file_install(f, 0, flags & O_CLOEXEC);
     if (fd < 0)
         file_put(f);
     return fd;
+}
+
+/* A file without a name; it lives as long as it is open. */
+static int64_t open_nameless(uint32_t flags, unsigned mode)
+{
+    struct inode *i = inode_new(S_IFREG | mode);
+    if (!i)
+        return -ENOMEM;
+    i->references++;
+    int64_t fd = open_inode(i, flags);
+    inode_put(i);
+    return fd;
+}
+
+int64_t sys_openat(int at, uint64_t path, int flags, unsigned mode)
+{
+    struct inode *i;
+    if (((uint32_t)flags & (O_TMPFILE | O_DIRECTORY)) == (O_TMPFILE | O_DIRECTORY)) {
+        int error = path_existing(at, path, true, &i);
+        if (error || !S_ISDIR(i->mode) || !((uint32_t)flags & O_ACCMODE))
+            return error ? error : S_ISDIR(i->mode) ? -EINVAL : -ENOTDIR;
+        return open_nameless((uint32_t)flags, mode & 07777 & ~creation_mask);
+    }
+    int error = open_place(at, path, (uint32_t)flags, mode, &i);
+    return error ? error : open_inode(i, (uint32_t)flags);
+}
+
+int64_t sys_openat2(int at, uint64_t path, uint64_t how_at, size_t size)
+{
+    struct {
+        uint64_t flags, mode, resolve;
+    } how;
+    if (size < sizeof how || USER_GET(how, how_at))
+        return size < sizeof how ? -EINVAL : -EFAULT;
+    if (size > sizeof how)
+        return -E2BIG;
+    if (how.flags >> 32 || how.mode & ~07777UL || how.resolve)
+        return -EINVAL;
+    return sys_openat(at, path, (int)how.flags, (unsigned)how.mode);
+}
+
+int64_t sys_memfd_create(uint64_t name, unsigned flags)
+{
+    char copy[NAME_LENGTH_MAX + 1];
+    int64_t n = user_string(copy, name, sizeof copy);
+    if (n < 0 || flags & ~3u) /* MFD_CLOEXEC, MFD_ALLOW_SEALING: there are no seals to set */
+        return n == -EFAULT ? n : -EINVAL;
+    return open_nameless(2u | (flags & 1 ? O_CLOEXEC : 0), 0777);
 }
 
 int64_t sys_open(uint64_t path, int flags, unsigned mode)
@@ -322,7 +369,7 @@ int64_t sys_mkdirat(int at, uint64_t path, unsigned mode)
     struct place p;
     struct inode *made = NULL;
     int error = vacant(at, path, &p);
-    return error ? error : create(&p, S_IFDIR | (mode & 01777 & ~022u), &made);
+    return error ? error : create(&p, S_IFDIR | (mode & 01777), &made);
 }
 int64_t sys_mkdir(uint64_t path, unsigned mode) { return sys_mkdirat(AT_FDCWD, path, mode); }
 
@@ -333,8 +380,10 @@ int64_t sys_unlinkat(int at, uint64_t path, int flags)
     if (error)
         return error;
     struct entry *e = p.inode ? directory_find(p.parent, p.name, p.length) : NULL;
+    if (!e && p.inode && flags & AT_REMOVEDIR && p.name[0] == '.')
+        return p.name[1] ? -ENOTEMPTY : -EINVAL; /* . and .. have no entry, */
     if (!e)
-        return p.inode ? -EBUSY : -ENOENT; /* . and .. and / have no entry */
+        return p.inode ? -EBUSY : -ENOENT; /* nor has / */
     if (flags & AT_REMOVEDIR) {
         if (!S_ISDIR(p.inode->mode))
             return -ENOTDIR;
@@ -395,12 +444,6 @@ int64_t sys_symlink(uint64_t target, uint64_t path)
 int64_t sys_readlinkat(int at, uint64_t path, uint64_t to, size_t n)
 {
     struct inode *i;
-    char own[32];
-    if (user_string(own, path, sizeof own) > 0 && !strcmp(own, "/proc/self/exe")) {
-        char exe[300];
-        size_t length = MIN(n, format_text(exe, sizeof exe, "/%s", image_name()));
-        return user_write(to, exe, length) ? -EFAULT : (int64_t)length;
-    }
     int error = path_existing(at, path, false, &i);
     if (error)
         return error;

@@ -15,6 +15,7 @@
 #define STACK_STRINGS_MAX (PROGRAM_STACK / 4)
 
 static uint64_t break_start, break_end;
+static uint64_t strings_at, environment_at, strings_end;
 
 /* ---- loading ------------------------------------------------------------------------------ */
 
@@ -109,17 +110,23 @@ static uint64_t build_stack(const struct elf *e, const struct process_arguments 
     uint64_t sp = ALIGN_DOWN(strings - words * 8, 16), at = sp;
     int error = 0;
 
+    strings_at = environment_at = strings;
+    strings_end = strings + a->bytes;
     error |= user_write(random_at, random, sizeof random);
     error |= user_write(strings, a->strings, a->bytes);
     push_word(&at, a->argc, &error);
     for (unsigned i = 0, offset = 0; i < a->argc + a->envc; i++) {
         if (i == a->argc)
             push_word(&at, 0, &error);
+        if (i <= a->argc)
+            environment_at = strings + offset;
         push_word(&at, strings + offset, &error);
         offset += (unsigned)strlen(a->strings + offset) + 1;
     }
-    if (!a->envc)
+    if (!a->envc) {
         push_word(&at, 0, &error);
+        environment_at = strings_end;
+    }
     push_word(&at, 0, &error);
     error |= user_write(at, auxv, sizeof auxv);
     return error ? 0 : sp;
@@ -160,6 +167,19 @@ struct thread *process_load(const struct process_arguments *arguments)
     frame_init(t->frame, e.base + e.header.e_entry, sp);
     thread_start(t);
     return t;
+}
+
+size_t process_strings(char *to, size_t cap, bool environment)
+{
+    uint64_t from = environment ? environment_at : strings_at;
+    size_t n = MIN(cap, (environment ? strings_end : environment_at) - from);
+    return user_read(to, from, n) ? 0 : n;
+}
+
+const char *process_names_region(const struct region *r)
+{
+    bool heap = r->start < break_end && r->end > break_start && !r->source;
+    return heap ? "[heap]" : r->end > strings_at && r->start <= strings_at ? "[stack]" : "";
 }
 
 /* ---- the end ------------------------------------------------------------------------------ */

@@ -14,6 +14,10 @@ struct process_arguments {
 };
 
 struct thread;
+struct region;
+/* What /proc says: argv or environment as the program's stack has them; what a region is for. */
+size_t process_strings(char *to, size_t cap, bool environment);
+const char *process_names_region(const struct region *r);
 struct thread *process_load(const struct process_arguments *arguments);
 
 _Noreturn void process_exit(int status);

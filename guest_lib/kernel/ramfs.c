@@ -2,7 +2,6 @@
  * ramfs.c: inodes, directories, path look-up and file contents; path system calls are in path.c.
  */
 #include "ramfs.h"
-#include "changes.h"
 #include "clock.h"
 #include "file.h"
 #include "heap.h"
@@ -10,6 +9,7 @@
 #include "layout.h"
 #include "page.h"
 #include "random.h"
+#include "space.h"
 #include "user.h"
 
 struct inode *root;
@@ -38,8 +38,6 @@ void inode_put(struct inode *i)
     heap_free(i->target);
     heap_free(i);
 }
-
-int64_t ramfs_size(const struct inode *i) { return (int64_t)i->size; }
 
 /* ---- directories -------------------------------------------------------------------------- */
 
@@ -121,21 +119,23 @@ int inode_truncate(struct inode *i, uint64_t size)
 {
     if (size > FILE_MAX)
         return -EFBIG;
+    if (size < i->size)
+        space_file_changed(i, ALIGN_UP(size, PAGE_SIZE) / PAGE_SIZE, FILE_MAX / PAGE_SIZE, true);
     for (uint64_t n = ALIGN_UP(size, PAGE_SIZE) / PAGE_SIZE; n < i->capacity; n++) {
         if (i->pages[n])
             page_free(i->pages[n]);
         i->pages[n] = 0;
     }
-    if (size & PAGE_MASK && size / PAGE_SIZE < i->capacity && i->pages[size / PAGE_SIZE]) {
+    if (size & PAGE_MASK && size / PAGE_SIZE < i->capacity && i->pages[size / PAGE_SIZE])
         memset((char *)phys_to_virt(i->pages[size / PAGE_SIZE]) + (size & PAGE_MASK), 0,
                PAGE_SIZE - (size & PAGE_MASK));
-        changed_page(i->pages[size / PAGE_SIZE]);
-    }
     i->baked_bytes = MIN(i->baked_bytes, size);
     i->size = size;
-    i->modified_ns = i->changed_ns = clock_wall();
+    inode_written(i);
     return 0;
 }
+
+void inode_written(struct inode *i) { i->modified_ns = i->changed_ns = clock_wall(); }
 
 void inode_bake(struct inode *i, uint64_t pa, uint64_t size)
 {
@@ -143,8 +143,7 @@ void inode_bake(struct inode *i, uint64_t pa, uint64_t size)
     i->baked_bytes = i->size = size;
 }
 
-/* What a page holds: so many bytes there, then zeroes. */
-static size_t page_bytes(const struct inode *i, uint64_t page, const char **bytes)
+size_t inode_page(const struct inode *i, uint64_t page, const char **bytes)
 {
     bool own = page < i->capacity && i->pages[page];
     uint64_t at = page * PAGE_SIZE;
@@ -152,15 +151,19 @@ static size_t page_bytes(const struct inode *i, uint64_t page, const char **byte
     return own ? PAGE_SIZE : at < i->baked_bytes ? MIN(PAGE_SIZE, i->baked_bytes - at) : 0;
 }
 
-/* A page of the file's own, to be written to. NULL: no memory. */
-static char *own_page(struct inode *i, uint64_t page)
+char *inode_own_page(struct inode *i, uint64_t page)
 {
     const char *bytes;
-    size_t n = page_bytes(i, page, &bytes);
+    if (reserve_pages(i, page + 1))
+        return NULL;
     if (!i->pages[page]) {
-        if (!(i->pages[page] = page_alloc(PAGE_PROGRAM)))
+        size_t n = inode_page(i, page, &bytes);
+        uint64_t pa = page_alloc(PAGE_PROGRAM);
+        if (!pa)
             return NULL;
-        memcpy(phys_to_virt(i->pages[page]), bytes, n);
+        memcpy(phys_to_virt(pa), bytes, n);
+        i->pages[page] = pa;
+        space_file_changed(i, page, page + 1, false);
     }
     return phys_to_virt(i->pages[page]);
 }
@@ -173,7 +176,7 @@ static int64_t regular_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
     while (done < n) {
         const char *bytes;
         size_t offset = *at & PAGE_MASK, part = MIN(n - done, PAGE_SIZE - offset);
-        size_t have = page_bytes(i, *at / PAGE_SIZE, &bytes);
+        size_t have = inode_page(i, *at / PAGE_SIZE, &bytes);
         part = have > offset ? MIN(part, have - offset) : part;
         int error = have > offset ? user_write(to + done, bytes + offset, part)
                                   : user_zero(to + done, part);
@@ -194,11 +197,9 @@ static int64_t regular_write(struct file *f, uint64_t from, size_t n, uint64_t *
         *at = i->size;
     if (*at > FILE_MAX || n > FILE_MAX - *at)
         return -EFBIG;
-    if (n && reserve_pages(i, (*at + n - 1) / PAGE_SIZE + 1))
-        return -ENOSPC;
     while (done < n) {
         size_t offset = *at & PAGE_MASK, part = MIN(n - done, PAGE_SIZE - offset);
-        char *page = own_page(i, *at / PAGE_SIZE);
+        char *page = inode_own_page(i, *at / PAGE_SIZE);
         if (!page)
             return done ? (int64_t)done : -ENOSPC;
         if (user_read(page + offset, from + done, part))
@@ -207,11 +208,11 @@ static int64_t regular_write(struct file *f, uint64_t from, size_t n, uint64_t *
         *at += part;
         i->size = MAX(i->size, *at);
     }
-    i->modified_ns = i->changed_ns = clock_wall();
+    inode_written(i);
     return (int64_t)done;
 }
 
-static void inode_close(struct file *f) { inode_put(f->inode); }
+void inode_close(struct file *f) { inode_put(f->inode); }
 
 /* ---- devices ------------------------------------------------------------------------------ */
 
@@ -259,6 +260,8 @@ static const struct file_operations random_operations = {
 static const struct file_operations full_operations = {
     .read = zero_read, .write = full_write, .close = inode_close};
 
+bool inode_is_zero(const struct inode *i) { return i->device == &zero_operations; }
+
 const struct file_operations *inode_operations(const struct inode *i)
 {
     return i->device ? i->device : S_ISDIR(i->mode) ? &directory_operations : &regular_operations;
@@ -266,30 +269,81 @@ const struct file_operations *inode_operations(const struct inode *i)
 
 /* ---- start -------------------------------------------------------------------------------- */
 
-static struct inode *make(struct inode *directory, const char *name, unsigned mode)
+/* The directory or file called so, made if it is not there. NULL: it is there as something else. */
+static struct inode *make(struct inode *directory, const char *name, size_t n, unsigned mode)
 {
+    struct entry *e = directory_find(directory, name, n);
+    if (e)
+        return S_ISDIR(mode) && S_ISDIR(e->inode->mode) ? e->inode : NULL;
     struct inode *i = inode_new(mode);
-    if (!i || directory_add(directory, name, strlen(name), i))
+    if (!i || directory_add(directory, name, n, i))
         panic("no memory for files");
     return i;
+}
+
+static bool good_name(const char *name, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!name[i])
+            return false;
+    bool dots = name[0] == '.' && (n == 1 || (n == 2 && name[1] == '.'));
+    return n > 0 && n <= NAME_LENGTH_MAX && !dots;
+}
+
+struct inode *ramfs_make_path(const char *path, size_t n, unsigned mode)
+{
+    struct inode *i = root;
+    if (n < 2 || path[0] != '/')
+        return NULL;
+    for (size_t at = 1, end; i && at <= n; at = end + 1) {
+        for (end = at; end < n && path[end] != '/';)
+            end++;
+        if (!good_name(path + at, end - at))
+            return NULL;
+        i = make(i, path + at, end - at, end == n ? mode : S_IFDIR | 0755);
+    }
+    return i;
+}
+
+struct inode *ramfs_make(const char *path, unsigned mode)
+{
+    struct inode *i = ramfs_make_path(path, strlen(path), mode);
+    if (!i)
+        panic("%s cannot be made", path);
+    return i;
+}
+
+void ramfs_link(const char *path, const char *target)
+{
+    struct inode *i = ramfs_make(path, S_IFLNK | 0777);
+    i->size = strlen(target);
+    i->target = heap_alloc(i->size + 1);
+    if (!i->target)
+        panic("no memory for files");
+    memcpy(i->target, target, i->size);
 }
 
 void ramfs_init(void)
 {
     static const struct {
-        const char *name;
+        const char *path;
         const struct file_operations *operations;
-    } devices[] = {{"null", &null_operations},
-                   {"zero", &zero_operations},
-                   {"full", &full_operations},
-                   {"random", &random_operations},
-                   {"urandom", &random_operations}};
+        uintptr_t data;
+    } devices[] = {{"/dev/null", &null_operations, 0},      {"/dev/zero", &zero_operations, 0},
+                   {"/dev/full", &full_operations, 0},      {"/dev/random", &random_operations, 0},
+                   {"/dev/urandom", &random_operations, 0}, {"/dev/stdin", &console_operations, 0},
+                   {"/dev/stdout", &console_operations, 1}, {"/dev/stderr", &console_operations, 2},
+                   {"/dev/tty", &console_operations, 1}};
     root = inode_new(S_IFDIR | 0755);
     if (!root)
         panic("no memory for files");
     root->parent = root;
-    make(root, "tmp", S_IFDIR | 01777);
-    struct inode *dev = make(root, "dev", S_IFDIR | 0755);
-    for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
-        make(dev, devices[i].name, S_IFCHR | 0666)->device = devices[i].operations;
+    ramfs_make("/tmp", S_IFDIR | 01777);
+    ramfs_make("/dev/shm", S_IFDIR | 01777);
+    for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+        struct inode *device = ramfs_make(devices[i].path, S_IFCHR | 0666);
+        device->device = devices[i].operations;
+        device->data = devices[i].data;
+    }
+    ramfs_link("/dev/fd", "/proc/self/fd");
 }

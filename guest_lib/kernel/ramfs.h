@@ -11,7 +11,11 @@ struct inode;
 struct file;
 
 void ramfs_init(void); /* /, /tmp, /dev */
+/* What the kernel itself puts there, with the directories above; panics without memory. */
+struct inode *ramfs_make(const char *path, unsigned mode);
+void ramfs_link(const char *path, const char *target);
+/* The same for a path of an image: NULL if it cannot be, or is there as something else. */
+struct inode *ramfs_make_path(const char *path, size_t n, unsigned mode);
 void baked_init(void); /* baked.c: the image's files */
-int64_t ramfs_size(const struct inode *i);
 
 #endif

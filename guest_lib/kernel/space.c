@@ -1,13 +1,12 @@
 /* space.c: regions in a sorted array, and demand paging. */
 #include "space.h"
 #include "arch/arch.h"
-#include "changes.h"
 #include "heap.h"
+#include "inode.h"
 #include "layout.h"
 #include "page.h"
 
 #define REGIONS_FIRST 32
-#define REGIONS_MAX 32768
 #define AROUND (64 * 1024UL)
 
 static struct region *regions;
@@ -40,12 +39,18 @@ const struct region *space_find(uint64_t address)
     return i < count && regions[i].start <= address ? &regions[i] : NULL;
 }
 
+const struct region *space_next(uint64_t address)
+{
+    size_t i = index_of(address);
+    return i < count ? &regions[i] : NULL;
+}
+
 /* Every change needs at most two more regions; made sure of first, so that none fails halfway. */
 static int make_room(void)
 {
     if (count + 3 <= capacity)
         return 0;
-    if (capacity * 2 > REGIONS_MAX)
+    if (capacity * 2 > SPACE_REGIONS_MAX)
         return -ENOMEM;
     struct region *more = heap_alloc_for_program(capacity * 2 * sizeof *more);
     if (!more)
@@ -59,6 +64,10 @@ static int make_room(void)
 
 static void insert(size_t i, struct region r)
 {
+    if (r.file) {
+        r.file->references++;
+        r.file->mappings++;
+    }
     memmove(&regions[i + 1], &regions[i], (count - i) * sizeof r);
     regions[i] = r;
     count++;
@@ -66,6 +75,12 @@ static void insert(size_t i, struct region r)
 
 static void erase(size_t from, size_t to)
 {
+    for (size_t i = from; i < to; i++) {
+        if (regions[i].file) {
+            regions[i].file->mappings--;
+            inode_put(regions[i].file);
+        }
+    }
     memmove(&regions[from], &regions[to], (count - to) * sizeof *regions);
     count -= to - from;
 }
@@ -76,7 +91,7 @@ static void split(uint64_t at)
     if (i == count || regions[i].start >= at)
         return;
     struct region upper = regions[i];
-    if (upper.source)
+    if (upper.source || upper.file)
         upper.source += at - upper.start;
     upper.start = regions[i].end = at;
     insert(i + 1, upper);
@@ -88,7 +103,7 @@ static void merge_around(uint64_t start, uint64_t end)
     while (i + 1 < count && regions[i].start <= end) {
         struct region *a = &regions[i], *b = a + 1;
         if (a->end == b->start && a->prot == b->prot && a->flags == b->flags && !a->source &&
-            !b->source) {
+            !b->source && !a->file && !b->file) {
             a->end = b->end;
             erase(i + 1, i + 2);
         } else {
@@ -125,20 +140,18 @@ static void each_page(uint64_t start, uint64_t end, void (*change)(uint64_t *ent
         paging_flush_all();
 }
 
-/* Before an entry goes: what the CPU noted in it. */
-static void note_change(uint64_t entry)
-{
-    if (paging_dirty(entry))
-        changed_page(paging_address(entry));
-}
-
 static void drop_page(uint64_t *entry, uint32_t prot)
 {
     (void)prot;
-    note_change(*entry);
     if (!paging_borrowed(*entry))
         page_free(paging_address(*entry));
     *entry = 0;
+}
+
+static void drop_borrowed(uint64_t *entry, uint32_t prot)
+{
+    if (paging_borrowed(*entry))
+        drop_page(entry, prot);
 }
 
 static uint64_t entry_for(uint64_t pa, bool borrowed, uint32_t prot)
@@ -151,7 +164,6 @@ static uint64_t entry_for(uint64_t pa, bool borrowed, uint32_t prot)
 
 static void protect_page(uint64_t *entry, uint32_t prot)
 {
-    note_change(*entry);
     *entry = entry_for(paging_address(*entry), paging_borrowed(*entry), prot);
 }
 
@@ -176,15 +188,16 @@ static void carve(uint64_t start, uint64_t end)
         to++;
     if (from == to)
         return;
+    drop_pages(start, end); /* before a file that is gone takes its pages along */
     erase(from, to);
-    drop_pages(start, end);
 }
 
 /* What a program asks for and free memory cannot hold is refused now, so that `new` throws
  * bad_alloc; a promise already made that memory cannot keep ends the program at the touch. */
 static bool fits(uint64_t length, uint32_t prot, uint32_t flags)
 {
-    return !(prot & PROT_WRITE) || flags & SPACE_STACK || length / PAGE_SIZE <= pages_free();
+    return !(prot & PROT_WRITE) || flags & (SPACE_STACK | SPACE_SHARED) ||
+           length / PAGE_SIZE <= pages_free();
 }
 
 static int map(struct region r)
@@ -203,13 +216,34 @@ static int map(struct region r)
 
 int space_map(uint64_t start, uint64_t length, uint32_t prot, uint32_t flags)
 {
-    return map((struct region){start, start + length, prot, flags, 0, 0});
+    return map((struct region){start, start + length, prot, flags, NULL, 0, 0});
 }
 
 int space_map_image(uint64_t start, uint64_t length, uint32_t prot, uint64_t source,
                     uint64_t source_end)
 {
-    return map((struct region){start, start + length, prot, 0, source, source_end});
+    return map((struct region){start, start + length, prot, 0, NULL, source, source_end});
+}
+
+int space_map_file(uint64_t start, uint64_t length, uint32_t prot, uint32_t flags,
+                   struct inode *file, uint64_t offset)
+{
+    file->references++; /* what is mapped there now may be its last name */
+    int error = map((struct region){start, start + length, prot, flags, file, offset, 0});
+    inode_put(file);
+    return error;
+}
+
+void space_file_changed(const struct inode *file, uint64_t first, uint64_t end, bool gone)
+{
+    for (size_t i = 0; i < count && file->mappings; i++) {
+        const struct region *r = &regions[i];
+        uint64_t from = MAX(first * PAGE_SIZE, r->source);
+        uint64_t to = MIN(end * PAGE_SIZE, r->source + (r->end - r->start));
+        if (r->file == file && from < to)
+            each_page(r->start + (from - r->source), r->start + (to - r->source),
+                      gone ? drop_page : drop_borrowed, 0);
+    }
 }
 
 int space_unmap(uint64_t start, uint64_t length)
@@ -239,14 +273,17 @@ int space_protect(uint64_t start, uint64_t length, uint32_t prot)
         return -ENOMEM;
     if ((prot & PROT_WRITE) && (prot & PROT_EXEC))
         return -EACCES;
+    for (size_t i = index_of(start); i < count && regions[i].start < end; i++) {
+        const struct region *r = &regions[i];
+        if (prot & PROT_WRITE && r->flags & SPACE_CONSTANT)
+            return -EACCES;
+        if (!r->prot && !fits(MIN(r->end, end) - MAX(r->start, start), prot, r->flags))
+            return -ENOMEM;
+    }
     split(start);
     split(end);
-    for (size_t i = index_of(start); i < count && regions[i].start < end; i++) {
-        if (prot & ~regions[i].prot & PROT_WRITE && regions[i].prot == 0 &&
-            !fits(regions[i].end - regions[i].start, prot, regions[i].flags))
-            return -ENOMEM;
+    for (size_t i = index_of(start); i < count && regions[i].start < end; i++)
         regions[i].prot = prot;
-    }
     each_page(start, end, protect_page, prot);
     merge_around(start, end);
     return 0;
@@ -277,20 +314,24 @@ static uint64_t move_pages(uint64_t from, uint64_t to, uint64_t length)
     return length;
 }
 
-/* The range at `from` lies in one anonymous region; the one at `to` is free. */
+/* The range at `from` lies in one region; the one at `to` is free. */
 int space_move(uint64_t from, uint64_t to, uint64_t length)
 {
-    struct region r = *space_find(from);
     if (!valid(to, length) || make_room())
         return -ENOMEM;
+    struct region r = *space_find(from);
+    if (r.source || r.file)
+        r.source += from - r.start;
+    r.start = to;
+    r.end = to + length;
     uint64_t moved = move_pages(from, to, length);
     if (moved < length) {
         move_pages(to, from, moved); /* its tables are still there */
         return -ENOMEM;
     }
+    insert(index_of(to), r);
     carve(from, from + length);
     paging_flush_all();
-    insert(index_of(to), (struct region){to, to + length, r.prot, r.flags, 0, 0});
     merge_around(to, to + length);
     return 0;
 }
@@ -337,6 +378,42 @@ static void map_around(const struct region *r, uint64_t page)
             *entry = entry_for(from, true, r->prot);
 }
 
+static int fault_own(const struct region *r, uint64_t page, uint64_t *entry, const void *bytes,
+                     size_t n)
+{
+    uint64_t pa = page_alloc(PAGE_PROGRAM);
+    if (!pa)
+        return -ENOMEM;
+    memcpy(phys_to_virt(pa), bytes, n);
+    *entry = entry_for(pa, false, r->prot);
+    paging_flush(page);
+    return 0;
+}
+
+static int fault_file(const struct region *r, uint64_t page, uint64_t *entry, bool write)
+{
+    const char *bytes;
+    uint64_t number = (r->source + (page - r->start)) / PAGE_SIZE;
+    bool shared = r->flags & SPACE_SHARED;
+    if (number >= ALIGN_UP(r->file->size, PAGE_SIZE) / PAGE_SIZE)
+        return -ENXIO;
+    size_t n = inode_page(r->file, number, &bytes);
+    if (shared && (write || n < PAGE_SIZE)) {
+        bytes = inode_own_page(r->file, number);
+        n = bytes ? PAGE_SIZE : 0;
+        if (!bytes)
+            return -ENOMEM;
+        inode_written(r->file);
+    }
+    if (!shared && (write || n < PAGE_SIZE))
+        return fault_own(r, page, entry, bytes, n);
+    *entry = entry_for((uint64_t)bytes - DIRECT_BASE, true, r->prot);
+    if (shared && write)
+        *entry = paging_make((uint64_t)bytes - DIRECT_BASE, MAP_USER | MAP_BORROWED | MAP_WRITE);
+    paging_flush(page);
+    return 0;
+}
+
 int space_fault(uint64_t address, uint32_t access)
 {
     const struct region *r = space_find(address);
@@ -347,24 +424,14 @@ int space_fault(uint64_t address, uint32_t access)
     if (!entry)
         return -ENOMEM;
     bool write = access & PROT_WRITE;
-    if (*entry && (!write || !paging_borrowed(*entry))) { /* there already */
-        if (write)
-            *entry = paging_written(*entry);
-        paging_flush(page);
-        return 0;
-    }
+    if (*entry && (!write || !paging_borrowed(*entry) || paging_writable(*entry)))
+        return 0; /* there already */
+    if (r->file)
+        return fault_file(r, page, entry, write);
     uint64_t bytes = image_bytes(r, page, &from);
     if (!write && bytes == PAGE_SIZE) {
         map_around(r, page);
         return 0;
     }
-    uint64_t pa = page_alloc(PAGE_PROGRAM);
-    if (!pa)
-        return -ENOMEM;
-    memcpy(phys_to_virt(pa), phys_to_virt(bytes ? from : pa), bytes);
-    *entry = entry_for(pa, false, r->prot);
-    if (write)
-        *entry = paging_written(*entry);
-    paging_flush(page);
-    return 0;
+    return fault_own(r, page, entry, phys_to_virt(from), bytes);
 }

@@ -26,13 +26,28 @@ int64_t sys_getrusage(int who, uint64_t to);
 int64_t sys_times(uint64_t to);
 int64_t sys_prctl(int what, uint64_t a);
 int64_t sys_umask(unsigned mask);
+int64_t sys_setrlimit(unsigned what, uint64_t from);
+int64_t sys_getresuid(uint64_t a, uint64_t b, uint64_t c);
+int64_t sys_getpgid(int pid);
+int64_t sys_getcpu(uint64_t cpu, uint64_t node);
+int64_t sys_membarrier(int command);
 /* clone.c */
 int64_t sys_clone(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
                   uint64_t tls);
 int64_t sys_clone3(uint64_t args, size_t size);
 int64_t sys_arch_prctl(int what, uint64_t address);
 int64_t sys_set_tid_address(uint64_t address);
+int64_t sys_set_robust_list(uint64_t list, size_t size);
+int64_t sys_get_robust_list(int tid, uint64_t list_to, uint64_t size_to);
 int64_t sys_gettid(void);
+int64_t sys_sched_getscheduler(int pid);
+int64_t sys_sched_getparam(int pid, uint64_t to);
+int64_t sys_sched_setscheduler(int pid, int policy, uint64_t from);
+int64_t sys_sched_setparam(int pid, uint64_t from);
+int64_t sys_sched_get_priority_max(int policy);
+int64_t sys_sched_get_priority_min(int policy);
+int64_t sys_sched_rr_get_interval(int pid, uint64_t to);
+int64_t sys_getpriority(int which, int who);
 int64_t sys_sched_yield(void);
 int64_t sys_sched_getaffinity(int pid, size_t n, uint64_t to);
 /* memory.c */
@@ -41,6 +56,7 @@ int64_t sys_munmap(uint64_t at, uint64_t length);
 int64_t sys_mprotect(uint64_t at, uint64_t length, int prot);
 int64_t sys_mremap(uint64_t at, uint64_t old, uint64_t fresh, int flags, uint64_t to);
 int64_t sys_madvise(uint64_t at, uint64_t length, int advice);
+int64_t sys_mincore(uint64_t at, uint64_t length, uint64_t to);
 /* signal.c */
 int64_t sys_rt_sigaction(int number, uint64_t action, uint64_t old, size_t set_bytes);
 int64_t sys_rt_sigprocmask(int how, uint64_t set, uint64_t old, size_t set_bytes);
@@ -74,14 +90,27 @@ int64_t sys_timer_settime(int id, int flags, uint64_t fresh, uint64_t old);
 int64_t sys_timer_gettime(int id, uint64_t to);
 int64_t sys_timer_getoverrun(int id);
 int64_t sys_timer_delete(int id);
-/* file.c */
+/* timerfd.c */
+int64_t sys_timerfd_create(int clock, int flags);
+int64_t sys_timerfd_gettime(int fd, uint64_t to);
+int64_t sys_timerfd_settime(int fd, int flags, uint64_t fresh, uint64_t old);
+/* transfer.c */
 int64_t sys_read(int fd, uint64_t to, size_t n);
 int64_t sys_write(int fd, uint64_t from, size_t n);
 int64_t sys_pread64(int fd, uint64_t to, size_t n, uint64_t at);
 int64_t sys_pwrite64(int fd, uint64_t from, size_t n, uint64_t at);
 int64_t sys_readv(int fd, uint64_t vectors, int count);
 int64_t sys_writev(int fd, uint64_t vectors, int count);
+int64_t sys_preadv(int fd, uint64_t vectors, int count, uint64_t at);
+int64_t sys_pwritev(int fd, uint64_t vectors, int count, uint64_t at);
+int64_t sys_preadv2(int fd, uint64_t vectors, int count, uint64_t at, uint64_t high, int flags);
+int64_t sys_pwritev2(int fd, uint64_t vectors, int count, uint64_t at, uint64_t high, int flags);
+int64_t sys_sendfile(int to, int from, uint64_t offset, size_t n);
+int64_t sys_copy_file_range(int from, uint64_t from_offset, int to, uint64_t to_offset, size_t n,
+                            unsigned flags);
+/* file.c, lock.c */
 int64_t sys_close(int fd);
+int64_t sys_flock(int fd, int operation);
 int64_t sys_lseek(int fd, int64_t offset, int whence);
 int64_t sys_fcntl(int fd, int command, uint64_t argument);
 int64_t sys_ioctl(int fd, unsigned request);
@@ -101,6 +130,15 @@ int64_t sys_pipe2(uint64_t fds, int flags);
 /* path.c, status.c */
 int64_t sys_open(uint64_t path, int flags, unsigned mode);
 int64_t sys_openat(int at, uint64_t path, int flags, unsigned mode);
+int64_t sys_openat2(int at, uint64_t path, uint64_t how, size_t size);
+int64_t sys_memfd_create(uint64_t name, unsigned flags);
+int64_t sys_statx(int at, uint64_t path, int flags, unsigned mask, uint64_t to);
+int64_t sys_faccessat2(int at, uint64_t path, int mode, int flags);
+int64_t sys_fallocate(int fd, int mode, int64_t offset, int64_t length);
+int64_t sys_chown(uint64_t path, uint32_t user, uint32_t group);
+int64_t sys_lchown(uint64_t path, uint32_t user, uint32_t group);
+int64_t sys_fchown(int fd, uint32_t user, uint32_t group);
+int64_t sys_fchownat(int at, uint64_t path, uint32_t user, uint32_t group, int flags);
 int64_t sys_creat(uint64_t path, unsigned mode);
 int64_t sys_stat(uint64_t path, uint64_t to);
 int64_t sys_lstat(uint64_t path, uint64_t to);

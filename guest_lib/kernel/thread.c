@@ -79,6 +79,7 @@ void thread_started(struct frame *f)
 _Noreturn void thread_end(void)
 {
     uint32_t zero = 0;
+    futex_thread_end();
     if (current->clear_tid && USER_PUT(current->clear_tid, zero) == 0)
         futex_wake(current->clear_tid, 1, ~0u);
     signals_thread_end(current);

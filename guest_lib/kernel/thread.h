@@ -39,7 +39,8 @@ struct thread {
     uint64_t futex; /* address waited on */
     uint32_t futex_bits;
     uint64_t fs_base, gs_base;
-    uint64_t clear_tid; /* zeroed and woken at the thread's end */
+    uint64_t clear_tid;   /* zeroed and woken at the thread's end */
+    uint64_t robust_list; /* of mutexes that it holds, for its heirs */
     struct thread_signals signals;
 };
 

@@ -285,29 +285,20 @@ class Signer:
 
 
 def take(
-    ram: Path,
-    memory_bytes: int,
-    template: Mapping[int, bytes],
-    subject: Subject,
-    signer: Signer,
-    held: Iterable[tuple[int, bytes, bytes]] | None = None,
+    ram: Path, memory_bytes: int, template: Mapping[int, bytes], subject: Subject, signer: Signer
 ) -> Snapshot:
     """A parked VM's snapshot, from its RAM file. Blocks: for a worker thread.
 
     `template`: page number to content, as QEMU's loader lays it down from the image.
-    `held`: (number, SHA-256, content) of the pages to hold, ascending, from a survey of the parked
-    VM (see `survey`); without it all of RAM is looked at.
     """
     numbers: list[int] = []
     hashes: list[bytes] = []
     packs: list[bytes] = []
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
     pending: list[bytes] = []
-    if held is None:
-        held = _hashed(held_pages(ram, memory_bytes, template))
-    for number, digest, content in held:
+    for number, content in _changed(ram, memory_bytes, template):
         numbers.append(number)
-        hashes.append(digest)
+        hashes.append(hashlib.sha256(content).digest())
         pending.append(content)
         if len(pending) == PACK_PAGES:
             packs.append(compressor.compress(b"".join(pending)))
@@ -330,12 +321,7 @@ def take(
     return Snapshot(manifest, signer.identity.public, signature, signer.chain, tuple(packs))
 
 
-def _hashed(pages: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
-    for number, content in pages:
-        yield number, hashlib.sha256(content).digest(), content
-
-
-def held_pages(
+def _changed(
     ram: Path, memory_bytes: int, template: Mapping[int, bytes]
 ) -> Iterator[tuple[int, bytes]]:
     """Pages that differ from what a restore would find there without them."""

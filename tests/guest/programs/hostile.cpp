@@ -43,7 +43,7 @@ int main()
         syscall(SYS_munmap, outside, any());
         syscall(SYS_mprotect, outside, any(), any());
         syscall(SYS_mmap, outside, random() % 100000, random() % 8, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-        syscall(SYS_mremap, outside, random() % 100000, random() % 100000, random() % 4, any());
+        syscall(SYS_mremap, outside, random() % 100000, random() % 100000, random() % 2, any());
         syscall(SYS_madvise, outside, random() % 100000, random() % 10);
         syscall(SYS_mmap, kernel & ~4095ull, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         syscall(SYS_futex, kernel, 0, any(), 0, any(), any());

@@ -37,7 +37,9 @@ static void page_fault(struct frame *f)
     int error = space_fault(address, access);
     if (error == -ENOMEM)
         process_out_of_memory();
-    if (error)
+    if (error == -ENXIO)
+        signal_fault(SIGBUS, 2, address);
+    else if (error)
         signal_fault(SIGSEGV, space_find(address) ? 2 : 1, address);
 }
 
