@@ -1,0 +1,44 @@
+/* Locks on files: flock's between open files, fcntl's of the process. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static int a, b;
+static volatile int got;
+
+static void *wait_for_it(void *unused)
+{
+    flock(b, LOCK_EX);
+    got = 1;
+    return unused;
+}
+
+int main(void)
+{
+    a = open("file_locks.tmp", O_RDWR | O_CREAT, 0600);
+    b = open("file_locks.tmp", O_RDWR);
+    printf("%d %d\n", flock(a, LOCK_SH), flock(b, LOCK_SH | LOCK_NB));
+    printf("%d %d\n", flock(a, LOCK_EX | LOCK_NB), errno == EWOULDBLOCK);
+    flock(b, LOCK_UN);
+    printf("%d\n", flock(a, LOCK_EX));
+    pthread_t t;
+    pthread_create(&t, NULL, wait_for_it, NULL);
+    usleep(20000);
+    printf("%d\n", got);
+    close(a);
+    pthread_join(t, NULL);
+    printf("%d\n", got);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 20};
+    printf("%d %d\n", fcntl(b, F_SETLK, &lock), fcntl(b, F_SETLKW, &lock));
+    printf("%d", fcntl(b, F_GETLK, &lock));
+    printf(" %d\n", lock.l_type == F_UNLCK); /* one's own are not in the way */
+    a = open("file_locks.tmp", O_RDONLY);
+    lock.l_type = F_WRLCK;
+    printf("%d %d\n", fcntl(a, F_SETLK, &lock), errno == EBADF);
+    printf("%d %d\n", lockf(b, F_LOCK, 10), lockf(b, F_ULOCK, 10));
+    unlink("file_locks.tmp");
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* Permissions: what umask leaves, what chmod sets, and what runs. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static unsigned mode(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) ? 0 : s.st_mode;
+}
+
+int main(void)
+{
+    umask(027);
+    close(open("modes.tmp", O_CREAT | O_RDWR, 0666));
+    mkdir("modes.dir", 0777);
+    printf("%o %o\n", mode("modes.tmp"), mode("modes.dir"));
+    printf("%o\n", umask(0));
+    printf("%d %o\n", chmod("modes.tmp", 0751), mode("modes.tmp"));
+    int fd = open("modes.tmp", O_RDWR);
+    printf("%d %o\n", fchmod(fd, 04600), mode("modes.tmp"));
+    printf("%d\n", access("modes.tmp", R_OK | W_OK));
+    printf("%d\n", access("modes.tmp", X_OK));
+    chmod("modes.tmp", 0100);
+    printf("%d\n", access("modes.tmp", X_OK));
+    printf("%d\n", fchmodat(AT_FDCWD, "modes.none", 0600, 0));
+    mkdir("modes.sticky", 01777);
+    printf("%o\n", mode("modes.sticky"));
+    struct stat s;
+    printf("%d\n", chown("modes.tmp", 12, 34));
+    stat("modes.tmp", &s);
+    printf("%d %d\n", (int)s.st_uid, (int)s.st_gid);
+    unlink("modes.tmp"), rmdir("modes.dir"), rmdir("modes.sticky");
+    return 0;
+}

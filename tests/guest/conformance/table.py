@@ -1,0 +1,119 @@
+"""Small programs, each about one thing, that must say in a guest what they say on Linux.
+
+The same static ELF file runs on this machine and in a guest; its words and its exit status are
+compared. For another architecture than this machine's the program is compiled for that one, and
+must say there what it says here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from radics_mesh.errors import UsageError
+from radics_mesh.vmm.build import build_image, compile_program
+from tests.guest.channel_host import plain_status, run_plain
+
+FOLDER = Path(__file__).parent
+HERE = "x86_64"
+WORKERS = 2
+# Quick to compile is what counts here; -w because some programs do what a compiler warns of.
+FLAGS = ("-O1", "-w", "-lm")
+NATIVE_DEADLINE_S = 60.0
+
+Outcome = tuple[bytes, int]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one program: by column, None for "as here" or else what was wrong."""
+
+    name: str
+    here: str
+    wrong: dict[str, str | None]
+
+    @property
+    def agrees(self) -> bool:
+        return not any(self.wrong.values())
+
+
+def programs() -> list[Path]:
+    return sorted(path for path in FOLDER.iterdir() if path.suffix in (".c", ".cpp"))
+
+
+def natively(binary: Path) -> Outcome:
+    """Errors go where the output goes, as in a guest without a channel."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [binary],
+            cwd=folder,
+            env={},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=NATIVE_DEADLINE_S,
+        )
+    status = done.returncode if done.returncode >= 0 else 128 - done.returncode
+    return done.stdout, status
+
+
+def in_a_guest(binary: Path, arch: str, expected: Outcome) -> str | None:
+    image = binary.with_suffix(f".{arch}.img")
+    build_image([binary], image, arch=arch)
+    try:
+        done = run_plain(image)
+    except subprocess.TimeoutExpired:
+        return "does not end"
+    finally:
+        image.unlink()
+    if done.stdout != expected[0]:
+        return _difference(expected[0], done.stdout)
+    if done.returncode != plain_status(expected[1]):
+        return f"status {done.returncode}, not {plain_status(expected[1])}"
+    return None
+
+
+def _difference(expected: bytes, said: bytes) -> str:
+    ours, theirs = said.splitlines(), expected.splitlines()
+    for number, line in enumerate(theirs):
+        mine = ours[number] if number < len(ours) else b"(nothing)"
+        if mine != line:
+            return f"line {number + 1}: {mine!r}, not {line!r}"
+    return f"more lines: {ours[len(theirs) :]!r}"
+
+
+def judge(source: Path, folder: Path, archs: Sequence[str]) -> Verdict:
+    """Compiles and runs one program everywhere."""
+    binary = folder / source.stem
+    try:
+        compile_program([source], binary, flags=FLAGS)
+    except UsageError as error:
+        return Verdict(source.name, "\n".join((str(error), *error.__notes__)), {HERE: "not built"})
+    expected = natively(binary)
+    wrong: dict[str, str | None] = {}
+    for arch in archs:
+        there = binary
+        if arch != HERE:
+            there = folder / f"{source.stem}.{arch}"
+            compile_program([source], there, arch=arch, flags=FLAGS)
+        wrong[arch] = in_a_guest(there, arch, expected)
+    binary.unlink()
+    return Verdict(source.name, f"{len(expected[0])} bytes, status {expected[1]}", wrong)
+
+
+def judge_all(
+    sources: Sequence[Path], archs: Sequence[str], told: Callable[[Verdict], None] = lambda v: None
+) -> Iterator[Verdict]:
+    """In the order of the sources; `told` hears each as it is known."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
+
+        def one(source: Path) -> Verdict:
+            verdict = judge(source, Path(folder), archs)
+            told(verdict)
+            return verdict
+
+        yield from pool.map(one, sources)
