@@ -68,6 +68,9 @@ class Guest:
         self.streams: dict[int, TwinStream] = {0: TwinStream()}
         self.hellos: list[bytes] = []
         self.parked = False
+        self.minor = 1
+        self.stages: list[tuple[int, int]] = []  # asked for: nonce, known
+        self.deaf_to_stages = False
         self.dropped = 0
         self._input = b""
         self.send = bytearray()
@@ -115,6 +118,7 @@ class Guest:
             abi.F_OUT_ACK: self._out_ack,
             abi.F_DATA: self._data,
             abi.F_PARK: self._park,
+            abi.F_STAGE: self._stage,
         }[kind](body)
 
     def _hello(self, body: bytes) -> None:
@@ -122,7 +126,7 @@ class Guest:
         _, _, nonce, _, _, acked = struct.unpack_from("<HHQQQQ", body)
         self._forget(acked)
         first = min(self.out, default=self.out_number + 1)
-        ack = struct.pack("<HHQBQH", 1, 0, nonce, self.state, first, len(self.streams))
+        ack = struct.pack("<HHQBQH", 1, self.minor, nonce, self.state, first, len(self.streams))
         for stream, told in self.streams.items():
             ack += struct.pack("<H", stream) + text(told.source)
             ack += struct.pack("<QQ", told.have, told.done)
@@ -155,8 +159,18 @@ class Guest:
         held = sum(len(item[4]) + abi.MESSAGE_OVERHEAD for item in told.waiting)
         told.peak_bytes = max(told.peak_bytes, held)
 
+    def changed(self, nonce: int, since: int) -> bytes:
+        return frame(abi.F_CHANGED, struct.pack("<QQIII8s", nonce, since, 64, 0, 8, b"\1" * 8))
+
+    def _stage(self, body: bytes) -> None:
+        self.stages.append(struct.unpack("<QQ", body))
+        if not self.deaf_to_stages:
+            self.send += self.changed(*self.stages[-1])
+
     def _park(self, body: bytes) -> None:
         self.parked = True
+        if self.minor:
+            self.send += self.changed(*struct.unpack("<QQ", body))
         self.send += frame(abi.F_PARKED, body[:8] + struct.pack("<Q", 8 << 20))
 
 

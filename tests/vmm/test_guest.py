@@ -27,6 +27,7 @@ from radics_mesh.vmm.ends import Exited, Killed
 from radics_mesh.vmm.frames import Exit, Hello, Log, Message, Output, Send, Subscribe
 from radics_mesh.vmm.machine import Event, Launch, Machine, adopt, launch, prepare
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
+from radics_mesh.vmm.survey import Survey
 
 NOW = Wall(1_800_000_000.0)
 MEMORY_BYTES = 16 << 20
@@ -291,6 +292,40 @@ async def test_a_snapshot_needs_a_parked_guest(vm: Launch) -> None:
         with pytest.raises(GuestError, match="parked"):
             await peer.machine.take(subject(vm.image), who)
         await peer.machine.kill()
+
+
+async def test_a_survey_of_what_changed_is_one_of_everything(vm: Launch) -> None:
+    """Over two lives: staged while it runs, parked, and started warm from that very snapshot."""
+    state, who, acknowledged = None, signer()[0], 0
+    for life in range(2):
+        where = vm if state is None else moved(vm, state, acknowledged)
+        async with attended(await launch(where)) as peer:
+            machine, seen = peer.machine, Survey.at_start(state.manifest if state else None)
+            await machine.wait_ready()
+            if life == 0:
+                await peer.until_subscribed()
+            for stage in range(4):
+                first = 400 * life + 100 * stage
+                await machine.deliver(1, first + 1, NUMBERS[first : first + 100])
+                await peer.until_sums(100 * stage + 50)
+                changed = await machine.stage(seen.stage)
+                assert changed is not None
+                assert changed.since == seen.stage
+                seen = await machine.look(seen, changed)
+            await peer.until_sums(400)
+            await machine.park(known=seen.stage)
+            changed = machine.changed_at_end
+            assert changed is not None
+            assert changed.since == seen.stage
+            # A megabyte of ballast and most of the rest stay as they were.
+            assert len(list(changed.numbers(256))) < len(seen.pages) // 2
+            seen = await machine.look(seen, changed)
+            what = subject(vm.image)
+            state = await machine.take(what, who, seen)
+            assert state == await machine.take(what, who)
+            await machine.kill()
+            await peer.until_end()
+            acknowledged = peer.acknowledged
 
 
 async def test_a_host_that_is_slow_loses_nothing(vm: Launch) -> None:
