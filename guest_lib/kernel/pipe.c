@@ -58,10 +58,12 @@ static int64_t pipe_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
         const char *bytes = pipe_part(p, p->start, &part);
         if (!bytes || user_write(to + done, bytes, part))
             return done ? (int64_t)done : -EFAULT;
-        if ((p->start + part) % PAGE_SIZE == 0 || part == p->length)
-            drop_page(p, p->start);
+        size_t from = p->start;
         p->start = (uint32_t)((p->start + part) % PIPE_BYTES);
         p->length -= (uint32_t)part;
+        /* A page that was read to its end may hold new bytes at its start, if the pipe is full. */
+        if (!p->length || (p->start % PAGE_SIZE == 0 && p->length <= PIPE_BYTES - PAGE_SIZE))
+            drop_page(p, from);
         done += part;
     }
     wake_all(&p->writers);
