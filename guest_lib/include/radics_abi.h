@@ -49,6 +49,7 @@
 #define RADICS_STREAMS_MAX      64   /* streams of a VM, the mailbox and the reserved included  */
 #define RADICS_OUT_WINDOW   262144   /* bytes of unacknowledged output that the guest keeps     */
 #define RADICS_STREAM_WINDOW 131072  /* bytes of untaken messages a stream holds in the guest   */
+#define RADICS_CHANGED_MAX   65536   /* bytes of the map in one CHANGED: 2 GiB of RAM           */
 
 #define RADICS_REQUESTS_MAX     64   /* requests that wait for their reply                      */
 #define RADICS_TIMERS_MAX       64
@@ -78,9 +79,14 @@
 /* DATA: u16 stream | u64 first number | u16 count
  *   | count * { u8 flags | str from (EID or empty) | str to (service or empty) | blob payload } */
 #define RADICS_F_DATA      0x03
-/* PARK: u64 nonce.  Stop the program; answer PARKED; touch memory no more. */
+/* PARK: u64 nonce | u64 known (1.1: as in STAGE).  Stop the program; answer CHANGED (to a host that
+ * said 1.1 or later) and PARKED; touch memory no more. */
 #define RADICS_F_PARK      0x04
-/* 0x05 STAGE and 0x06 STACKS stand where they are used. */
+/* STAGE (1.1): u64 nonce | u64 known.  Answer CHANGED, and count anew from here. `known` is the nonce
+ * of the last CHANGED that this host has in whole, 0 for none; no nonce is 0, and none is used
+ * twice. What an unheard CHANGED told is in the next one too. */
+#define RADICS_F_STAGE     0x05
+/* 0x06 STACKS stands where it is used. */
 /* ERROR (1.1), both ways: u8 code | u8 type of the frame that is meant, 0 unknown | u64 detail
  * | str text.  A frame was dropped, and why: for counters and logs, nothing follows from it. Never
  * sent about an ERROR; at most RADICS_ERRORS_BURST at once and one a second. */
@@ -117,7 +123,16 @@
 /* PANIC: str text.  The library OS itself failed; the VM ends after it. Not numbered. */
 #define RADICS_F_PANIC     0x85
 
-/* 0x86 CHANGED and 0x88 STACKS stand where they are used. */
+/* CHANGED (1.1): u64 nonce | u64 since | u32 pages | u32 first | blob map
+ * Pages of RAM that may differ from what they were when the guest answered STAGE `since`, or, if
+ * that is 0, when the VM was started: cold (memory as QEMU's loader left it) or warm (memory as in
+ * the snapshot). Bit i % 8 of byte i / 8 of the map is page first + i, counted from the start of RAM,
+ * of which there are `pages`; firmware's have no meaning. Frames of one nonce cover them all, in
+ * ascending order without a gap, RADICS_CHANGED_MAX bytes of map in each but the last. All changes
+ * that CHANGED does not name come after it: a host that reads the pages once it has the frames
+ * misses none. A `since` that the host does not know means that it has to look at every page. */
+#define RADICS_F_CHANGED   0x86
+/* 0x88 STACKS stands where it is used. */
 #define RADICS_F_ERROR_BACK 0x87     /* ERROR, from the guest */
 
 /* kinds in HELLO_ACK's second list */

@@ -1,5 +1,6 @@
-/* page.c: a bitmap of pages, one bit each, set when taken. */
+/* page.c: a bitmap of pages, one bit each, set when taken; behind it those of changes.c. */
 #include "page.h"
+#include "changes.h"
 #include "layout.h"
 
 static uint64_t *taken;
@@ -10,13 +11,15 @@ static uint64_t free_count, reserve = 32;
 void page_init(uint64_t memory_bytes, uint64_t first_free)
 {
     end = memory_bytes / PAGE_SIZE;
-    uint64_t map_bytes = ALIGN_UP(end / 8 + 8, PAGE_SIZE);
+    uint64_t words = end / 64 + 1;
+    uint64_t map_bytes = ALIGN_UP(words * 8 * (1 + CHANGES_MAPS), PAGE_SIZE);
     if (first_free + map_bytes + (1UL << 20) > memory_bytes)
         panic("%lu KiB of memory are too few for this image", memory_bytes >> 10);
     taken = phys_to_virt(first_free);
     memset(taken, 0, map_bytes);
     first = hint = (first_free + map_bytes) / PAGE_SIZE;
     free_count = end - first;
+    changes_init(taken + words, words);
 }
 
 uint64_t page_alloc(enum page_use use)
@@ -35,6 +38,7 @@ uint64_t page_alloc(enum page_use use)
         taken[n / 64] |= 1UL << n % 64;
         hint = n + 1;
         free_count--;
+        changes_own(n * PAGE_SIZE, use == PAGE_KERNEL);
         return n * PAGE_SIZE;
     }
     return 0;
@@ -48,6 +52,7 @@ void page_free(uint64_t pa)
     if (!(taken[n / 64] & 1UL << n % 64))
         panic("page %lx freed twice", pa);
     memset(phys_to_virt(pa), 0, PAGE_SIZE);
+    changes_own(pa, false);
     taken[n / 64] &= ~(1UL << n % 64);
     hint = MIN(hint, n);
     free_count++;

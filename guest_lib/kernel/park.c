@@ -12,6 +12,7 @@
  */
 #include "park.h"
 #include "arch/arch.h"
+#include "changes.h"
 #include "channel.h"
 #include "clock.h"
 #include "layout.h"
@@ -34,6 +35,7 @@ struct park_header {
 
 static struct park_header header;
 bool park_asked;
+static uint64_t host_knows; /* the stage whose changes it has */
 
 static uint64_t check(const struct park_header *h)
 {
@@ -44,9 +46,10 @@ static uint64_t check(const struct park_header *h)
     return sum;
 }
 
-void park_request(uint64_t nonce)
+void park_request(uint64_t nonce, uint64_t known)
 {
     header.nonce = nonce;
+    host_knows = known;
     park_asked = true;
 }
 
@@ -61,6 +64,7 @@ static void finish(void)
     cpu_mask_read(&header.mask);
     header.now_ns = clock_now();
     header.check = check(&header);
+    changes_stage(header.nonce, host_knows);
     channel_parked(header.nonce, header.memory_bytes);
 }
 
@@ -88,6 +92,7 @@ _Noreturn void park_resume(uint64_t memory_bytes)
     clock_begin();
     machine_init();
     serial_init();
+    changes_restart();
     interrupt_route_devices();
     clock_resume(h.now_ns);
     cpu_mask_read(&mask);

@@ -4,7 +4,7 @@
 
 #include "kernel.h"
 
-void park_request(uint64_t nonce);
+void park_request(uint64_t nonce, uint64_t known);
 extern bool park_asked;
 static inline bool park_wanted(void) { return park_asked; }
 void park(void); /* returns after a warm start, on whatever host that is */

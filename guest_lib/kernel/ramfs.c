@@ -2,6 +2,7 @@
  * ramfs.c: inodes, directories, path look-up and file contents; path system calls are in path.c.
  */
 #include "ramfs.h"
+#include "changes.h"
 #include "clock.h"
 #include "file.h"
 #include "heap.h"
@@ -126,9 +127,11 @@ int inode_truncate(struct inode *i, uint64_t size)
             page_free(i->pages[n]);
         i->pages[n] = 0;
     }
-    if (size & PAGE_MASK && size / PAGE_SIZE < i->capacity && i->pages[size / PAGE_SIZE])
+    if (size & PAGE_MASK && size / PAGE_SIZE < i->capacity && i->pages[size / PAGE_SIZE]) {
         memset((char *)phys_to_virt(i->pages[size / PAGE_SIZE]) + (size & PAGE_MASK), 0,
                PAGE_SIZE - (size & PAGE_MASK));
+        changed_page(i->pages[size / PAGE_SIZE]);
+    }
     i->baked_bytes = MIN(i->baked_bytes, size);
     i->size = size;
     inode_written(i);
@@ -165,6 +168,7 @@ char *inode_own_page(struct inode *i, uint64_t page)
         i->pages[page] = pa;
         space_file_changed(i, page, page + 1, false);
     }
+    changed_page(i->pages[page]);
     return phys_to_virt(i->pages[page]);
 }
 

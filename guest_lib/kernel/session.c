@@ -8,6 +8,7 @@
  */
 #include "session.h"
 #include "arch/arch.h"
+#include "changes.h"
 #include "channel.h"
 #include "checkpoint.h"
 #include "clock.h"
@@ -36,6 +37,7 @@ static bool mute; /* this host gets no answer, but a refusal */
 static uint8_t state;
 static uint64_t hello_nonce;
 static uint16_t minor;
+static uint64_t stage_wanted, stage_known; /* nonces; 0: none wanted */
 static uint32_t branch;
 static bool fed; /* standard input, as the first hello said */
 uint64_t session_resend_at = NEVER;
@@ -213,7 +215,7 @@ static void on_hello(const uint8_t *body, size_t n)
 static void on_frame(uint8_t type, const uint8_t *body, size_t n)
 {
     struct reader r = {body, n, false};
-    uint64_t number;
+    uint64_t number, known;
     if (type == RADICS_F_HELLO) {
         on_hello(body, n);
         return;
@@ -236,7 +238,15 @@ static void on_frame(uint8_t type, const uint8_t *body, size_t n)
     case RADICS_F_PARK:
         number = read_integer(&r, 8);
         if (!r.bad)
-            park_request(number);
+            park_request(number, r.left >= 8 ? read_integer(&r, 8) : 0);
+        break;
+    case RADICS_F_STAGE:
+        number = read_integer(&r, 8);
+        known = read_integer(&r, 8);
+        if (!r.bad) {
+            stage_wanted = number;
+            stage_known = known;
+        }
         break;
     default:
         if (type != RADICS_F_ERROR)
@@ -344,6 +354,15 @@ static uint8_t *put_outputs(uint8_t *out, const uint8_t *end)
     return out;
 }
 
+static uint8_t *put_changes(uint8_t *out, const uint8_t *end)
+{
+    if (!stage_wanted || out + changes_bound() > end)
+        return out;
+    changes_stage(stage_wanted, stage_known);
+    stage_wanted = 0;
+    return changes_put(out);
+}
+
 void session_pump(void)
 {
     size_t cap;
@@ -357,6 +376,7 @@ void session_pump(void)
         }
         if (!park_wanted()) { /* the rest can wait for the next host */
             out = complaints_put(out);
+            out = put_changes(out, start + cap);
             out = put_streams(out);
             out = put_outputs(out, start + cap);
         }
@@ -425,6 +445,7 @@ void channel_resume(const char *refusal)
 {
     state = WARM;
     said_hello = answer_wanted = false;
+    stage_wanted = 0;
     session_resend_at = NEVER;
     if (!virtio_find())
         panic("parked with a channel, started without");
@@ -466,11 +487,14 @@ _Noreturn void channel_parked(uint64_t nonce, uint64_t memory_bytes)
     uint8_t *start;
     while (!(start = virtio_buffer(&cap)))
         ;
-    *start = 0;
-    frame_begin(&e, start + 1, RADICS_F_PARKED);
+    *start++ = 0;
+    uint8_t *out = start;
+    if (minor >= 1 && changes_bound() + frame_bound(16) < cap)
+        out = changes_put(out);
+    frame_begin(&e, out, RADICS_F_PARKED);
     FRAME_PUT(&e, nonce);
     FRAME_PUT(&e, memory_bytes);
-    virtio_send_forever((size_t)(frame_end(&e) - start));
+    virtio_send_forever((size_t)(frame_end(&e) - (start - 1)));
 }
 
 void channel_end(int how, uint32_t status, const char *why)

@@ -1,6 +1,7 @@
 /* space.c: regions in a sorted array, and demand paging. */
 #include "space.h"
 #include "arch/arch.h"
+#include "changes.h"
 #include "heap.h"
 #include "inode.h"
 #include "layout.h"
@@ -140,9 +141,17 @@ static void each_page(uint64_t start, uint64_t end, void (*change)(uint64_t *ent
         paging_flush_all();
 }
 
+/* Before an entry goes: what the CPU noted in it. */
+static void note_change(uint64_t entry)
+{
+    if (paging_dirty(entry))
+        changed_page(paging_address(entry));
+}
+
 static void drop_page(uint64_t *entry, uint32_t prot)
 {
     (void)prot;
+    note_change(*entry);
     if (!paging_borrowed(*entry))
         page_free(paging_address(*entry));
     *entry = 0;
@@ -164,6 +173,7 @@ static uint64_t entry_for(uint64_t pa, bool borrowed, uint32_t prot)
 
 static void protect_page(uint64_t *entry, uint32_t prot)
 {
+    note_change(*entry);
     *entry = entry_for(paging_address(*entry), paging_borrowed(*entry), prot);
 }
 
@@ -424,8 +434,12 @@ int space_fault(uint64_t address, uint32_t access)
     if (!entry)
         return -ENOMEM;
     bool write = access & PROT_WRITE;
-    if (*entry && (!write || !paging_borrowed(*entry) || paging_writable(*entry)))
-        return 0; /* there already */
+    if (*entry && (!write || !paging_borrowed(*entry) || paging_writable(*entry))) {
+        if (write) /* there already, and clean */
+            *entry = paging_written(*entry);
+        paging_flush(page);
+        return 0;
+    }
     if (r->file)
         return fault_file(r, page, entry, write);
     uint64_t bytes = image_bytes(r, page, &from);

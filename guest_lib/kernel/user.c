@@ -1,6 +1,7 @@
 /* user.c */
 #include "user.h"
 #include "arch/arch.h"
+#include "changes.h"
 #include "layout.h"
 #include "space.h"
 
@@ -8,14 +9,16 @@ void *user_page(uint64_t address, bool write)
 {
     if (address < PROGRAM_START || address >= PROGRAM_END)
         return NULL;
-    uint64_t *entry = paging_entry(address, false);
+    const uint64_t *entry = paging_look(address);
     if (!entry || !paging_present(*entry) || (write && !paging_writable(*entry))) {
         if (space_fault(address, write ? PROT_WRITE : PROT_READ))
             return NULL;
-        entry = paging_entry(address, false);
+        entry = paging_look(address);
         if (!entry || !paging_present(*entry))
             return NULL;
     }
+    if (write)
+        changed_page(paging_address(*entry));
     return phys_to_virt(paging_address(*entry) + (address & PAGE_MASK));
 }
 
@@ -27,6 +30,7 @@ int user_read(void *to, uint64_t from, size_t n)
         if (!page)
             return -EFAULT;
         memcpy(out, page, part);
+        changed_at(out);
         out += part, from += part, n -= part;
     }
     return 0;

@@ -10,6 +10,7 @@
 
 #include "kernel.h"
 
+/* `to` may be a place in the direct map, a file's page say, but then in one page only. */
 int user_read(void *to, uint64_t from, size_t n);
 int user_write(uint64_t to, const void *from, size_t n);
 int user_zero(uint64_t to, size_t n);

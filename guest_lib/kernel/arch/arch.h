@@ -44,6 +44,8 @@ void paging_load(void); /* make the final page tables the live ones */
 /* The entry of a virtual page; NULL if there is no table for it and `create` is false or there is
  * no memory. */
 uint64_t *paging_entry(uint64_t va, bool create);
+uint64_t *
+paging_look(uint64_t va); /* the same, only to look at: paging_entry's counts as changed */
 /* The first address from here on that has a table: what a walk over much memory skips to. */
 uint64_t paging_next(uint64_t va);
 uint64_t paging_make(uint64_t pa, unsigned map_flags); /* an entry's value */
@@ -52,6 +54,13 @@ bool paging_present(uint64_t entry);
 bool paging_borrowed(uint64_t entry);
 bool paging_writable(uint64_t entry);
 uint64_t paging_address(uint64_t entry);
+/* Whether the program wrote to the page since its entry was made or cleaned. Where the CPU does not
+ * note that, the architecture lets a clean page fault at the first write; then space_fault gives
+ * it paging_written. Call paging_flush_all after paging_clean. */
+bool paging_dirty(uint64_t entry);
+uint64_t paging_clean(uint64_t entry);
+uint64_t
+paging_written(uint64_t entry); /* a writable one, for a page that is about to be written */
 void paging_flush(uint64_t va);
 void paging_flush_all(void);
 void paging_free_table(

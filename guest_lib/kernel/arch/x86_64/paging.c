@@ -2,8 +2,10 @@
  * paging.c: page tables.
  *
  * One set for everything. Entries of the kernel's half carry accessed and dirty bits from the
- * start, so that the CPU never writes to them: a parked VM's memory must stand still.
+ * start, so that the CPU never writes to them: a parked VM's memory must stand still. The program's
+ * carry the accessed bit, so that a table changes only when a page does.
  */
+#include "../../changes.h"
 #include "../../layout.h"
 #include "../../page.h"
 #include "../arch.h"
@@ -13,7 +15,9 @@
 #define W 2UL
 #define U 4UL
 #define UNCACHED 0x18UL
-#define TOUCHED 0x60UL
+#define ACCESSED 0x20UL
+#define DIRTY 0x40UL
+#define TOUCHED (ACCESSED | DIRTY)
 #define BIG 0x80UL
 #define BORROWED 0x200UL
 #define NX (1UL << 63)
@@ -30,16 +34,27 @@ static uint64_t *step(uint64_t *table, uint64_t va, unsigned shift, bool create)
         if (!pa)
             return NULL;
         *entry = pa | P | W | TOUCHED | (va < PROGRAM_END ? U : 0);
+        changed_at(entry);
     }
     return phys_to_virt(*entry & ADDRESS);
 }
 
-uint64_t *paging_entry(uint64_t va, bool create)
+static uint64_t *walk(uint64_t va, bool create)
 {
     uint64_t *table = root;
     for (unsigned shift = 39; table && shift > 12; shift -= 9)
         table = step(table, va, shift, create);
     return table ? &table[va >> 12 & 511] : NULL;
+}
+
+uint64_t *paging_look(uint64_t va) { return walk(va, false); }
+
+uint64_t *paging_entry(uint64_t va, bool create)
+{
+    uint64_t *entry = walk(va, create);
+    if (entry)
+        changed_at(entry);
+    return entry;
 }
 
 uint64_t paging_next(uint64_t va)
@@ -59,7 +74,7 @@ uint64_t paging_next(uint64_t va)
 uint64_t paging_make(uint64_t pa, unsigned flags)
 {
     return pa | P | (flags & MAP_WRITE ? W : 0) | (flags & MAP_EXEC ? 0 : NX) |
-           (flags & MAP_USER ? U : TOUCHED) | (flags & MAP_DEVICE ? UNCACHED : 0) |
+           (flags & MAP_USER ? U | ACCESSED : TOUCHED) | (flags & MAP_DEVICE ? UNCACHED : 0) |
            (flags & MAP_BORROWED ? BORROWED : 0);
 }
 
@@ -68,6 +83,9 @@ bool paging_present(uint64_t entry) { return entry & P; }
 bool paging_borrowed(uint64_t entry) { return entry & BORROWED; }
 bool paging_writable(uint64_t entry) { return entry & W; }
 uint64_t paging_address(uint64_t entry) { return entry & ADDRESS; }
+bool paging_dirty(uint64_t entry) { return entry & DIRTY; }
+uint64_t paging_clean(uint64_t entry) { return entry & ~DIRTY; }
+uint64_t paging_written(uint64_t entry) { return entry | DIRTY; }
 void paging_flush(uint64_t va) { __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory"); }
 
 void paging_load(void)
@@ -85,6 +103,7 @@ void paging_free_table(uint64_t va)
     if (entry && *entry) {
         page_free(*entry & ADDRESS);
         *entry = 0;
+        changed_at(entry);
     }
 }
 
