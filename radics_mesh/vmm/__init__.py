@@ -12,6 +12,7 @@
   adoption     finding a QEMU that outlived its node, ending one for certain
   machine      the Trio shell: one running guest, from launch or adoption to its end (ends)
   snapshot     a parked guest's memory as a signed manifest and pages
+  survey       the same while it runs, kept up by looking at what the guest says changed (changed)
   handoff*     sans-IO: at most one live copy, whatever is lost on the way
 
 What flows: Launch -> machine.launch -> Machine; its `events` are the guest's numbered outputs and

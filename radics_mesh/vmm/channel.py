@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.errors import GuestError, UsageError, WireError
 from radics_mesh.vmm import abi, cobs, frames
+from radics_mesh.vmm.changed import Assembly, Changed, ChangedFrame
 from radics_mesh.vmm.frames import Hello, HelloAck, Message, Output, StreamState
 
 _ENCODED_MAX = cobs.encoded_max(abi.FRAME_MAX)
@@ -35,6 +36,8 @@ _HELLO_FIRST_S, _HELLO_MAX_S = 0.5, 8.0
 # Messages unconfirmed for so long: ask. The guest confirms when its program takes them, so a busy
 # program is no loss; hence the back-off.
 _CONFIRM_FIRST_S, _CONFIRM_MAX_S = 2.0, 32.0
+# A guest answers a stage as soon as it is in its kernel; a lost answer is asked for again.
+_STAGE_AGAIN_S = 1.0
 
 FRESH, RUNNING, WARM = 0, 1, 2
 
@@ -53,9 +56,13 @@ class Ready:
 
 @dataclass(frozen=True)
 class Parked:
-    """The program has stopped and its memory will not change any more."""
+    """The program has stopped and its memory will not change any more.
+
+    `changed`: what has changed since the stage that `park` named; None: the guest did not say.
+    """
 
     memory_bytes: int
+    changed: Changed | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Panicked:
     text: str
 
 
-Event = Ready | Output | StreamState | Parked | Panicked
+Event = Ready | Output | StreamState | Changed | Parked | Panicked
 
 
 @dataclass
@@ -128,6 +135,12 @@ class Channel:
         self._confirm_at: Monotonic | None = None
         self._confirm_wait_s = _CONFIRM_FIRST_S
         self._park_nonce: int | None = None
+        self._park_known = 0
+        self._stage: tuple[int, int] | None = None  # own and known nonce of what is asked
+        self._stage_at: Monotonic | None = None
+        self._assembly = Assembly()
+        self._last_changed: Changed | None = None
+        self.minor = 0  # of the guest's version
         self._hello_frame(0, Wall(0.0))
 
     # --- connections and time ---
@@ -141,7 +154,7 @@ class Channel:
 
     def disconnected(self) -> None:
         self._connected = self.ready = False
-        self._nonce = self._confirm_at = None
+        self._nonce = self._confirm_at = self._stage_at = None
         self._output.clear()
 
     @property
@@ -149,14 +162,20 @@ class Channel:
         """When `poll` wants to be called, if nothing happens before."""
         if not self._connected:
             return None
-        return self._hello_at if self._nonce is not None else self._confirm_at
+        if self._nonce is not None:
+            return self._hello_at
+        return min(
+            (at for at in (self._confirm_at, self._stage_at) if at is not None), default=None
+        )
 
     def poll(self, now: Monotonic, wall: Wall) -> None:
         """Do what is due: repeat an unanswered hello, ask after unconfirmed messages."""
         due = self.deadline
         if due is None or now < due:
             return
-        if self._nonce is None:
+        if self._stage_at is not None and self._stage_at <= now and self._nonce is None:
+            self._ask_stage(now)
+        elif self._nonce is None:
             self._confirm_wait_s = min(self._confirm_wait_s * 2, _CONFIRM_MAX_S)
             self._ask(now, wall)
         else:
@@ -235,11 +254,41 @@ class Channel:
                 self._confirm_at = Monotonic(now + self._confirm_wait_s)
         return taken
 
-    def park(self) -> None:
-        """Ask the guest to stop for good; a Parked event answers. Asked again on reconnection."""
+    def park(self, known: int = 0) -> None:
+        """Ask the guest to stop for good; a Parked event answers. Asked again on reconnection.
+
+        `known`: the last stage of which the caller has the changes.
+        """
         if self._park_nonce is None:
-            self._park_nonce = int.from_bytes(self._random(8), "little")
-        self._write(frames.encode_park(self._park_nonce))
+            self._park_nonce = self._number()
+        self._park_known = known
+        self._write(frames.encode_park(self._park_nonce, known))
+
+    @property
+    def can_stage(self) -> bool:
+        """Whether the guest is there, and of a version that can say which pages change."""
+        return self.ready and self.minor >= 1
+
+    def stage(self, known: int, now: Monotonic) -> None:
+        """Ask what has changed since the caller's stage `known`; a Changed event answers.
+
+        Asked again, until it is answered, when the answer is lost. One at a time: an earlier
+        question is forgotten. UsageError unless `can_stage`.
+        """
+        if not self.can_stage:
+            raise UsageError("the guest cannot say which of its pages have changed")
+        self._stage = 0, known
+        self._ask_stage(now)
+
+    def _ask_stage(self, now: Monotonic) -> None:
+        """Each time under another number: parts of two answers must not be taken for one."""
+        assert self._stage is not None
+        self._stage = self._number(), self._stage[1]
+        self._stage_at = Monotonic(now + _STAGE_AGAIN_S)
+        self._write(frames.encode_stage(*self._stage))
+
+    def _number(self) -> int:
+        return int.from_bytes(self._random(8), "little") or 1
 
     def _write(self, data: bytes) -> None:
         if self._connected:
@@ -291,6 +340,8 @@ class Channel:
                 return self._out(frame, now, wall)
             case StreamState():
                 return self._progress(frame, now)
+            case ChangedFrame():
+                return self._changed(frame)
             case frames.ParkedFrame():
                 return self._parked(frame)
 
@@ -311,13 +362,16 @@ class Channel:
         if ack.out_next > self._received + 1:
             raise GuestError(f"outputs {self._received + 1} to {ack.out_next - 1} are lost")
         self._nonce = self._confirm_at = None
+        self.minor = ack.minor
         changed = [event for state in ack.streams if (event := self._resume(state, now))]
         self._known = True
         if self.ready:
             return changed
         self.ready = True
         if self._park_nonce is not None:
-            self.park()
+            self.park(self._park_known)
+        elif self._stage is not None:
+            self._ask_stage(now)
         return [Ready(ack.state, ack.out_next, ack.streams)]
 
     def _resume(self, told: StreamState, now: Monotonic) -> Event | None:
@@ -374,5 +428,18 @@ class Channel:
         if self._park_nonce is None or frame.nonce != self._park_nonce:
             self._count("parked: unasked")
             return []
-        self._park_nonce = None
-        return [Parked(frame.memory_bytes)]
+        changed, parked = self._last_changed, self._park_nonce
+        self._park_nonce = self._last_changed = None
+        matches = changed is not None and changed.stage == parked
+        return [Parked(frame.memory_bytes, changed if matches else None)]
+
+    def _changed(self, frame: ChangedFrame) -> list[Event]:
+        asked = frame.nonce in (self._park_nonce, self._stage[0] if self._stage else None)
+        report = self._assembly.add(frame) if asked else None
+        if report is None:
+            return []
+        if report.stage == self._park_nonce:
+            self._last_changed = report  # it comes just before PARKED
+            return []
+        self._stage = self._stage_at = None
+        return [report]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.vmm import abi, cobs
+from radics_mesh.vmm.changed import ChangedFrame
 
 _CRC_BYTES = 4
 
@@ -143,7 +144,7 @@ class Panic:
     text: str
 
 
-GuestFrame = HelloAck | StreamState | Output | ParkedFrame | Panic
+GuestFrame = HelloAck | StreamState | Output | ParkedFrame | ChangedFrame | Panic
 
 
 class _Reader:
@@ -247,11 +248,17 @@ def _subscribe(body: _Reader) -> Subscribe:
     return Subscribe(stream, source)
 
 
+def _changed(body: _Reader) -> ChangedFrame:
+    nonce, since = body.integer(8), body.integer(8)
+    return ChangedFrame(nonce, since, body.integer(4), body.integer(4), body.blob())
+
+
 _GUEST_FRAMES: dict[int, Callable[[_Reader], GuestFrame]] = {
     abi.F_HELLO_ACK: _hello_ack,
     abi.F_STREAM: _stream,
     abi.F_OUT: _output,
     abi.F_PARKED: lambda body: ParkedFrame(body.integer(8), body.integer(8)),
+    abi.F_CHANGED: _changed,
     abi.F_PANIC: lambda body: Panic(body.raw(body.integer(2)).decode("utf-8", "replace")),
 }
 
@@ -297,8 +304,12 @@ def encode_out_ack(number: int) -> bytes:
     return _encode(abi.F_OUT_ACK, struct.pack("<Q", number))
 
 
-def encode_park(nonce: int) -> bytes:
-    return _encode(abi.F_PARK, struct.pack("<Q", nonce))
+def encode_park(nonce: int, known: int) -> bytes:
+    return _encode(abi.F_PARK, struct.pack("<QQ", nonce, known))
+
+
+def encode_stage(nonce: int, known: int) -> bytes:
+    return _encode(abi.F_STAGE, struct.pack("<QQ", nonce, known))
 
 
 def encode_message(message: Message) -> bytes:

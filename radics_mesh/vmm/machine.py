@@ -30,8 +30,9 @@ import trio
 from radics_mesh.clock import Clock, Monotonic, SystemClock, Wall
 from radics_mesh.errors import GuestError, LinkError, PeerError, UsageError
 from radics_mesh.ids import Digest
-from radics_mesh.vmm import adoption, images, qemu, snapshot
+from radics_mesh.vmm import adoption, images, qemu, snapshot, survey
 from radics_mesh.vmm import channel as channels
+from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel, Panicked, Parked, Ready
 from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
 from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
@@ -39,7 +40,8 @@ from radics_mesh.vmm.image import loaded_pages
 from radics_mesh.vmm.pipes import Pipes
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
-from radics_mesh.vmm.snapshot import Snapshot
+from radics_mesh.vmm.snapshot import PAGE_BYTES, Snapshot
+from radics_mesh.vmm.survey import Survey
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,7 @@ _EVENTS_HELD = 65536
 # After so many bytes of a guest's others get their turn.
 _SLICE_BYTES = 8192
 _PARK_DEADLINE_S = 10.0
+_STAGE_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Machine:
         self._broken: Broken | None = None
         self._killing = False
         self._parked: Parked | None = None
+        self._staging = trio.Lock()
+        self._staged: Changed | None = None
         self._tidied = False
 
     # --- what the host wants of the guest ---
@@ -148,13 +153,39 @@ class Machine:
                 return
             await self._change()
 
-    async def park(self, *, deadline_s: float = _PARK_DEADLINE_S) -> None:
-        """Stop the program for good: afterwards the guest is nothing but its memory.
+    async def stage(
+        self, known: int = 0, *, deadline_s: float = _STAGE_DEADLINE_S
+    ) -> Changed | None:
+        """Which pages may have changed since stage `known` or one before it; the guest runs on.
+
+        The report's `since` says which: one that the caller does not know, and None, mean that
+        every page has to be looked at. None: the guest is too old to say, or does not answer in
+        time. GuestError when it ends meanwhile.
+        """
+        async with self._staging:
+            await self.wait_ready()
+            if not self._channel.can_stage:
+                return None
+            self._staged = None
+            self._channel.stage(known, self._now())
+            self._kick.set()
+            with trio.move_on_after(deadline_s):
+                while self._staged is None:
+                    await self._change()
+            return self._fitting(self._staged)
+
+    def _fitting(self, changed: Changed | None) -> Changed | None:
+        fits = changed is not None and changed.pages * PAGE_BYTES == self.files.memory_bytes
+        return changed if fits else None
+
+    async def park(self, *, known: int = 0, deadline_s: float = _PARK_DEADLINE_S) -> None:
+        """Stop the program for good: afterwards the guest is nothing but its memory, and
+        `changed_at_end` is what changed since stage `known`.
 
         GuestError when it does not answer in time, or has ended. It was asked all the same: it
         goes on, and may park at any later time (`wait_parked`).
         """
-        self._channel.park()
+        self._channel.park(known)
         self._kick.set()
         with trio.move_on_after(deadline_s):
             await self.wait_parked()
@@ -176,13 +207,35 @@ class Machine:
     def is_parked(self) -> bool:
         return self._parked is not None
 
-    async def take(self, subject: snapshot.Subject, signer: snapshot.Signer) -> Snapshot:
-        """The parked guest's snapshot; GuestError when it is not parked."""
+    @property
+    def changed_at_end(self) -> Changed | None:
+        """What a parked guest says has changed since its last stage; None as in `stage`."""
+        return None if self._parked is None else self._fitting(self._parked.changed)
+
+    async def look(self, before: Survey | None, changed: Changed | None) -> Survey:
+        """A survey of the memory, made from an earlier one and what has changed since."""
+        files = self.files
+        return await trio.to_thread.run_sync(
+            lambda: survey.look(
+                files.ram, files.memory_bytes, _template(files), before=before, changed=changed
+            )
+        )
+
+    async def take(
+        self, subject: snapshot.Subject, signer: snapshot.Signer, seen: Survey | None = None
+    ) -> Snapshot:
+        """The parked guest's snapshot; GuestError when it is not parked.
+
+        `seen`: a survey made after it had parked, of which the hashes are taken.
+        """
         if self._parked is None:
             raise GuestError("a snapshot needs a parked guest")
         files = self.files
+        held = None if seen is None else seen.held(files.ram)
         return await trio.to_thread.run_sync(
-            lambda: snapshot.take(files.ram, files.memory_bytes, _template(files), subject, signer)
+            lambda: snapshot.take(
+                files.ram, files.memory_bytes, _template(files), subject, signer, held
+            )
         )
 
     async def warm_start(self, state: Snapshot, hello: Hello | None = None) -> None:
@@ -322,12 +375,14 @@ class Machine:
     async def _happened(self, event: channels.Event) -> None:
         if isinstance(event, Parked):
             self._parked = event
+        elif isinstance(event, Changed):
+            self._staged = event
         elif isinstance(event, Panicked):
             self._panic = event
         elif isinstance(event, Output) and isinstance(event.body, Exit):
             self._exit = event.body
         self._note()
-        if not isinstance(event, Parked | Panicked):
+        if not isinstance(event, Changed | Parked | Panicked):
             await self._tell(event)
 
     async def _tell(self, event: Event) -> None:

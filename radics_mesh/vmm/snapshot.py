@@ -285,20 +285,29 @@ class Signer:
 
 
 def take(
-    ram: Path, memory_bytes: int, template: Mapping[int, bytes], subject: Subject, signer: Signer
+    ram: Path,
+    memory_bytes: int,
+    template: Mapping[int, bytes],
+    subject: Subject,
+    signer: Signer,
+    held: Iterable[tuple[int, bytes, bytes]] | None = None,
 ) -> Snapshot:
     """A parked VM's snapshot, from its RAM file. Blocks: for a worker thread.
 
     `template`: page number to content, as QEMU's loader lays it down from the image.
+    `held`: (number, SHA-256, content) of the pages to hold, ascending, from a survey of the parked
+    VM (see `survey`); without it all of RAM is looked at.
     """
     numbers: list[int] = []
     hashes: list[bytes] = []
     packs: list[bytes] = []
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
     pending: list[bytes] = []
-    for number, content in _changed(ram, memory_bytes, template):
+    if held is None:
+        held = _hashed(held_pages(ram, memory_bytes, template))
+    for number, digest, content in held:
         numbers.append(number)
-        hashes.append(hashlib.sha256(content).digest())
+        hashes.append(digest)
         pending.append(content)
         if len(pending) == PACK_PAGES:
             packs.append(compressor.compress(b"".join(pending)))
@@ -321,7 +330,12 @@ def take(
     return Snapshot(manifest, signer.identity.public, signature, signer.chain, tuple(packs))
 
 
-def _changed(
+def _hashed(pages: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
+    for number, content in pages:
+        yield number, hashlib.sha256(content).digest(), content
+
+
+def held_pages(
     ram: Path, memory_bytes: int, template: Mapping[int, bytes]
 ) -> Iterator[tuple[int, bytes]]:
     """Pages that differ from what a restore would find there without them."""
