@@ -1,13 +1,14 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo test test-kvm conformance check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo test test-kvm conformance parks check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
 	@echo "make test       all tests (ARGS='-k name' to choose)"
 	@echo "make test-kvm   the KVM path for real, in emulated machines that have KVM"
 	@echo "make conformance a hundred small programs in a guest and here: the table"
+	@echo "make parks      a guest is parked and started warm N=1000 times, SEED=1"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
 	@echo "make format     rewrite the Python files in the project's format"
@@ -29,6 +30,11 @@ test-kvm: setup
 
 conformance: setup
 	@$(PYTHON) -m tests.guest.conformance $(ARGS)
+
+N ?= 1000
+SEED ?= 1
+parks: setup
+	@$(PYTHON) -m tests.guest.parks $(N) --seed $(SEED)
 
 check: lint types contracts test
 

@@ -16,19 +16,21 @@ import subprocess
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 LOW_BYTES = 1 << 20
 PAGE = 4096
-HELLO, OUT_ACK, DATA, PARK, ERROR = 1, 2, 3, 4, 7
-HELLO_ACK, STREAM, OUT, PARKED, PANIC = 0x81, 0x82, 0x83, 0x84, 0x85
+HELLO, OUT_ACK, DATA, PARK, STAGE, ERROR = 1, 2, 3, 4, 5, 7
+HELLO_ACK, STREAM, OUT, PARKED, PANIC, CHANGED = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
 ERROR_BACK = 0x87
 LOG, SEND, SUBSCRIBE, EXIT, REQUEST, SERVE, CLOSE, CHECKPOINT, HINT = 1, 2, 3, 4, 5, 6, 7, 8, 9
 REPLIES, STDIN = 62, 63
 DEADLINE_S = 30.0
+PARK_NONCE = 77
 
 PLAIN = (
     *("qemu-system-x86_64", "-M", "microvm,acpi=off", "-accel", "tcg"),
@@ -150,11 +152,13 @@ class World:
     def reply(self, token: int, payload: bytes, stream: int = REPLIES) -> None:
         self.publish(stream, payload, sender="dtn://server/", to=f"~{token:016x}")
 
-    def output(self, r: Reader) -> None:
+    def output(self, r: Reader) -> bool:
+        """Whether it was the next one or an old one: QEMU drops what its socket cannot take."""
         number, kind = r.take("Q"), r.take("B")
         if number <= self.received:
-            return
-        assert number == self.received + 1, f"output {number} after {self.received}"
+            return True
+        if number > self.received + 1:
+            return False
         self.received = number
         if kind == LOG:
             level, blob = r.take("B"), r.blob()
@@ -174,6 +178,7 @@ class World:
             self.exit = (r.take("B"), r.take("I"), r.text())
         else:
             self.output_of_1_1(number, kind, r)
+        return True
 
     def output_of_1_1(self, number: int, kind: int, r: Reader) -> None:
         if kind == REQUEST:
@@ -192,6 +197,27 @@ class World:
             self.hints.append((r.take("B"), r.text()))
         else:
             raise AssertionError(f"output of kind {kind}")
+
+
+@dataclass
+class Changed:
+    """The guest's report of a stage: pages that may differ from what they were at `since`."""
+
+    nonce: int
+    since: int
+    pages: set[int] = field(default_factory=set)
+    covered: int = 0  # pages that the frames so far have spoken of
+    whole: bool = False
+
+    def add(self, pages: int, first: int, bits: bytes) -> None:
+        assert first == self.covered, "a gap in the map"
+        assert len(bits) == 65536 or first + 8 * len(bits) >= pages
+        for at, byte in enumerate(bits):
+            for bit in range(8 if byte else 0):
+                if byte >> bit & 1:
+                    self.pages.add(first + 8 * at + bit)
+        self.covered += 8 * len(bits)
+        self.whole = self.covered >= pages
 
 
 class Host:
@@ -231,6 +257,8 @@ class Host:
         self.state: int | None = None
         self.parked: int | None = None
         self.panic: str | None = None
+        self.known = 0  # the stage whose changes we have
+        self.changed: Changed | None = None  # the last report that came in whole
         self.continued: float | None = None  # when a warm start was let go
         self.acked = world.received
         self._input = bytearray()
@@ -317,6 +345,11 @@ class Host:
         self.monitor("cont")
         self.continued = time.monotonic()
 
+    def read(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        """These pages as they are now."""
+        with self.ram_path.open("rb") as file:
+            return {n: os.pread(file.fileno(), PAGE, n * PAGE) for n in numbers}
+
     def pages(self) -> dict[int, bytes]:
         """All of RAM above 1 MiB that is not zero, page by page."""
         found = {}
@@ -372,7 +405,20 @@ class Host:
         self.say_hello()
 
     def ask_park(self) -> None:
-        self.write(frame(PARK, struct.pack("<Q", 77)))
+        self.write(frame(PARK, struct.pack("<QQ", PARK_NONCE, self.known)))
+
+    def stage(self) -> Changed:
+        """Ask what has changed since stage `known`; asked again when the answer was lost."""
+        while True:
+            nonce = int.from_bytes(os.urandom(8), "little") | 1
+            self.write(frame(STAGE, struct.pack("<QQ", nonce, self.known)))
+            with contextlib.suppress(AssertionError):
+                self.until(partial(self._has, nonce), 2.0)
+                assert self.changed is not None
+                return self.changed
+
+    def _has(self, nonce: int) -> bool:
+        return self.changed is not None and self.changed.nonce == nonce and self.changed.whole
 
     def turn(self, timeout_s: float = 0.2) -> bool:
         """Once around: feed, write, read. False when QEMU has closed the channel."""
@@ -470,17 +516,24 @@ class Host:
         elif kind == STREAM:
             self._progress(r.take("H"), r)
         elif kind == OUT and self.state is not None:
-            closed = len(self.world.closed)
-            self.world.output(r)
-            for stream in self.world.closed[closed:]:
-                self._fed.pop(stream, None)
+            self._said(r)
         elif kind == PARKED:
-            assert r.take("Q") == 77
+            assert r.take("Q") == PARK_NONCE
             self.parked = r.take("Q")
+        elif kind == CHANGED:
+            self._report(r)
         elif kind == PANIC:
             self.panic = r.text()
         elif kind == ERROR_BACK:
             self.errors.append((r.take("B"), r.take("B"), r.take("Q"), r.text()))
+
+    def _said(self, r: Reader) -> None:
+        closed = len(self.world.closed)
+        if not self.world.output(r):
+            self.state = None
+            self.say_hello()  # which makes the guest go back
+        for stream in self.world.closed[closed:]:
+            self._fed.pop(stream, None)
 
     def _answer(self, r: Reader) -> None:
         self.guest_version = r.take("H"), r.take("H")
@@ -500,6 +553,14 @@ class Host:
             self.kinds[stream] = kind, name
             self._progress(stream, r)
             self._fed[stream] = self.world.have[stream]
+
+    def _report(self, r: Reader) -> None:
+        nonce, since, pages, first, bits = *(r.take(c) for c in "QQII"), r.blob()
+        assert pages * PAGE == self.memory
+        if first == 0:
+            self.changed = Changed(nonce, since)
+        if self.changed is not None and self.changed.nonce == nonce:
+            self.changed.add(pages, first, bits)
 
     def _progress(self, stream: int, r: Reader) -> None:
         have, done = r.take("Q"), r.take("Q")

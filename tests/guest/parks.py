@@ -3,8 +3,11 @@
     python -m tests.guest.parks 1000 --seed 7
 
 Each step is one life in a QEMU of its own. What the world has seen at the end must be what it has
-seen of a run that nobody disturbed. A failure names seed and step: the same seed gives the same
-steps again (their moments are as far as a clock repeats itself the same).
+seen of a run that nobody disturbed. In each life a second copy of the memory is kept up by nothing
+but the pages that the guest says have changed; once it is parked, that copy must be its memory.
+
+A failure names seed and step: the same seed gives the same steps again (their moments as exactly
+as a clock repeats itself).
 """
 
 from __future__ import annotations
@@ -15,16 +18,18 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from radics_mesh.vmm.build import build_image, build_kernel, compile_program
-from tests.guest.channel_host import HELLO, Host, World, frame
+from radics_mesh.vmm.image import loaded_pages
+from tests.guest.channel_host import HELLO, LOW_BYTES, PAGE, PARK_NONCE, Changed, Host, World, frame
 
 PROGRAM = Path(__file__).parent / "programs" / "traveller.c"
 MEMORY_MB = 16
 ORDERS, MAILBOX = 1, 0
+FIRMWARE_PAGES = LOW_BYTES // PAGE
 _SETTLE_EVERY = 25  # parks between two looks at whether the parked memory stands still
 
 
@@ -34,6 +39,7 @@ class Step:
 
     kind: str
     moment_s: float
+    stages: tuple[bool, ...] = ()  # one each; whether its answer is heard
     orders: tuple[bytes, ...] = ()
     mail: tuple[bytes, ...] = ()
 
@@ -50,7 +56,8 @@ def plan(n: int, seed: int) -> list[Step]:
             orders.append(b"flood")
         mail = [b"mail %d.%d" % (number, i) for i in range(rng.choice((0, 0, 1, 2)))]
         moment = min(0.08, rng.expovariate(1 / 0.012))
-        steps.append(Step(kind, moment, tuple(orders), tuple(mail)))
+        stages = tuple(rng.random() < 0.7 for _ in range(rng.choice((0, 0, 1, 2, 4))))
+        steps.append(Step(kind, moment, stages, tuple(orders), tuple(mail)))
     return steps
 
 
@@ -91,11 +98,43 @@ def _end(world: World) -> None:
     world.publish(MAILBOX, b"!")
 
 
+class Copy:
+    """A second copy of a VM's memory, of which only changed pages are ever read."""
+
+    def __init__(self, memory: Mapping[int, bytes]) -> None:
+        self.pages = dict(memory)
+        self.known = 0
+
+    def take(self, host: Host, changed: Changed) -> None:
+        assert changed.since == self.known, "changes since another stage than we know"
+        named = sorted(n for n in changed.pages if n >= FIRMWARE_PAGES)
+        for number, content in host.read(named).items():
+            if any(content):
+                self.pages[number] = content
+            else:
+                self.pages.pop(number, None)
+
+    def stage(self, host: Host, heard: bool) -> None:
+        changed = host.stage()
+        if heard:
+            self.take(host, changed)
+            self.known = host.known = changed.nonce
+
+    def compare(self, memory: Mapping[int, bytes]) -> None:
+        differ = sorted(
+            number
+            for number in self.pages.keys() | memory.keys()
+            if self.pages.get(number) != memory.get(number)
+        )
+        assert not differ, f"changed pages that the guest did not name: {differ[:20]}"
+
+
 @dataclass
 class Journey:
     """The VM between two lives: its memory, and what is durable of it outside."""
 
     image: Path
+    template: Mapping[int, bytes]
     world: World = field(default_factory=World)
     memory: dict[int, bytes] | None = None
     parks: int = 0
@@ -111,7 +150,7 @@ class Journey:
         with self._host(self.world) as host:
             host.finish()
 
-    def _host(self, world: World, **options: bool) -> Host:
+    def _host(self, world: World, *, acknowledge: bool = True) -> Host:
         return Host(
             self.image,
             world,
@@ -119,7 +158,7 @@ class Journey:
             snapshot=self.memory,
             name=f"host{self.parks}",
             epoch=self.parks + 1,
-            **options,
+            acknowledge=acknowledge,
         )
 
     def _in_a_host(self, step: Step, act: Callable[[Host, Step], None], world: World) -> None:
@@ -132,6 +171,12 @@ class Journey:
         host.run_for(step.moment_s)
 
     def _parked(self, host: Host, step: Step) -> None:
+        copied = Copy(self.template if self.memory is None else self.memory)
+        if step.stages:
+            host.until_ready()
+        for heard in step.stages:
+            copied.stage(host, heard)
+            host.run_for(step.moment_s / len(step.stages))
         match step.kind:
             case "at once":
                 host.ask_park()  # in one breath with the hello: it has no time to run
@@ -152,6 +197,10 @@ class Journey:
             self._stands_still(host)
         host.kill()
         self.memory = host.pages()
+        assert host.changed is not None
+        assert host.changed.nonce == PARK_NONCE
+        copied.take(host, host.changed)
+        copied.compare(self.memory)
         self.parks += 1
 
     def _stands_still(self, host: Host) -> None:
@@ -165,7 +214,8 @@ def travel(image: Path, n: int, seed: int, tell: Callable[[str], None] | None = 
     """AssertionError that names seed and step when a moved VM is not what an unmoved one is."""
     steps = plan(n, seed)
     expected = undisturbed(image, steps)
-    journey, started = Journey(image), time.monotonic()
+    template = loaded_pages(image.read_bytes(), MEMORY_MB << 20)
+    journey, started = Journey(image, template), time.monotonic()
     for number, step in enumerate(steps):
         try:
             journey.live(step)
@@ -181,9 +231,8 @@ def travel(image: Path, n: int, seed: int, tell: Callable[[str], None] | None = 
         raise AssertionError(f"seed {seed}, after the last step: {error}") from error
     got = seen(journey.world)
     for what in sorted(expected.keys() | got.keys()):
-        assert got.get(what) == expected.get(what), (
-            f"seed {seed}: {what} differs\nundisturbed: {expected.get(what)}\nmoved: {got.get(what)}"
-        )
+        still, moved = expected.get(what), got.get(what)
+        assert moved == still, f"seed {seed}: {what}\nundisturbed: {still}\nmoved: {moved}"
 
 
 def build(folder: Path) -> Path:
