@@ -59,7 +59,7 @@ static void interval_timers()
         while (ticks < 3);
         setitimer(which, &never, nullptr);
     }
-    std::printf("%d\n", ticks);
+    std::printf("%d\n", ticks >= 3);
 }
 
 static void processor_time()
