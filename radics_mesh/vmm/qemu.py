@@ -40,6 +40,8 @@ ARCHITECTURE = "x86_64"
 # The CPU that every guest sees everywhere, under TCG and KVM alike: glibc picks its string
 # routines once, so CPUID must not change over a move.
 CPU = "qemu64"
+# What the accelerators would add to it on their own, each another thing; a program could see it.
+_CPU_WITHOUT = ",-x2apic,-svm,kvm=off,tcg-cpuid=off"
 MEMORY_UNIT_BYTES = 1 << 20
 MEMORY_MIN_BYTES = 2 << 20
 UNPRIVILEGED_USER = "nobody"
@@ -147,7 +149,7 @@ def arguments(fds: Inheritance, memory_bytes: int, accelerator: str, *, paused: 
     ram = f"memory-backend-file,id=ram,size={memory},mem-path=/proc/self/fd/{fds.ram},share=on"
     return [
         *("-M", "microvm,acpi=off,rtc=off,memory-backend=ram"),
-        *("-accel", accel, "-cpu", CPU, "-m", memory, "-object", ram),
+        *("-accel", accel, "-cpu", CPU + _CPU_WITHOUT, "-m", memory, "-object", ram),
         *("-kernel", f"/proc/self/fd/{fds.image}"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-global", "virtio-mmio.force-legacy=false"),
