@@ -8,7 +8,9 @@ one with EL2. `make test-kvm`; nothing of it is in `make test` but cpio's own te
   root       what is in a machine, as such an archive
   emulated   the outer QEMU, and what it says on its serial line
   init       process 1 of the machine
-  inside     what the machine does: probe, run, park, warm starts
+  inside     what the machine does: the probe, programs, a journey
+  programs   the guest library's test programs: what they say under KVM as under TCG
+  journey    one VM born under KVM, parked, warm started under TCG and back
   findings   what it reports, as lines on the serial line, and the table made of them
 
 The inner side is the product's own code (`radics_mesh.vmm`) under Debian's Python, kernel and QEMU

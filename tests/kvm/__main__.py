@@ -8,20 +8,23 @@ The first time fetches about 75 MB of Debian packages a machine; all stays in .c
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import structlog
 import trio
 
 from radics_mesh.errors import UsageError
-from radics_mesh.vmm.build import build_image
-from tests.kvm import emulated, findings, root
+from radics_mesh.vmm.accelerator import TCG
+from tests.kvm import emulated, findings, programs, root
 from tests.kvm.emulated import ARCHITECTURES, Prepared
 from tests.kvm.findings import Finding
 
 CACHE = root.CHECKOUT / ".cache" / "kvm"
-PROGRAM = root.CHECKOUT / "tests" / "kvm" / "programs" / "traveller.cpp"
 DEADLINE_S = 600.0
 _LOG_LINES = 25
 
@@ -29,10 +32,19 @@ _LOG_LINES = 25
 def prepare(name: str) -> Prepared:
     print(f"{name}: preparing", flush=True)
     directory = CACHE / name
-    directory.mkdir(parents=True, exist_ok=True)
-    image = directory / root.IMAGE
-    build_image([PROGRAM], image, arch=name)
-    return emulated.prepare(ARCHITECTURES[name], directory, image)
+    (directory / root.IMAGES).mkdir(parents=True, exist_ok=True)
+    return emulated.prepare(ARCHITECTURES[name], directory, trio.run(guests, directory, name))
+
+
+async def guests(directory: Path, arch: str) -> dict[str, bytes]:
+    """What goes into the machine's root for its guests, by name."""
+    expected, files = {}, {}
+    for source in (programs.TRAVELLER, *map(programs.source, programs.SAME)):
+        image = programs.built(source, directory / root.IMAGES, arch)
+        files[f"{root.IMAGES}/{image.name}"] = image.read_bytes()
+        if source is not programs.TRAVELLER:
+            expected[source.stem] = await programs.said(image, TCG)
+    return {**files, root.EXPECTED: json.dumps(expected).encode()}
 
 
 async def run(machine: Prepared, found: list[Finding]) -> None:
@@ -65,6 +77,7 @@ def main() -> int:
     names = parser.parse_args().machines or list(ARCHITECTURES)
     if unknown := [name for name in names if name not in ARCHITECTURES]:
         parser.error(f"no machine {unknown[0]!r}: {' or '.join(ARCHITECTURES)}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         machines = [prepare(name) for name in names]
     except UsageError as error:

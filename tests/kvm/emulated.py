@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -64,8 +64,11 @@ class Prepared:
     log: Path
 
 
-def prepare(arch: Architecture, directory: Path, image: Path) -> Prepared:
-    """Fetch and build what the machine starts from; blocks. Quick but for the first time."""
+def prepare(arch: Architecture, directory: Path, guests: Mapping[str, bytes]) -> Prepared:
+    """Fetch and build what the machine starts from; blocks. Quick but for the first time.
+
+    `guests`: see root.
+    """
     if shutil.which(arch.binary) is None:
         raise UsageError(f"{arch.binary} is missing: apt install {arch.qemu_package}")
     directory.mkdir(parents=True, exist_ok=True)
@@ -78,7 +81,7 @@ def prepare(arch: Architecture, directory: Path, image: Path) -> Prepared:
         _python(packages),
     )  # fmt: skip
     archive = directory / "root.cpio"
-    roots.write(archive, packages, site, image, arch.modules)
+    roots.write(archive, packages, site, guests, arch.modules)
     return Prepared(arch, packages.kernel, archive, directory / "console.log")
 
 

@@ -16,6 +16,7 @@ _MARK = "finding "
 PROBE_TCG = "probe under TCG"
 PROBE_KVM = "probe under KVM"
 CHOICE = "the product takes"
+PROGRAMS = "test programs under KVM"
 RUN = "run under KVM"
 PARK_KVM = "parked under KVM"
 WARM_TCG = "warm start under TCG"
@@ -25,7 +26,7 @@ CHECKED = "the program's own checks"
 MESSAGES = "messages"
 TROUBLE = "trouble"
 ALL = (
-    *(PROBE_TCG, PROBE_KVM, CHOICE, RUN, PARK_KVM, WARM_TCG, PARK_TCG, WARM_KVM),
+    *(PROBE_TCG, PROBE_KVM, CHOICE, PROGRAMS, RUN, PARK_KVM, WARM_TCG, PARK_TCG, WARM_KVM),
     *(CHECKED, MESSAGES),
 )
 

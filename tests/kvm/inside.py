@@ -1,4 +1,4 @@
-"""What an emulated machine does, with the product's own code: probe, then one VM's journey.
+"""What an emulated machine does, with the product's own code: the probe, programs, a VM's journey.
 
 The accelerator of each leg is forced, whatever the probe found: emulated twice over, times say
 little, and both ways have to be gone.
@@ -6,6 +6,7 @@ little, and both ways have to be gone.
 
 from __future__ import annotations
 
+import json
 import logging
 import platform
 from pathlib import Path
@@ -15,9 +16,10 @@ import trio
 
 from radics_mesh.vmm import accelerator
 from radics_mesh.vmm.accelerator import KVM, TCG
-from tests.kvm import findings
+from tests.kvm import findings, root
 from tests.kvm.findings import report
-from tests.kvm.journey import SHM, Traveller
+from tests.kvm.journey import Traveller
+from tests.kvm.programs import SHM, said
 
 ROUNDS = 3
 PROBE_DEADLINE_S = 60.0
@@ -34,8 +36,22 @@ async def probe() -> None:
     report(findings.CHOICE, True, f"{chosen.accelerator}: {chosen.reason}")
 
 
+async def programs() -> None:
+    """The test programs under KVM, each against what it said outside."""
+    expected: dict[str, str] = json.loads(Path("/", root.EXPECTED).read_text())
+    others = []
+    for name, text in expected.items():
+        under_kvm = await said(Path("/", root.IMAGES, f"{name}.img"), KVM)
+        if under_kvm != text:
+            others.append(name)
+            print(f"{name} says under KVM:\n{under_kvm}\nand under TCG:\n{text}", flush=True)
+    alike = f"{len(expected) - len(others)} of {len(expected)} say what they say under TCG"
+    report(findings.PROGRAMS, not others, ", not ".join([alike, *others]))
+
+
 async def main() -> None:
     await probe()
+    await programs()
     traveller = Traveller()
     await traveller.travel(KVM, findings.RUN, findings.PARK_KVM)
     for left in reversed(range(ROUNDS)):

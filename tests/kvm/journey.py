@@ -27,9 +27,9 @@ from radics_mesh.vmm.machine import Launch, Machine, launch
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
 from tests.kvm import findings
 from tests.kvm.findings import report
+from tests.kvm.programs import SHM
 
-IMAGE = Path("/traveller.img")
-SHM = Path("/dev/shm")
+IMAGE = Path("/images/traveller.img")
 MEMORY_BYTES = 24 << 20
 PARK_DEADLINE_S = 60.0
 LEG_DEADLINE_S = 180.0

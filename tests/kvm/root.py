@@ -1,4 +1,4 @@
-"""What is in an emulated machine: Debian's files that are needed, our code, a guest's image.
+"""What is in an emulated machine: Debian's files that are needed, our code, guests' images.
 
 All of it is one cpio archive that stays in the machine's memory, so there is no disk to emulate.
 Python's modules are compiled here: inside, emulated, that would take longer than all else.
@@ -12,14 +12,15 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.kvm import cpio
 from tests.kvm.packages import Packages
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-IMAGE = "traveller.img"
+# Images, and what is to be expected of them.
+IMAGES, EXPECTED = "images", "expected.json"
 # Where Python looks for ours and for the pinned packages.
 PYTHONPATH = "/ours:/site"
 
@@ -37,9 +38,14 @@ _GROUPS = "root:x:0:\nkvm:x:101:\nnogroup:x:65534:\n"
 
 
 def write(
-    output: Path, packages: Packages, site: Path, image: Path, modules: Sequence[str]
+    output: Path,
+    packages: Packages,
+    site: Path,
+    guests: Mapping[str, bytes],
+    modules: Sequence[str],
 ) -> None:
-    """The archive; `modules`: names of kernel modules, loaded with what they depend on."""
+    """The archive. `guests`: files by name, for the journey and the programs. `modules`: names of
+    kernel modules, loaded with what they depend on."""
     ours = _stage(output.with_name("ours"))
     compile_python(packages.root / "usr" / "lib")
     compile_python(site)
@@ -48,7 +54,7 @@ def write(
         *_tree(site, "site"),
         *_tree(ours, "ours"),
         *_modules(packages.modules, modules),
-        cpio.file(IMAGE, image.read_bytes()),
+        *(cpio.file(name, content) for name, content in guests.items()),
         cpio.file("etc/passwd", _USERS.encode()),
         cpio.file("etc/group", _GROUPS.encode()),
     ]
