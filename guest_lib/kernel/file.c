@@ -34,6 +34,7 @@ struct file *file_new(const struct file_operations *operations, uint32_t flags)
         f->operations = operations;
         f->flags = flags;
         f->references = 1;
+        list_init(&f->watches);
     }
     return f;
 }
@@ -52,10 +53,34 @@ int file_install(struct file *f, int lowest, bool close_on_exec)
     return -EMFILE;
 }
 
+int64_t file_open(const struct file_operations *operations, uint32_t flags, bool close_on_exec,
+                  void *data)
+{
+    struct file *f = file_new(operations, flags);
+    if (!f) {
+        struct file closing = {.data = data};
+        operations->close(&closing);
+        return -ENOMEM;
+    }
+    f->data = data;
+    int fd = file_install(f, 0, close_on_exec);
+    if (fd < 0)
+        file_put(f);
+    return fd;
+}
+
+void files_changed(const struct file_operations *kind)
+{
+    for (int fd = 0; fd < FILES_MAX; fd++)
+        if (files[fd].file && files[fd].file->operations == kind)
+            file_changed(files[fd].file);
+}
+
 void file_put(struct file *f)
 {
     if (--f->references)
         return;
+    epoll_forget(f);
     file_unlock(f);
     if (f->operations->close)
         f->operations->close(f);

@@ -18,7 +18,8 @@
 
 struct pipe {
     struct wait_queue readers, writers;
-    uint32_t start, length, reading, writing;
+    struct file *read_end, *write_end; /* NULL: closed */
+    uint32_t start, length;
     uint64_t pages[PIPE_PAGES]; /* physical; 0: none */
 };
 
@@ -40,12 +41,21 @@ static void drop_page(struct pipe *p, size_t at)
     *page = 0;
 }
 
+static void other_end_changed(struct file *f)
+{
+    struct pipe *p = f->data;
+    struct file *other = f == p->read_end ? p->write_end : p->read_end;
+    wake_all(f == p->read_end ? &p->writers : &p->readers);
+    if (other)
+        file_changed(other);
+}
+
 static int64_t pipe_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
 {
     struct pipe *p = f->data;
     (void)at;
     while (!p->length) {
-        if (!p->writing || !n)
+        if (!p->write_end || !n)
             return 0;
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
@@ -53,11 +63,12 @@ static int64_t pipe_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
             return -ERESTARTSYS;
     }
     size_t done = 0;
+    bool was_full = p->length == PIPE_BYTES;
     while (done < n && p->length) {
         size_t part = MIN(n - done, p->length);
         const char *bytes = pipe_part(p, p->start, &part);
         if (!bytes || user_write(to + done, bytes, part))
-            return done ? (int64_t)done : -EFAULT;
+            break;
         size_t from = p->start;
         p->start = (uint32_t)((p->start + part) % PIPE_BYTES);
         p->length -= (uint32_t)part;
@@ -66,8 +77,9 @@ static int64_t pipe_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
             drop_page(p, from);
         done += part;
     }
-    wake_all(&p->writers);
-    return (int64_t)done;
+    if (was_full && done)
+        other_end_changed(f);
+    return done || !n ? (int64_t)done : -EFAULT;
 }
 
 static int64_t pipe_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
@@ -76,7 +88,7 @@ static int64_t pipe_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
     size_t done = 0;
     (void)at;
     while (done < n) {
-        if (!p->reading) {
+        if (!p->read_end) {
             struct signal_info info = {.number = SIGPIPE, .pid = PROCESS_ID};
             signal_thread(current, &info);
             return done ? (int64_t)done : -EPIPE;
@@ -94,7 +106,7 @@ static int64_t pipe_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
             return done ? (int64_t)done : bytes ? -EFAULT : -ENOMEM;
         p->length += (uint32_t)part;
         done += part;
-        wake_all(&p->readers);
+        other_end_changed(f);
     }
     return (int64_t)done;
 }
@@ -102,10 +114,9 @@ static int64_t pipe_write(struct file *f, uint64_t from, size_t n, uint64_t *at)
 static void pipe_close(struct file *f)
 {
     struct pipe *p = f->data;
-    *(f->flags & O_WRONLY ? &p->writing : &p->reading) -= 1;
-    wake_all(&p->readers);
-    wake_all(&p->writers);
-    if (p->reading || p->writing)
+    other_end_changed(f);
+    *(f == p->read_end ? &p->read_end : &p->write_end) = NULL;
+    if (p->read_end || p->write_end)
         return;
     for (size_t n = 0; n < PIPE_PAGES; n++)
         drop_page(p, n * PAGE_SIZE);
@@ -115,13 +126,13 @@ static void pipe_close(struct file *f)
 static unsigned read_end_events(struct file *f)
 {
     struct pipe *p = f->data;
-    return (p->length ? POLLIN : 0u) | (p->writing ? 0u : POLLHUP);
+    return (p->length ? POLLIN : 0u) | (p->write_end ? 0u : POLLHUP);
 }
 
 static unsigned write_end_events(struct file *f)
 {
     struct pipe *p = f->data;
-    return (p->length < PIPE_BYTES ? POLLOUT : 0u) | (p->reading ? 0u : POLLERR);
+    return (p->length < PIPE_BYTES ? POLLOUT : 0u) | (p->read_end ? 0u : POLLERR);
 }
 
 static const struct file_operations read_end = {
@@ -142,7 +153,8 @@ int64_t sys_pipe2(uint64_t to, int flags)
     }
     wait_queue_init(&p->readers);
     wait_queue_init(&p->writers);
-    p->reading = p->writing = 1;
+    p->read_end = r;
+    p->write_end = w;
     r->data = w->data = p;
     int fds[2] = {file_install(r, 0, flags & O_CLOEXEC), file_install(w, 0, flags & O_CLOEXEC)};
     if (fds[0] < 0 || fds[1] < 0) {

@@ -1,7 +1,5 @@
-/*
- * poll.c: waiting for descriptors. It looks every few milliseconds: good enough for the few
- * programs that wait for more than one pipe, and what a thread waits for needs no list.
- */
+/* poll.c: see poll.h; poll and select. */
+#include "poll.h"
 #include <asm/poll.h>
 #include "clock.h"
 #include "file.h"
@@ -11,41 +9,59 @@
 #include "time.h"
 #include "user.h"
 
-#define LOOK_NS 2000000UL
 #define SELECT_MAX 1024 /* FD_SETSIZE */
+
+static struct wait_queue pollers = {{&pollers.waiting, &pollers.waiting}};
+static uint64_t soonest; /* when one of the files just looked at gets ready by itself */
+
+void poll_again(void) { wake_all(&pollers); }
+
+void file_changed(struct file *f)
+{
+    f->changes++;
+    poll_again();
+}
+
+unsigned file_events(struct file *f)
+{
+    if (f->operations->ready_at) {
+        uint64_t at = f->operations->ready_at(f);
+        if (at > clock_now())
+            soonest = MIN(soonest, at);
+    }
+    return f->operations->events ? f->operations->events(f) : POLLIN | POLLOUT;
+}
 
 static unsigned events_of(int fd)
 {
     struct file *f = file_get(fd);
-    return !f ? POLLNVAL : f->operations->events ? f->operations->events(f) : POLLIN | POLLOUT;
+    return f ? file_events(f) : POLLNVAL;
 }
 
-/* Until `look` finds something or an error, the deadline, or a signal. */
-static int64_t wait_for(int64_t (*look)(void *what), void *what, uint64_t deadline)
+int64_t poll_wait(int64_t (*look)(void *what), void *what, uint64_t deadline)
 {
     for (;;) {
+        soonest = deadline;
         int64_t found = look(what);
-        uint64_t now = clock_now();
-        if (found || now >= deadline)
+        if (found || clock_now() >= deadline)
             return found;
-        if (thread_wait(NULL, MIN(deadline, now + LOOK_NS)) == -EINTR)
+        if (thread_wait(&pollers, soonest) == -EINTR)
             return -EINTR;
     }
 }
 
-/* The same with another signal mask meanwhile; a handler that ends it runs under that mask. */
-static int64_t wait_masked(int64_t (*look)(void *what), void *what, uint64_t deadline,
-                           uint64_t mask_at, size_t mask_bytes)
+int64_t poll_wait_masked(int64_t (*look)(void *what), void *what, uint64_t deadline,
+                         uint64_t mask_at, size_t mask_bytes)
 {
     uint64_t mask;
     if (!mask_at)
-        return wait_for(look, what, deadline);
+        return poll_wait(look, what, deadline);
     if (mask_bytes != sizeof mask)
         return -EINVAL;
     if (USER_GET(mask, mask_at))
         return -EFAULT;
     uint64_t before = signals_mask_for_wait(mask);
-    int64_t result = wait_for(look, what, deadline);
+    int64_t result = poll_wait(look, what, deadline);
     if (result != -EINTR)
         signals_mask_restore(before);
     return result;
@@ -82,7 +98,7 @@ int64_t sys_poll(uint64_t fds, unsigned count, int timeout_ms)
 {
     struct polled list = {fds, count};
     uint64_t deadline = timeout_ms < 0 ? NEVER : clock_now() + (uint64_t)timeout_ms * 1000000;
-    return count > FILES_MAX ? -EINVAL : wait_for(look_polled, &list, deadline);
+    return count > FILES_MAX ? -EINVAL : poll_wait(look_polled, &list, deadline);
 }
 
 int64_t sys_ppoll(uint64_t fds, unsigned count, uint64_t timeout, uint64_t mask, size_t mask_bytes)
@@ -92,7 +108,7 @@ int64_t sys_ppoll(uint64_t fds, unsigned count, uint64_t timeout, uint64_t mask,
     int64_t error = timeout ? time_deadline(timeout, false, false, &deadline) : 0;
     if (error || count > FILES_MAX)
         return error ? error : -EINVAL;
-    return wait_masked(look_polled, &list, deadline, mask, mask_bytes);
+    return poll_wait_masked(look_polled, &list, deadline, mask, mask_bytes);
 }
 
 /* ---- select ------------------------------------------------------------------------------- */
@@ -177,7 +193,7 @@ int64_t sys_select(int count, uint64_t reads, uint64_t writes, uint64_t others, 
         deadline = clock_now() + ns;
     }
     int64_t result = selected_read(&s);
-    result = selected_write(&s, result ? result : wait_for(look_selected, &s, deadline));
+    result = selected_write(&s, result ? result : poll_wait(look_selected, &s, deadline));
     put_left(timeout, deadline, 1000);
     return result;
 }
@@ -193,7 +209,7 @@ int64_t sys_pselect6(int count, uint64_t reads, uint64_t writes, uint64_t others
     if (!result)
         result = selected_read(&s);
     if (!result)
-        result = wait_masked(look_selected, &s, deadline, mask[0], mask[1]);
+        result = poll_wait_masked(look_selected, &s, deadline, mask[0], mask[1]);
     result = selected_write(&s, result);
     put_left(timeout, deadline, 1);
     return result;

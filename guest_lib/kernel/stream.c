@@ -1,6 +1,7 @@
 /* stream.c: see stream.h. */
 #include "stream.h"
 #include "complaint.h"
+#include "file.h"
 #include "heap.h"
 #include "output.h"
 #include "request.h"
@@ -146,6 +147,8 @@ static void keep(int id, struct stream *s, struct message *m)
     m->stream = addressee(id, m);
     list_add_before(&s->messages, &m->link);
     s->held += m->length;
+    if (id == RADICS_STREAM_STDIN)
+        files_changed(&console_operations);
 }
 
 /* Stores one message, or says that it is to be sent again later. */

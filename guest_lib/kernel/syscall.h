@@ -90,6 +90,18 @@ int64_t sys_timer_settime(int id, int flags, uint64_t fresh, uint64_t old);
 int64_t sys_timer_gettime(int id, uint64_t to);
 int64_t sys_timer_getoverrun(int id);
 int64_t sys_timer_delete(int id);
+/* eventfd.c */
+int64_t sys_eventfd(unsigned count);
+int64_t sys_eventfd2(unsigned count, int flags);
+/* epoll.c */
+int64_t sys_epoll_create(int size);
+int64_t sys_epoll_create1(int flags);
+int64_t sys_epoll_ctl(int epoll_fd, int what, int fd, uint64_t event);
+int64_t sys_epoll_wait(int fd, uint64_t to, int room, int timeout_ms);
+int64_t sys_epoll_pwait(int fd, uint64_t to, int room, int timeout_ms, uint64_t mask,
+                        size_t mask_bytes);
+int64_t sys_epoll_pwait2(int fd, uint64_t to, int room, uint64_t timeout, uint64_t mask,
+                         size_t mask_bytes);
 /* timerfd.c */
 int64_t sys_timerfd_create(int clock, int flags);
 int64_t sys_timerfd_gettime(int fd, uint64_t to);

@@ -41,6 +41,7 @@ static int64_t timerfd_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
         if (thread_wait(&t->readers, t->at) == -EINTR)
             return -ERESTARTSYS;
     }
+    f->changes++; /* the next time is news */
     return USER_PUT(to, times) ? -EFAULT : (int64_t)sizeof times;
 }
 
@@ -51,27 +52,24 @@ static unsigned timerfd_events(struct file *f)
 
 static void timerfd_close(struct file *f) { heap_free(f->data); }
 
-static const struct file_operations operations = {
-    .read = timerfd_read, .close = timerfd_close, .events = timerfd_events};
+static uint64_t timerfd_ready_at(struct file *f) { return ((struct timerfd *)f->data)->at; }
+
+static const struct file_operations operations = {.read = timerfd_read,
+                                                  .close = timerfd_close,
+                                                  .events = timerfd_events,
+                                                  .ready_at = timerfd_ready_at};
 
 int64_t sys_timerfd_create(int clock, int flags)
 {
     if (!clock_known(clock) || flags & ~(O_NONBLOCK | (int)O_CLOEXEC))
         return -EINVAL;
     struct timerfd *t = heap_alloc_for_program(sizeof *t);
-    struct file *f = t ? file_new(&operations, (uint32_t)flags & O_NONBLOCK) : NULL;
-    if (!f) {
-        heap_free(t);
+    if (!t)
         return -ENOMEM;
-    }
     wait_queue_init(&t->readers);
     t->clock = clock;
     t->at = NEVER;
-    f->data = t;
-    int fd = file_install(f, 0, flags & (int)O_CLOEXEC);
-    if (fd < 0)
-        file_put(f);
-    return fd;
+    return file_open(&operations, (uint32_t)flags & O_NONBLOCK, flags & (int)O_CLOEXEC, t);
 }
 
 struct setting {
@@ -126,5 +124,6 @@ int64_t sys_timerfd_settime(int fd, int flags, uint64_t fresh, uint64_t old)
     t->at = !first ? NEVER : !absolute ? now + first : now + (first > from ? first - from : 0);
     t->every = every;
     wake_all(&t->readers);
+    file_changed(file_get(fd));
     return 0;
 }
