@@ -68,6 +68,10 @@ class Fields:
     def parse(cls, data: bytes, what: str, *, limit_bytes: int = 1 << 20) -> Fields:
         return cls(unpack(data, limit_bytes=limit_bytes), what)
 
+    @property
+    def has_more(self) -> bool:
+        return self._next < len(self._items)
+
     def any(self) -> object:
         if self._next >= len(self._items):
             raise WireError(f"{self._what}: item {self._next} is missing")

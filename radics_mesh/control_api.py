@@ -253,9 +253,22 @@ REQUESTS: Mapping[str, Request] = {
             "memory_bytes": (int,),
             "pin": (bool,),
             "arguments": (list,),
+            # "K=V" each.
+            "environment": (list,),
+            # Its descriptor 0 reads what `feed` gives; else it is at its end.
+            "stdin": (bool,),
         },
-        {"sources": [], "memory_bytes": 64 << 20, "pin": False, "arguments": []},
+        {
+            "sources": [],
+            "memory_bytes": 64 << 20,
+            "pin": False,
+            "arguments": [],
+            "environment": [],
+            "stdin": False,
+        },
     ),
+    # -> {"name": str}, once it is durable; waits while the VM's program reads nothing.
+    "feed": Request({"name": _TEXT, "data": (bytes,), "end": (bool,)}, {"end": False}),
     # Stream of {"data": bytes}: the guest's output, from what is kept of it on.
     "logs": Request({"name": _TEXT, "follow": (bool,)}, {"follow": False}, stream=True),
     # -> {"vm": VmRow}
@@ -270,10 +283,15 @@ REQUESTS: Mapping[str, Request] = {
     "why": _NAMED,
     # `file` is an absolute path, `rate` messages a second. -> {"source": SourceRow}
     "publish": Request({"name": _TEXT, "file": _TEXT, "rate": _MAYBE_NUMBER}, {"rate": None}),
-    # `destination`: an EID, or NODE/SERVICE with a node's name or id. -> {"id": str}, once durable
+    # `destination`: an EID, or NAME/SERVICE with a node's name or id or a VM's name.
+    # -> {"id": str}, once durable
     "send": Request(
         {"destination": _TEXT, "payload": (bytes,), "lifetime_s": (int, type(None))},
         {"lifetime_s": None},
+    ),
+    # As send, and waits for the reply. -> Received; an error after `timeout_s`.
+    "request": Request(
+        {"destination": _TEXT, "payload": (bytes,), "timeout_s": _NUMBER}, {"timeout_s": 60.0}
     ),
     # Stream of Received; ends after `count`, None: never.
     "recv": Request(

@@ -49,11 +49,27 @@ def sources(state: Path) -> None:
 def send(destination: str, file: BinaryIO, lifetime: int | None, state: Path) -> None:
     """Send FILE (default: standard input) as one bundle to DESTINATION.
 
-    DESTINATION is NODE/SERVICE, with a node's name or id, or any EID. Prints the bundle's id once
-    the bundle is on disk; from then on it survives a power cut.
+    DESTINATION is NAME/SERVICE, with a node's name or id or a VM's name, or any EID. Prints the
+    bundle's id once the bundle is on disk; from then on it survives a power cut.
     """
     answer = ask(state, "send", destination=destination, payload=file.read(), lifetime_s=lifetime)
     click.echo(cells.printable(answer["id"]))
+
+
+@click.command()
+@click.argument("destination")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--timeout", type=Finite(0, min_open=True), default=60.0, show_default=True)
+@state_option
+def request(destination: str, file: BinaryIO, timeout: float, state: Path) -> None:
+    """Send FILE (default: standard input) to DESTINATION as a request, and print the reply.
+
+    DESTINATION is as for send. The request waits on its way while the service is away, for up to
+    --timeout seconds.
+    """
+    answer = ask(state, "request", destination=destination, payload=file.read(), timeout_s=timeout)
+    sys.stdout.buffer.write(_as_text(answer, raw=False))
+    sys.stdout.buffer.flush()
 
 
 @click.command()
@@ -119,4 +135,4 @@ def bundles(state: Path) -> None:
     click.echo("\n".join(cells.bundle_lines(answer["counts"])))
 
 
-COMMANDS = [publish, sources, send, recv, bundles]
+COMMANDS = [publish, sources, send, request, recv, bundles]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from radics_mesh import cells
 from radics_mesh.cli.asking import ask, ask_each, state_option
 from radics_mesh.cli.tables import print_rows
+
+_FEED_BYTES = 64 << 10
 
 
 class _Output(click.Path):
@@ -63,6 +65,9 @@ def build(
 @click.option("--source", "sources", multiple=True, help="A data source that it reads.")
 @click.option("--memory", type=click.IntRange(8, 1 << 20), default=64, show_default=True)
 @click.option("--pin", is_flag=True, help="The scheduler must not move it.")
+@click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="For the program.")
+@click.option("--stdin", type=click.File("rb"), help="A file to feed to the program, - for ours.")
+@click.option("--open-stdin", is_flag=True, help="Its input stays open, for `feed`.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @state_option
 def run(
@@ -71,12 +76,16 @@ def run(
     sources: tuple[str, ...],
     memory: int,
     pin: bool,
+    environment: tuple[str, ...],
+    stdin: BinaryIO | None,
+    open_stdin: bool,
     arguments: tuple[str, ...],
     state: Path,
 ) -> None:
     """Run an IMAGE as a new VM on this node. ARGUMENTS after -- go to the program.
 
-    --memory is in MiB.
+    --memory is in MiB. With --stdin the command ends when all of the file is safe with the VM; what
+    the program reads moves with it.
     """
     answer = ask(
         state,
@@ -87,8 +96,32 @@ def run(
         memory_bytes=memory << 20,
         pin=pin,
         arguments=list(arguments),
+        environment=list(environment),
+        stdin=stdin is not None or open_stdin,
     )
     _print_vm(answer)
+    if stdin is not None:
+        _feed(state, name, stdin, end=not open_stdin)
+
+
+def _feed(state: Path, name: str, file: BinaryIO, *, end: bool) -> None:
+    while data := file.read1(_FEED_BYTES) if hasattr(file, "read1") else file.read(_FEED_BYTES):
+        ask(state, "feed", name=name, data=data)
+    if end:
+        ask(state, "feed", name=name, data=b"", end=True)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--end", is_flag=True, help="Nothing follows.")
+@state_option
+def feed(name: str, file: BinaryIO, end: bool, state: Path) -> None:
+    """Feed FILE (default: standard input) to the program of a VM on this node, as its input.
+
+    The VM was started with --open-stdin. Ends when all of FILE is safe with the VM.
+    """
+    _feed(state, name, file, end=end)
 
 
 @click.command()
@@ -187,4 +220,4 @@ def _print_vm(answer: dict[str, Any]) -> None:
     click.echo(cells.printable(f"{vm['name']} ({vm['id'][:8]}) is {vm['state']} on {vm['node']}"))
 
 
-COMMANDS = [build, run, ps, logs, stop, save, resume, migrate, where, why]
+COMMANDS = [build, run, feed, ps, logs, stop, save, resume, migrate, where, why]

@@ -15,6 +15,8 @@ move       a move that somebody waits for
 notices    tells the directory and the bundle agent what became of a VM
 papers     what a VM carries along beside its memory: settings, mailbox, counters
 table      all of it that must survive, in SQLite
+boxes      of that, the messages that wait for guests
+database   one connection, its transactions
 logs       what guests print: an append-only file a VM, bounded
 status     what people, the scheduler and the screen are told
 

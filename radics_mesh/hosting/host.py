@@ -63,6 +63,8 @@ class Host:
     # What people call a node.
     name_of: Callable[[NodeId], str]
     tenants: Callable[[], Iterable[Tenant]] = tuple
+    # What this node knows of the mesh, as text for its guests.
+    mesh: Callable[[], bytes] = bytes
     counters: Counter[str] = field(default_factory=Counter)
 
     def vm_directory(self, vm_id: VmId) -> Path:

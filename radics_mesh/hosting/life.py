@@ -56,6 +56,7 @@ class Life:
         row: VmRow,
         ended: Callable[[Guest, End], None],
         serve: Callable[..., object],
+        checkpoint: Callable[[int], None],
     ) -> None:
         self.row = row
         self.guest: Guest | None = None
@@ -69,6 +70,9 @@ class Life:
         self._host = host
         self._ended = ended
         self._serve_soon = serve
+        self._checkpoint = checkpoint
+        # The output that asked for the last checkpoint here, and how that ended: an errno.
+        self.checkpointed = (0, 0)
         self._loaded: Snapshot | None = None
         # The parked guest's state, while it may be in our memory only.
         self.held: Snapshot | None = None
@@ -240,8 +244,10 @@ class Life:
         if machine is not None:
             await machine.kill()
 
-    async def park(self, *, moving: bool) -> Snapshot:
+    async def park(self, *, moving: bool = False, saved: bool = False) -> Snapshot:
         """Stop the guest for good and make its state durable; its QEMU stays, parked.
+
+        `saved`: it is not to be started before its user resumes it.
 
         CapacityError: it was not touched. GuestError, OSError: it would not, or its state could
         not be written; then `go_on`.
@@ -259,7 +265,7 @@ class Life:
         settings = self.row.settings
         if moving:
             settings = replace(settings, moves=settings.moves + 1)
-        subject = self._subject(settings, saved=not moving)
+        subject = self._subject(settings, saved=saved)
         snapshot = self.held = await guest.machine.take(subject, self._host.signer)
         await self.store(snapshot, snapshot.pack())
         self.snapshot_s = trio.current_time() - begun - self.park_s
@@ -274,6 +280,12 @@ class Life:
                 f"{touched_bytes >> 20} MiB may be needed for its snapshot,"
                 f" but {room.f_bavail * room.f_frsize >> 20} MiB of disk are free"
             )
+
+    def tell_checkpoint(self, number: int, error: int) -> None:
+        """How one ended, to the guest that runs, and to the next one."""
+        self.checkpointed = (number, error)
+        if self.guest is not None:
+            self.guest.machine.say_hello(self._hello())
 
     async def go_on(self) -> bool:
         """After a park that failed: the guest goes on from its memory. Whether it is parked after
@@ -290,15 +302,15 @@ class Life:
                 self._subject(self.row.settings), self._host.signer
             )
         await guest.machine.kill()
-        self.gone()
+        self.gone(goes_on=True)
         await self._launch(self.held)  # nothing need be written: the disk may be full
         self.held = None
         with suppress(OSError):
             self.keep(parking=False)
         return True
 
-    async def kill(self, *, leave: bool = False) -> None:
-        """End the guest; `leave`: its sources need not wait for it."""
+    async def kill(self, *, leave: bool = False, goes_on: bool = False) -> None:
+        """End the guest; `leave`: its sources need not wait for it; `goes_on`: as another one."""
         guest, self.held = self.guest, None
         if guest is None:
             return
@@ -308,13 +320,14 @@ class Life:
         else:
             await guest.detach()
             await guest.machine.kill()
-        self.gone()
+        self.gone(goes_on=goes_on)
 
-    def gone(self) -> None:
-        """The guest is no more."""
+    def gone(self, *, goes_on: bool = False) -> None:
+        """The guest is no more; `goes_on`: so whoever follows its log goes on too."""
         self.guest = None
         self.started_at = None
-        self.log.finish()
+        if not goes_on:
+            self.log.finish()
 
     def remove(self) -> None:
         """Nothing of it stays on disk."""
@@ -340,12 +353,24 @@ class Life:
         durable = self._host.table.row(self.row.vm_id)
         assert durable is not None
         self.log.begin(durable.log_bytes)
-        outside = Outside(self._host.agent, self._host.sources, self._host.table)
+        host = self._host
+        outside = Outside(
+            node=host.me.node_id.eid,
+            agent=host.agent,
+            sources=host.sources,
+            table=host.table,
+            mesh=host.mesh,
+            hint=self._keep_hint,
+            checkpoint=self._checkpoint,
+        )
         guest = Guest(machine, self.chain, self.row.settings, self.log, outside)
         self.guest, self.started_at = guest, self._host.me.clock.monotonic()
         self._asked_at = None
         self._serve_soon(self._serve_guest, guest)
         return guest
+
+    def _keep_hint(self, hint: str) -> None:
+        self.keep(settings=replace(self.row.settings, hint=hint))
 
     async def _serve_guest(self, guest: Guest) -> None:
         end = await guest.run()
@@ -375,7 +400,12 @@ class Life:
             epoch=chain.epoch if chain else 1,
             out_acked=durable.output if durable else 0,
             argv=(self.row.name, *settings.arguments),
+            environment=settings.environment,
             sources=settings.sources,
+            branch=settings.branch,
+            checkpoint=self.checkpointed[0],
+            checkpoint_error=self.checkpointed[1],
+            has_stdin=settings.has_stdin,
         )
 
 

@@ -2,23 +2,28 @@
 
 Wire form (msgpack):
   [version, memory, [source], [argument], pinned, created, branch, moves, output, next mail,
-   [mail], window, [[source, publisher, end]], saved]
-  mail: [number, key, sender, service, payload];  window: keys, one after the other
+   [mail], window, [[source, publisher, end]], saved, [environment], hint, has stdin, [box]]
+  mail: [number, key, sender, service, payload, stream, end];  window: keys, one after the other
+  box: [stream, service, next mail]
+Version 2 ends behind `saved`, and its mail behind the payload; version 1 has no `saved` either.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
 from radics_mesh.ids import ID_BYTES, NodeId
+from radics_mesh.vmm import abi
 
-VERSION = 2
+VERSION = 3
 KEY_BYTES = 16
 # Mail that a host will keep for a VM; who has more waits in the bundle store.
-INBOX_MAX_BYTES = 8 << 20
+INBOX_MAX_BYTES = 7 << 20
+# The same for each other box: a service, replies, standard input.
+BOX_MAX_BYTES = 64 << 10
 # How many bundles back a repeated one is recognised.
 WINDOW_KEYS = 1024
 _PAPERS_MAX_BYTES = 16 << 20
@@ -31,13 +36,24 @@ def mail_key(bundle: str) -> bytes:
 
 @dataclass(frozen=True)
 class Mail:
-    """A message of the guest's stream 0."""
+    """A message of one of the guest's streams. `end`: none follows."""
 
     number: int
     key: bytes
     sender: str
     service: str
     payload: bytes
+    stream: int = 0
+    end: bool = False
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where mail for one stream is filed that is not the mailbox."""
+
+    stream: int
+    service: str
+    next_mail: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,12 @@ class Settings:
     # How often it was set back to an earlier state (power loss): then outputs may come again.
     branch: int = 0
     moves: int = 0
+    # "K=V", for the program's first start.
+    environment: tuple[str, ...] = ()
+    # Where its program would like to be: "near SOURCE", "on NODE", "stay"; empty: wherever.
+    hint: str = ""
+    # Its descriptor 0 is fed.
+    has_stdin: bool = False
 
     def fields(self) -> list[object]:
         return [
@@ -75,8 +97,20 @@ class Settings:
             self.moves,
         ]
 
+    def later_fields(self) -> list[object]:
+        """Those of version 3 of the papers."""
+        return [list(self.environment), self.hint, self.has_stdin]
+
     def pack(self) -> bytes:
-        return pack(self.fields())
+        return pack(self.fields() + self.later_fields())
+
+    def read_later(self, fields: Fields) -> Settings:
+        return replace(
+            self,
+            environment=_texts(fields.items(limit=4096)),
+            hint=fields.text(limit=300),
+            has_stdin=fields.boolean(),
+        )
 
     @classmethod
     def read(cls, fields: Fields) -> Settings:
@@ -94,6 +128,8 @@ class Settings:
     def parse(cls, data: bytes) -> Settings:
         fields = Fields.parse(data, "settings")
         settings = cls.read(fields)
+        if fields.has_more:  # else written by version 0.1
+            settings = settings.read_later(fields)
         fields.end()
         return settings
 
@@ -107,6 +143,7 @@ class Mailbox:
     mail: tuple[Mail, ...] = ()
     window: tuple[bytes, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,10 +161,15 @@ class Papers:
                 *self.settings.fields(),
                 box.output,
                 box.next_mail,
-                [[m.number, m.key, m.sender, m.service, m.payload] for m in box.mail],
+                [
+                    [m.number, m.key, m.sender, m.service, m.payload, m.stream, m.end]
+                    for m in box.mail
+                ],
                 b"".join(box.window),
                 [[s.source, bytes(s.publisher or b""), s.end] for s in box.subscriptions],
                 self.saved,
+                *self.settings.later_fields(),
+                [[b.stream, b.service, b.next_mail] for b in box.boxes],
             ]
         )
 
@@ -141,12 +183,20 @@ class Papers:
             Mailbox(
                 output=fields.integer(),
                 next_mail=fields.integer(1),
-                mail=tuple(map(_mail, fields.items(limit=1 << 18))),
+                mail=tuple(_mail(m, version) for m in fields.items(limit=1 << 18)),
                 window=_keys(fields.blob(limit=WINDOW_KEYS * KEY_BYTES)),
                 subscriptions=tuple(map(_subscription, fields.items(limit=64))),
             ),
             saved=version > 1 and fields.boolean(),
         )
+        if version > 2:
+            papers = replace(
+                papers,
+                settings=papers.settings.read_later(fields),
+                mailbox=replace(
+                    papers.mailbox, boxes=tuple(map(_box, fields.items(limit=abi.STREAMS_MAX)))
+                ),
+            )
         fields.end()
         return papers
 
@@ -157,7 +207,7 @@ def _texts(items: list[object]) -> tuple[str, ...]:
     return tuple(item for item in items if isinstance(item, str))
 
 
-def _mail(value: object) -> Mail:
+def _mail(value: object, version: int) -> Mail:
     fields = Fields(value, "mail")
     mail = Mail(
         number=fields.integer(1),
@@ -165,9 +215,18 @@ def _mail(value: object) -> Mail:
         sender=fields.text(),
         service=fields.text(),
         payload=fields.blob(limit=1 << 16),
+        stream=fields.integer(0, abi.STREAMS_MAX - 1) if version > 2 else 0,
+        end=version > 2 and fields.boolean(),
     )
     fields.end()
     return mail
+
+
+def _box(value: object) -> Box:
+    fields = Fields(value, "box")
+    box = Box(fields.integer(1, abi.STREAMS_MAX - 1), fields.text(), fields.integer(1))
+    fields.end()
+    return box
 
 
 def _subscription(value: object) -> Subscription:

@@ -44,6 +44,8 @@ log = structlog.get_logger(__name__)
 # VMs that this node may hear of, its own included.
 VMS_MAX = 1024
 DEFAULT_MEMORY_BYTES = 64 << 20
+# Of standard input, in one message.
+FEED_BYTES = 32 << 10
 
 
 class Hosting:
@@ -62,6 +64,7 @@ class Hosting:
         accelerator: str,
         memory_bytes: int,
         name_of: Callable[[NodeId], str] = lambda node: node.short,
+        mesh: Callable[[], bytes] = bytes,
     ) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._table = Table(path / "vms.sqlite")
@@ -83,6 +86,7 @@ class Hosting:
             journal=self._note,
             name_of=name_of,
             tenants=lambda: self._vms.values(),
+            mesh=mesh,
         )
         self.counters = self._host.counters
         self._journalled = trio.Event()
@@ -135,10 +139,15 @@ class Hosting:
         *,
         sources: Sequence[str] = (),
         arguments: Sequence[str] = (),
+        environment: Sequence[str] = (),
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         pinned: bool = False,
+        has_stdin: bool = False,
     ) -> VmStatus:
-        """Make a VM and start it. UsageError, CapacityError, GuestError: there is none then."""
+        """Make a VM and start it. UsageError, CapacityError, GuestError: there is none then.
+
+        `environment` is "K=V" each; `has_stdin`: it will be fed (`feed`).
+        """
         nursery = self._running()
         self._host.check_name(name)
         self._host.check_room(memory_bytes)
@@ -149,7 +158,15 @@ class Hosting:
         chain = born(me.identity, name, digest, os.urandom(16))
         wall = me.clock.wall()
         created = first_created(wall, int.from_bytes(os.urandom(3)))
-        settings = Settings(memory_bytes, tuple(sources), tuple(arguments), pinned, created=created)
+        settings = Settings(
+            memory_bytes,
+            tuple(sources),
+            tuple(arguments),
+            pinned,
+            created=created,
+            environment=tuple(environment),
+            has_stdin=has_stdin,
+        )
         tenure = Handoff.born(chain, me.identity).tenure
         # Not to be started by `run`: first_start does, and tells its caller of an error.
         row = VmRow(chain.vm_id, name, Wanted.STOPPED, tenure, settings, clean=True, arrived=wall)
@@ -187,6 +204,14 @@ class Hosting:
         """End a VM for good. UsageError when there is none or it has ended."""
         vm = self._find(name)
         await vm.call(vm.stop)
+
+    async def feed(self, name: str, data: bytes, *, end: bool = False) -> None:
+        """More for a VM's standard input, then perhaps its end. On return it is kept, durably."""
+        vm = self._find(name)
+        for start in range(0, len(data), FEED_BYTES):
+            await vm.feed(data[start : start + FEED_BYTES], end=False)
+        if end:
+            await vm.feed(b"", end=True)
 
     async def save(self, name: str) -> None:
         """Write a VM's state to disk and end its guest, until `resume`."""

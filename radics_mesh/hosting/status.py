@@ -78,6 +78,8 @@ class VmStatus:
     # Exit status of the program, once it has ended.
     status: int | None = None
     note: str = ""
+    # Where its program would like to be (radics_mesh.hosting.papers.Settings.hint).
+    hint: str = ""
     last_move: MoveStats | None = None
     # EIDs with which it exchanged bundles, and payload bytes each way.
     sent_bytes: dict[Eid, int] = field(default_factory=dict)

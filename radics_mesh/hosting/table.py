@@ -1,22 +1,19 @@
-"""What this node must not forget about its VMs, in SQLite (WAL, synchronous=FULL).
+"""What this node must not forget about its VMs, in SQLite; their mail is in `boxes`.
 
-Every method is one transaction, durable when it returns; OSError: nothing of it counts, as on a
-full disk. They block for a commit, a few milliseconds; the hot one, `outputs`, is called from a
-worker thread, so a lock keeps them apart.
+Every method is one transaction, durable when it returns; OSError: nothing of it counts. The hot
+one, `outputs`, is called from a worker thread.
 """
 
 from __future__ import annotations
 
 import enum
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from radics_mesh.codec import Fields, pack
-from radics_mesh.hosting.papers import WINDOW_KEYS, Mail, Mailbox, Settings, Subscription
+from radics_mesh.hosting.boxes import BOX_TABLES, Boxes, put_mail
+from radics_mesh.hosting.papers import Mailbox, Settings, Subscription
 from radics_mesh.ids import NodeId, VmId
 from radics_mesh.vmm.handoff_state import Tenure
 
@@ -28,11 +25,6 @@ CREATE TABLE IF NOT EXISTS vm(
   settings BLOB NOT NULL, output INTEGER NOT NULL, log_bytes INTEGER NOT NULL,
   next_mail INTEGER NOT NULL, clean INTEGER NOT NULL, parking INTEGER NOT NULL,
   ending BLOB NOT NULL, note TEXT NOT NULL, arrived REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS mail(
-  vm_id BLOB, number INTEGER, key BLOB, sender TEXT, service TEXT, payload BLOB,
-  PRIMARY KEY (vm_id, number));
-CREATE TABLE IF NOT EXISTS seen(
-  place INTEGER PRIMARY KEY AUTOINCREMENT, vm_id BLOB, key BLOB, UNIQUE (vm_id, key));
 CREATE TABLE IF NOT EXISTS subscription(
   vm_id BLOB, source TEXT, publisher BLOB, ending INTEGER, PRIMARY KEY (vm_id, source));
 CREATE TABLE IF NOT EXISTS journal(
@@ -144,34 +136,11 @@ class JournalRow:
     text: str
 
 
-class Table:
-    """One connection, one transaction a call."""
+class Table(Boxes):
+    """See the module."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._lock:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:  # some errors have rolled it back already
-                        self._db.execute("ROLLBACK")
-                    raise
-        except sqlite3.OperationalError as error:
-            raise OSError(f"the table of VMs cannot be written: {error}") from error
+        super().__init__(path, _SCHEMA)
 
     # --- VMs ---
 
@@ -206,13 +175,7 @@ class Table:
             _clear(db, row.vm_id)
             _put_row(db, row)
             vm = bytes(row.vm_id)
-            db.executemany(
-                "INSERT INTO mail VALUES (?,?,?,?,?,?)",
-                [(vm, m.number, m.key, m.sender, m.service, m.payload) for m in box.mail],
-            )
-            db.executemany(
-                "INSERT INTO seen(vm_id, key) VALUES (?,?)", [(vm, key) for key in box.window]
-            )
+            put_mail(db, vm, box)
             for subscription in box.subscriptions:
                 _put_subscription(db, row.vm_id, subscription)
 
@@ -245,89 +208,21 @@ class Table:
                     (ending.pack(), Wanted.EXITED.value, bytes(vm_id)),
                 )
 
-    # --- mail ---
-
-    def post(self, vm_id: VmId, key: bytes, sender: str, service: str, payload: bytes) -> bool:
-        """Number a message and keep it; False when it was kept before."""
-        vm = bytes(vm_id)
-        with self._transaction() as db:
-            if db.execute("SELECT 1 FROM seen WHERE vm_id=? AND key=?", (vm, key)).fetchone():
-                return False
-            db.execute("INSERT INTO seen(vm_id, key) VALUES (?,?)", (vm, key))
-            db.execute(
-                "DELETE FROM seen WHERE vm_id=? AND place <= (SELECT place FROM seen"
-                " WHERE vm_id=? ORDER BY place DESC LIMIT 1 OFFSET ?)",
-                (vm, vm, WINDOW_KEYS),
-            )
-            db.execute(
-                "INSERT INTO mail SELECT vm_id, next_mail, ?, ?, ?, ? FROM vm WHERE vm_id=?",
-                (key, sender, service, payload, vm),
-            )
-            db.execute("UPDATE vm SET next_mail = next_mail + 1 WHERE vm_id=?", (vm,))
-        return True
-
-    def mail(self, vm_id: VmId, after: int, limit: int = 64) -> list[Mail]:
-        """Messages with numbers above `after`, in order."""
-        with self._lock:
-            found = self._db.execute(
-                "SELECT number, key, sender, service, payload FROM mail"
-                " WHERE vm_id=? AND number>? ORDER BY number LIMIT ?",
-                (bytes(vm_id), after, limit),
-            ).fetchall()
-        return [Mail(*row) for row in found]
-
-    def mail_bytes(self, vm_id: VmId) -> int:
-        with self._lock:
-            [(size,)] = self._db.execute(
-                "SELECT COALESCE(SUM(LENGTH(payload) + 512), 0) FROM mail WHERE vm_id=?",
-                (bytes(vm_id),),
-            ).fetchall()
-        return int(size)
-
-    def taken(self, vm_id: VmId, done: int) -> None:
-        """The program has taken the messages up to `done`."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM mail WHERE vm_id=? AND number<=?", (bytes(vm_id), done))
-
-    def align(self, vm_id: VmId, have: int, done: int) -> None:
-        """Let numbering go on from what the guest has.
-
-        Nothing changes unless the guest was set back to an earlier state: what it had taken since
-        then is gone with that, so the rest moves up to close the gap.
-        """
-        vm = bytes(vm_id)
-        with self._transaction() as db:
-            db.execute("DELETE FROM mail WHERE vm_id=? AND number<=?", (vm, done))
-            rest = [
-                number
-                for (number,) in db.execute(
-                    "SELECT number FROM mail WHERE vm_id=? AND number>? ORDER BY number",
-                    (vm, have),
-                ).fetchall()
-            ]
-            for place, number in enumerate(rest, start=have + 1):
-                db.execute(
-                    "UPDATE mail SET number=? WHERE vm_id=? AND number=?", (place, vm, number)
-                )
-            db.execute("UPDATE vm SET next_mail=? WHERE vm_id=?", (have + 1 + len(rest), vm))
+    # --- what travels ---
 
     def mailbox(self, vm_id: VmId) -> Mailbox:
         """All of it, as it travels."""
-        vm = bytes(vm_id)
         with self._lock:
             [(output, next_mail)] = self._db.execute(
-                "SELECT output, next_mail FROM vm WHERE vm_id=?", (vm,)
-            ).fetchall()
-            seen = self._db.execute(
-                "SELECT key FROM seen WHERE vm_id=? ORDER BY place DESC LIMIT ?",
-                (vm, WINDOW_KEYS),
+                "SELECT output, next_mail FROM vm WHERE vm_id=?", (bytes(vm_id),)
             ).fetchall()
         return Mailbox(
             output=output,
             next_mail=next_mail,
-            mail=tuple(self.mail(vm_id, 0, -1)),
-            window=tuple(key for (key,) in reversed(seen)),
+            mail=tuple(self.all_mail(vm_id)),
+            window=self.window(vm_id),
             subscriptions=tuple(self.subscriptions(vm_id).values()),
+            boxes=tuple(self.boxes(vm_id)),
         )
 
     # --- subscriptions ---
@@ -346,6 +241,11 @@ class Table:
     def subscribe(self, vm_id: VmId, subscription: Subscription) -> None:
         with self._transaction() as db:
             _put_subscription(db, vm_id, subscription)
+
+    def unsubscribe(self, vm_id: VmId, source: str) -> None:
+        vm = (bytes(vm_id), source)
+        with self._transaction() as db:
+            db.execute("DELETE FROM subscription WHERE vm_id=? AND source=?", vm)
 
     # --- journal ---
 
@@ -386,5 +286,5 @@ def _put_subscription(db: sqlite3.Connection, vm_id: VmId, subscription: Subscri
 
 
 def _clear(db: sqlite3.Connection, vm_id: VmId) -> None:
-    for table in ("vm", "mail", "seen", "subscription"):
+    for table in ("vm", *BOX_TABLES, "subscription"):
         db.execute(f"DELETE FROM {table} WHERE vm_id=?", (bytes(vm_id),))

@@ -7,8 +7,10 @@ order. When one fails, the machine is made again from what is durable, as after 
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -22,11 +24,14 @@ from radics_mesh.errors import (
     PeerError,
     UsageError,
 )
+from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.move import Move
+from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.status import MoveStats
-from radics_mesh.hosting.table import ENDED, Wanted
+from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_moving import Moving
+from radics_mesh.hosting.vm_task import FULL_WAIT_S
 from radics_mesh.hosting.vm_tenancy import Job
 from radics_mesh.ids import NodeId
 from radics_mesh.vmm import qemu
@@ -36,8 +41,17 @@ from radics_mesh.vmm.handoff_state import Phase
 log = structlog.get_logger(__name__)
 
 
+CHECKPOINT_EVERY_S = 1.0
+
+
 class Vm(Moving):
     """See the module."""
+
+    def __init__(self, host: Host, row: VmRow, nursery: trio.Nursery, notices: Notices) -> None:
+        super().__init__(host, row, nursery, notices)
+        self._checkpoint_at = -math.inf
+        # The output that asked for one which is still to come.
+        self._checkpoint_due = 0
 
     # --- jobs -----------------------------------------------------------------------------------
 
@@ -148,7 +162,7 @@ class Vm(Moving):
         if self.phase is not Phase.HOLDING or self.life.guest is None:
             raise UsageError(f"{self.name} cannot be saved now: it is {self.state}")
         try:
-            snapshot = await self.life.park(moving=False)
+            snapshot = await self.life.park(saved=True)
         except CapacityError:
             raise
         except (MeshError, OSError) as error:
@@ -167,6 +181,70 @@ class Vm(Moving):
         self._notices.ended(self)
         size = self.life.last_snapshot_bytes
         self._host.journal("info", f"{self.name} saved, {size} bytes")
+
+    def _wants_checkpoint(self, number: int) -> None:
+        """Not sooner than CHECKPOINT_EVERY_S after the last one: each is a new QEMU."""
+        if number == self._checkpoint_due:
+            return
+        self._checkpoint_due = number
+
+        async def later() -> None:
+            next_at = self._checkpoint_at + CHECKPOINT_EVERY_S
+            await trio.sleep(max(0.0, next_at - trio.current_time()))
+            await self.post(lambda: self._checkpoint(number))
+
+        self._nursery.start_soon(later)
+
+    async def _checkpoint(self, number: int) -> None:
+        """Write the VM's state to disk durably, and let it go on from there.
+
+        A VM that is being moved is not here for it; it asks the next host.
+        """
+        self._checkpoint_at, self._checkpoint_due = trio.current_time(), 0
+        if self.phase is not Phase.HOLDING or self.life.guest is None:
+            return
+        if self.row.wanted is not Wanted.RUNNING:
+            return
+        try:
+            await self._write_checkpoint()
+        except (MeshError, OSError) as error:
+            self._host.journal("warning", f"{self.name} has no checkpoint: {reason_of(error)}")
+            self.life.tell_checkpoint(number, _errno_of(error))
+            await self._go_on()
+            return
+        self.life.checkpointed = (number, 0)
+        await self.life.kill(goes_on=True)
+        await self._start_again("wrote a checkpoint and goes on")
+
+    async def _write_checkpoint(self) -> None:
+        """Park the guest and make its state the VM's; on an error `_go_on`."""
+        snapshot = await self.life.park()
+        before = self.row
+        self.life.row = replace(self.row, clean=True, parking=False)
+        self.handoff.checkpoint(snapshot.digest)
+        try:
+            await self._carry_out(self.handoff.take())
+        except (MeshError, OSError):
+            self.life.row = before
+            raise
+
+    async def feed(self, data: bytes, *, end: bool) -> None:
+        """More for the program's standard input, or its end; waits while it reads nothing.
+
+        UsageError: it has none, it has ended, or the VM is not here.
+        """
+        if not self.row.settings.has_stdin:
+            raise UsageError(f"{self.name} was started without --stdin or --open-stdin")
+        while True:
+            self._check_held()
+            if self._host.table.has_stdin_ended(self.vm_id):
+                raise UsageError(f"the standard input of {self.name} has ended")
+            guest = self.life.guest
+            with suppress(GuestError):  # between two guests: a checkpoint, a move that failed
+                if guest is not None:
+                    await guest.feed(data, end=end)
+                    return
+            await trio.sleep(FULL_WAIT_S)
 
     async def resume(self) -> None:
         if self.row.wanted is not Wanted.SAVED or self.phase is not Phase.HOLDING:
@@ -211,3 +289,10 @@ class Vm(Moving):
             raise UsageError(f"{self.name} is not here any more")
         if self.row.wanted in ENDED:
             raise UsageError(f"{self.name} has ended: {self.row.wanted}")
+
+
+def _errno_of(error: MeshError | OSError) -> int:
+    """What a program is told of a checkpoint that failed."""
+    if isinstance(error, CapacityError):
+        return errno.ENOSPC
+    return (isinstance(error, OSError) and error.errno) or errno.EIO

@@ -9,7 +9,7 @@ no second effect, because its bundle has the same id and the log is cut back.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,13 @@ from radics_mesh.dtn.agent import Agent, Delivery, Registration
 from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.errors import CapacityError, GuestError, MeshError, UsageError, WireError
 from radics_mesh.hosting.logs import VmLog
-from radics_mesh.hosting.papers import INBOX_MAX_BYTES, Settings, Subscription, mail_key
+from radics_mesh.hosting.papers import (
+    BOX_MAX_BYTES,
+    INBOX_MAX_BYTES,
+    Settings,
+    Subscription,
+    mail_key,
+)
 from radics_mesh.hosting.status import FeedStatus
 from radics_mesh.hosting.table import Ending, Table
 from radics_mesh.ids import Eid
@@ -32,7 +38,21 @@ from radics_mesh.sources.service import Sources
 from radics_mesh.vmm import abi
 from radics_mesh.vmm.channel import Ready
 from radics_mesh.vmm.ends import End
-from radics_mesh.vmm.frames import Exit, Log, Message, Output, Send, StreamState, Subscribe
+from radics_mesh.vmm.frames import (
+    REPLY_PREFIX,
+    Checkpoint,
+    Close,
+    Exit,
+    Hint,
+    Log,
+    Message,
+    Output,
+    Request,
+    Send,
+    Serve,
+    StreamState,
+    Subscribe,
+)
 from radics_mesh.vmm.machine import Event, Machine
 
 log = structlog.get_logger(__name__)
@@ -43,6 +63,9 @@ _BATCH = 64
 # up, and it stands still without having lost anything.
 FULL_WAIT_S = 0.5
 _LEAVE_S = 2.0
+# What a request to the node itself is addressed to.
+OWN_SERVICE = ":"
+MESH_SERVICE = ":mesh"
 
 
 Result = TypeVar("Result")
@@ -50,11 +73,19 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outside:
-    """What a guest reaches through its host."""
+    """What a guest reaches through its host.
 
+    `mesh`: what the node knows, as lines of text (guest_lib/client/mesh.c reads them); `hint`: keep
+    durably where the program would like to be; `checkpoint`: its output of that number wants one.
+    """
+
+    node: Eid
     agent: Agent
     sources: Sources
     table: Table
+    mesh: Callable[[], bytes]
+    hint: Callable[[str], None]
+    checkpoint: Callable[[int], None]
 
 
 class Guest:
@@ -83,16 +114,20 @@ class Guest:
         self._log = vm_log
         self._agent, self._sources = outside.agent, outside.sources
         self._table = outside.table
+        self._outside = outside
         self._feeds: dict[int, Feed] = {}
-        self._fed: set[int] = set()
+        # One for each stream that is served: a feed, or a box of mail.
+        self._scopes: dict[int, trio.CancelScope] = {}
         self._open = True
+        self._opened = trio.Event()
         self._posted = trio.Event()
         self._taken = trio.Event()
         self._scope = trio.CancelScope()
         self._end: End | None = None
         self._disk_full = False
         self._nursery: trio.Nursery | None = None
-        self._registration: Registration | None = None
+        # By what follows the VM's endpoint: the mailbox, replies, services.
+        self._registrations: dict[str, Registration] = {}
 
     async def run(self) -> End | None:
         """Serve the guest until it ends, or until `detach`, after which it is left as it is."""
@@ -112,16 +147,34 @@ class Guest:
         return self._end
 
     def open_mailbox(self) -> None:
-        """Mail for the VM is taken here. A no-op when it is."""
+        """Mail for the VM is taken here. A no-op when it is.
+
+        Each box has a registration of its own: one that is full keeps no other one waiting.
+        """
         self._open = True
-        if self._registration is None:
-            self._registration = self._agent.register(self._eid, self.receive, prefix=True)
+        self._opened.set()
+        self._register("", prefix=True)
+        self._register(REPLY_PREFIX, prefix=True)
+        for box in self._table.boxes(self._vm_id):
+            if box.stream < abi.STREAM_TIMERS:
+                self._register(box.service)
+
+    def _register(self, service: str, *, prefix: bool = False) -> None:
+        if service in self._registrations or not self._open:
+            return
+        try:
+            endpoint = Eid(self._eid + service)
+        except WireError as error:  # no bundle can be addressed to it
+            self._say(f"cannot serve {service[:80]!r}: {error}")
+            return
+        self._registrations[service] = self._agent.register(endpoint, self.receive, prefix=prefix)
 
     def close_mailbox(self) -> None:
         """From now on nothing is added to the mailbox."""
         self._open = False
-        registration, self._registration = self._registration, None
-        if registration is not None:
+        self._opened = trio.Event()
+        registrations, self._registrations = self._registrations, {}
+        for registration in registrations.values():
             registration.close()
         self._taken.set()
 
@@ -150,31 +203,65 @@ class Guest:
         size_bytes = len(delivery.payload)
         if size_bytes > abi.MESSAGE_MAX:
             raise CapacityError(f"{size_bytes} bytes are too long for a guest's message")
-        while self._open and self._table.mail_bytes(self._vm_id) > INBOX_MAX_BYTES:
-            self._taken = trio.Event()
-            await self._taken.wait()
-        if not self._open:
+        service = delivery.destination.service_name
+        if not await self._has_room(service):
             raise Elsewhere
         key = mail_key(str(delivery.bundle_id))
-        service = delivery.destination.service_name
         if await self._kept(
             lambda: self._table.post(self._vm_id, key, delivery.source, service, delivery.payload)
         ):
             self.received_bytes[delivery.source] += size_bytes
             self._posted.set()
 
-    async def _deliver_mail(self, have: int) -> None:
-        """Hand the mail to the guest, in order, as its window allows."""
-        try:
-            while True:
+    async def _has_room(self, service: str) -> bool:
+        """Wait for room where mail for a service is filed; False: the mailbox is closed."""
+        while self._open:
+            stream = self._table.stream_of(self._vm_id, service)
+            limit = BOX_MAX_BYTES if stream else INBOX_MAX_BYTES
+            if self._table.mail_bytes(self._vm_id, stream) <= limit:
+                return True
+            self._taken = trio.Event()
+            await self._taken.wait()
+        return False
+
+    async def feed(self, data: bytes, *, end: bool = False) -> None:
+        """More for its standard input, or the end of it. On return it is kept, durably.
+
+        GuestError: it is on its way elsewhere.
+        """
+        stream = abi.STREAM_STDIN
+        while self._open and self._table.mail_bytes(self._vm_id, stream) > BOX_MAX_BYTES:
+            self._taken = trio.Event()
+            await self._taken.wait()
+        if not self._open:
+            raise GuestError("the VM is being parked, or has ended")
+        await self._kept(lambda: self._table.feed(self._vm_id, data, end=end))
+        self._posted.set()
+
+    def _start_mail(self, stream: int, have: int) -> None:
+        self._start(stream, partial(self._deliver_mail, stream, have))
+
+    async def _deliver_mail(self, stream: int, have: int) -> None:
+        """Hand a box's mail to the guest, in order, as its window allows."""
+        while True:
+            posted = self._posted
+            while mail := self._table.mail(self._vm_id, have, stream=stream):
+                messages = [Message(m.payload, m.sender, m.service, m.end) for m in mail]
+                await self.machine.deliver(stream, mail[0].number, messages)
+                have = mail[-1].number
+            await posted.wait()
+            if self._posted is posted:  # the first of those who waited
                 self._posted = trio.Event()
-                while mail := self._table.mail(self._vm_id, have):
-                    messages = [Message(m.payload, m.sender, m.service) for m in mail]
-                    await self.machine.deliver(0, mail[0].number, messages)
-                    have = mail[-1].number
-                await self._posted.wait()
-        except GuestError:  # it ended; its last event says how
-            return
+
+    def _start(self, stream: int, serve: Callable[[], Awaitable[None]]) -> None:
+        """Serve a stream until it is closed. A no-op when it is served."""
+        if stream not in self._scopes:
+            self._scopes[stream] = trio.CancelScope()
+            self._running().start_soon(self._serve, self._scopes[stream], serve)
+
+    async def _serve(self, scope: trio.CancelScope, serve: Callable[[], Awaitable[None]]) -> None:
+        with scope, suppress(GuestError):  # it ended; its last event says how
+            await serve()
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -190,13 +277,14 @@ class Guest:
 
     async def _take(self, batch: Sequence[Event]) -> None:
         """Give a run of events their effect, make it durable once, tell the guest."""
-        number, ending = 0, None
+        number, ending, checkpoint = 0, None, 0
         progress: dict[int, StreamState] = {}
         for event in batch:
             if isinstance(event, Output):
                 await self._effect(event)
                 number = event.number
                 ending = _ending(event) or ending
+                checkpoint = number if isinstance(event.body, Checkpoint) else checkpoint
             elif isinstance(event, StreamState):
                 progress[event.stream] = event
             elif isinstance(event, Ready):
@@ -208,6 +296,8 @@ class Guest:
             await self.machine.acknowledge(number)
         for state in progress.values():
             await self._progressed(state)
+        if checkpoint:  # behind its acknowledgement: it shall not ask for itself again
+            self._outside.checkpoint(checkpoint)
 
     async def _commit(self, number: int, ending: Ending | None) -> None:
         while True:
@@ -241,20 +331,47 @@ class Guest:
             case Log(_, text):
                 await self._kept(lambda: self._log.append(text))
             case Send():
-                await self._send(output.number, output.body)
-            case Subscribe(stream, source):
-                self._start_feed(stream, source, 0)
+                await self._send(output.number, output.body, self._eid)
+            case Request():
+                await self._request(output.number, output.body)
+            case Subscribe(stream, source, after):
+                self._start_feed(stream, source, after)
+            case Serve(stream, service):
+                await self._kept(lambda: self._table.serve(self._vm_id, stream, service))
+                self._register(service)
+                self._start_mail(stream, 0)
+            case Close(stream):
+                await self._close(stream)
+            case Hint(what, name):
+                await self._kept(lambda: self._outside.hint(hint_text(what, name)))
             case _:
                 pass  # Exit: recorded with the batch. Unreadable: there is nothing to do.
 
-    async def _send(self, number: int, send: Send) -> None:
+    async def _request(self, number: int, request: Request) -> None:
+        if not request.to.startswith(OWN_SERVICE):
+            source = Eid(self._eid + request.reply_service)
+            await self._send(number, request, source)
+        elif request.to == MESH_SERVICE:
+            await self._answer(request.reply_service, self._outside.mesh())
+        else:
+            self._say(f"this node has no service {request.to[:80]!r}")
+
+    async def _answer(self, service: str, reply: bytes) -> None:
+        """The node's own reply to a request."""
+        while not await self._has_room(service):  # it is being parked: another node may answer
+            await self._opened.wait()
+        node = self._outside.node
+        await self._kept(lambda: self._table.post(self._vm_id, b"", node, service, reply))
+        self._posted.set()
+
+    async def _send(self, number: int, send: Send | Request, source: Eid) -> None:
         while True:
             try:
                 destination = Eid(send.to)
                 await self._agent.send(
                     destination,
                     send.payload,
-                    source=self._eid,
+                    source=source,
                     lifetime_s=send.lifetime_s or None,
                     stamp=(self._settings.created, number),
                     ownership=self._packed_chain,
@@ -282,20 +399,45 @@ class Guest:
         if self.ready_at is None:
             self.ready_at = trio.current_time()
         self.ready.set()
-        mailbox = next((s for s in ready.streams if s.stream == 0), StreamState(0, 0, 0))
-        await self._kept(lambda: self._table.align(self._vm_id, mailbox.have, mailbox.done))
-        self._running().start_soon(self._deliver_mail, mailbox.have)
+        boxes = [s for s in ready.streams if s.stream == 0 or s.kind]
+        await self._kept(lambda: self._table.align(self._vm_id, boxes))
         for state in ready.streams:
-            if state.stream:
+            if state.kind == abi.KIND_SERVICE:
+                self._register(state.source)
+            if state.stream == 0 or state.kind:
+                self._start_mail(state.stream, state.have)
+            else:
                 self._start_feed(state.stream, state.source, state.have)
+        if ready.checkpoint:
+            self._outside.checkpoint(ready.checkpoint)
+
+    async def _close(self, stream: int) -> None:
+        """A subscription or a service is no more."""
+        scope = self._scopes.pop(stream, None)
+        if scope is not None:
+            scope.cancel()
+        feed = self._feeds.pop(stream, None)
+        if feed is not None:
+            await self._kept(lambda: self._table.unsubscribe(self._vm_id, feed.source))
+            self._running().start_soon(self._leave, feed)
+            return
+        for box in self._table.boxes(self._vm_id):
+            if box.stream == stream:
+                await self._kept(lambda: self._table.close_box(self._vm_id, stream))
+                registration = self._registrations.pop(box.service, None)
+                if registration is not None:
+                    registration.close()
+
+    async def _leave(self, feed: Feed) -> None:
+        """Its publisher need not wait for it any more."""
+        with trio.move_on_after(_LEAVE_S):
+            await feed.aclose()
 
     async def _progressed(self, state: StreamState) -> None:
-        if state.stream == 0:
-            await self._kept(lambda: self._table.taken(self._vm_id, state.done))
-            self._taken.set()
-            return
         feed = self._feeds.get(state.stream)
         if feed is None:
+            await self._kept(lambda: self._table.taken(self._vm_id, state.done, state.stream))
+            self._taken.set()
             return
         held = self._table.subscriptions(self._vm_id).get(feed.source)
         end = held.end if held and held.end else state.done + 1
@@ -305,9 +447,7 @@ class Guest:
             log.warning("feed broke", vm=self._vm_id.short, reason=str(error))
 
     def _start_feed(self, stream: int, source: str, after: int) -> None:
-        if stream not in self._fed:
-            self._fed.add(stream)
-            self._running().start_soon(self._feed, stream, source, after)
+        self._start(stream, partial(self._feed, stream, source, after))
 
     async def _feed(self, stream: int, source: str, after: int) -> None:
         """Hand a source's messages to the guest from `after` + 1 on, as its window allows."""
@@ -326,7 +466,7 @@ class Guest:
         try:
             await self._pump(stream, feed, held)
         except GuestError:  # it ended; its last event says how
-            return
+            raise
         except MeshError as error:
             self._say(f"source {source}: {error}")
         finally:
@@ -354,3 +494,12 @@ class Guest:
 def _ending(output: Output) -> Ending | None:
     body = output.body
     return Ending(body.how, body.status, body.why) if isinstance(body, Exit) else None
+
+
+def hint_text(what: int, name: str) -> str:
+    """A hint as the VM's settings keep it; empty: there is none."""
+    return {
+        abi.HINT_NEAR: f"near {name}",
+        abi.HINT_NODE: f"on {name}",
+        abi.HINT_STAY: "stay",
+    }.get(what, "")

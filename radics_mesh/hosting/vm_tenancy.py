@@ -48,7 +48,7 @@ class Tenancy(ABC):
     """Its one task (radics_mesh.hosting.vm) calls everything here but what is seen from outside."""
 
     def __init__(self, host: Host, row: VmRow, nursery: trio.Nursery, notices: Notices) -> None:
-        self.life = Life(host, row, self._guest_ended, nursery.start_soon)
+        self.life = Life(host, row, self._guest_ended, nursery.start_soon, self._wants_checkpoint)
         self.blobs = Blobs(host, row.vm_id)
         self.handoff = Handoff(row.tenure, host.me.identity)
         self.last_move: MoveStats | None = None
@@ -68,6 +68,10 @@ class Tenancy(ABC):
     @abstractmethod
     async def post(self, job: Job) -> None:
         """Have something done in the VM's task."""
+
+    @abstractmethod
+    def _wants_checkpoint(self, number: int) -> None:
+        """The program waits for one; its output of that number said so."""
 
     @abstractmethod
     async def _carry_out(self, effects: Iterable[Effect]) -> None:
@@ -140,6 +144,7 @@ class Tenancy(ABC):
             sources=row.settings.sources,
             feeds=guest.feeds() if guest else (),
             pinned=row.settings.pinned,
+            hint=row.settings.hint,
             moving=self.phase in MOVING,
             moves=row.settings.moves,
             restarts=self.restarts,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,16 @@ from radics_mesh.control import ControlServer
 from radics_mesh.control_api import REQUESTS
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.dtn.endpoints import Elsewhere
-from radics_mesh.errors import UsageError, WireError
-from radics_mesh.ids import Eid
+from radics_mesh.errors import LinkError, UsageError, WireError
+from radics_mesh.ids import Eid, VmId
 from radics_mesh.node import rows, vm_rows
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
+from radics_mesh.vmm.frames import REPLY_PREFIX
 
 EVENTS_IN_STATUS = 100
 WHERE_WITHIN_S = 8.0
+REQUEST_MAX_S = 30 * 24 * 3600
 # They travel in the one frame that starts a guest.
 WORDS_MAX_BYTES = 32 << 10
 Answer = Mapping[str, Any]
@@ -37,6 +42,10 @@ class _Offer:
     kept: bool = False
 
 
+async def _drop(delivery: Delivery) -> None:
+    """A reply that nobody waits for any more."""
+
+
 class Requests:
     """The handlers, over one node's services."""
 
@@ -45,6 +54,8 @@ class Requests:
 
     def register(self, server: ControlServer) -> None:
         """Every name in the table has a method of that name here, streams and plain ones."""
+        late = self._node.me.node_id.service(REPLY_PREFIX)
+        self._node.agent.register(late, _drop, prefix=True)
         for name, request in REQUESTS.items():
             handler = getattr(self, name)
             if request.stream:
@@ -132,26 +143,40 @@ class Requests:
         memory_bytes: int,
         pin: bool,
         arguments: list[str],
+        environment: list[str],
+        stdin: bool,
     ) -> Answer:
         if not all(sources):
             raise UsageError("a source's name is empty")
-        if sum(len(word.encode()) for word in (*arguments, *sources)) > WORDS_MAX_BYTES:
+        for setting in environment:
+            if setting.find("=") < 1 or "\0" in setting:
+                raise UsageError(f"not a setting NAME=VALUE: {setting[:80]!r}")
+        words = (*arguments, *sources, *environment)
+        if sum(len(word.encode()) for word in words) > WORDS_MAX_BYTES:
             raise UsageError(
-                f"arguments and names of sources are too long: {WORDS_MAX_BYTES} bytes together"
+                "arguments, environment and names of sources are too long:"
+                f" {WORDS_MAX_BYTES} bytes together"
             )
         await self._node.hosting.run_vm(
             Path(image),
             name,
             sources=sources,
             arguments=arguments,
+            environment=environment,
             memory_bytes=memory_bytes,
             pinned=pin,
+            has_stdin=stdin,
         )
         return {"vm": vm_rows.vm_row(self._node, name)}
 
     async def logs(self, name: str, follow: bool) -> AsyncGenerator[Answer, None]:
         async for data in self._node.hosting.logs(name, follow=follow):
             yield {"data": data}
+
+    async def feed(self, name: str, data: bytes, end: bool) -> Answer:
+        self._refuse_remote(name)
+        await self._node.hosting.feed(name, data, end=end)
+        return {"name": name}
 
     async def stop(self, name: str) -> Answer:
         self._refuse_remote(name)
@@ -210,6 +235,29 @@ class Requests:
         )
         return {"id": str(bundle_id)}
 
+    async def request(self, destination: str, payload: bytes, timeout_s: float) -> Answer:
+        """A bundle from an address that only it knows; the reply is what comes there first."""
+        if not 0 < timeout_s <= REQUEST_MAX_S:
+            raise UsageError(f"a timeout is more than 0 and at most {REQUEST_MAX_S} s")
+        to = self._endpoint(destination)
+        endpoint = self._node.me.node_id.service(REPLY_PREFIX + os.urandom(8).hex())
+        replies, taken = trio.open_memory_channel[Delivery](1)
+
+        async def take(delivery: Delivery) -> None:
+            with suppress(trio.WouldBlock):  # a second reply
+                replies.send_nowait(delivery)
+
+        registration = self._node.agent.register(endpoint, take)
+        try:
+            await self._node.agent.send(
+                to, payload, source=endpoint, lifetime_s=math.ceil(timeout_s)
+            )
+            with trio.move_on_after(timeout_s):
+                return rows.received(await taken.receive())
+        finally:
+            registration.close()
+        raise LinkError(f"no reply from {destination} within {timeout_s:g} s")
+
     async def recv(self, service: str, count: int | None) -> AsyncGenerator[Answer, None]:
         """Each bundle leaves the store when the client asks for the next one, or has all."""
         offered, taken = trio.open_memory_channel[_Offer](0)
@@ -247,21 +295,35 @@ class Requests:
         await self._node.store.flushed()
 
     def _endpoint(self, destination: str) -> Eid:
-        """An EID as it is, or NODE/SERVICE, NODE being what people call it; or a local VM."""
+        """An EID as it is, or NAME/SERVICE, NAME being what people call a node or a VM."""
         try:
             if ":" in destination:
                 return Eid(destination)
-            node, slash, service = destination.partition("/")
+            name, slash, service = destination.partition("/")
             if slash and service:
-                return self._node.node_called(node).service(service)
+                return Eid(f"{self._called(name)}{service}")
         except WireError as error:
             raise UsageError(str(error)) from error
         raise UsageError(f"not a destination: {destination} (want an EID or NODE/SERVICE)")
 
+    def _called(self, name: str) -> Eid:
+        """A node's endpoint, or that of the one VM of the name that goes on."""
+        vms = {
+            row["id"]
+            for row in vm_rows.vm_rows(self._node)
+            if row["name"] == name and row["state"] not in vm_rows.ENDED
+        }
+        try:
+            return self._node.node_called(name).eid
+        except UsageError:
+            if len(vms) != 1:
+                raise
+        return VmId.parse(vms.pop()).eid
+
     def _own_service(self, service: str) -> Eid:
         if not service:
             raise UsageError("a service's name is empty")
-        if service in rows.INTERNAL_SERVICES:
+        if service in rows.INTERNAL_SERVICES or service.startswith(REPLY_PREFIX):
             raise UsageError(f"{service} is the node's own service")
         try:
             return self._node.me.node_id.service(service)

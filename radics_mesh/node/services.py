@@ -43,6 +43,7 @@ from radics_mesh.link import (
 from radics_mesh.me import Me
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
 from radics_mesh.node.journal import Journal
+from radics_mesh.node.mesh_text import mesh_text
 from radics_mesh.records import Kind
 from radics_mesh.scheduler.decide import Settings
 from radics_mesh.scheduler.facts import NodeFacts
@@ -129,6 +130,7 @@ class Services:
             accelerator=accelerator.accelerator,
             memory_bytes=self.memory_bytes,
             name_of=self.name_of,
+            mesh=self._mesh_text,
         )
         self.scheduler = Scheduler(
             me=me.node_id,
@@ -170,6 +172,12 @@ class Services:
     def addresses(self) -> list[Address]:
         """Where others may dial this node."""
         return [Address(*pair) for pair in own_addresses(self.config.listen.host, self.port)]
+
+    def _mesh_text(self) -> bytes:
+        # Here, because rows is built upon this module.
+        from radics_mesh.node import rows
+
+        return mesh_text(rows.node_rows(self), rows.source_rows(self))
 
     def describe(self) -> Mapping[str, object]:
         """The body of this node's own record, as of now."""

@@ -11,6 +11,8 @@ What holds, whatever the guest sends, loses or repeats:
 - After a fresh start of this side (adoption, warm start) the guest's memory holds messages whose
   sizes only it knows; the window stays shut until the program has taken them.
 - Nothing lasts that the guest could not have caused on purpose: a lying guest harms itself only.
+- What is wrong with a frame is counted, and told to a guest that would understand (ERROR), a few at
+  a time. What it tells of ours is counted too; nothing follows from it.
 
 A hello is repeated (with back-off) until it is answered. It is also how we ask after losses: any
 sign of one (a bad frame, a gap, messages that the guest does not confirm) starts a new one.
@@ -26,7 +28,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from radics_mesh.clock import Monotonic, Wall
-from radics_mesh.errors import GuestError, UsageError, WireError
+from radics_mesh.errors import GuestError, UsageError
 from radics_mesh.vmm import abi, cobs, frames
 from radics_mesh.vmm.changed import Assembly, Changed, ChangedFrame
 from radics_mesh.vmm.frames import Hello, HelloAck, Message, Output, StreamState
@@ -41,17 +43,27 @@ _STAGE_AGAIN_S = 1.0
 
 FRESH, RUNNING, WARM = 0, 1, 2
 
+_COMPLAINTS = {
+    abi.E_FRAME: "frame",
+    abi.E_TYPE: "type",
+    abi.E_BODY: "body",
+    abi.E_SEQUENCE: "sequence",
+    abi.E_STREAM: "stream",
+}
+
 
 @dataclass(frozen=True)
 class Ready:
     """The guest answered the first hello of a connection. Feed each stream from have + 1 on.
 
     `state`: FRESH (just booted), RUNNING (it had talked to a host before), WARM (warm start).
+    `checkpoint`: the output whose checkpoint the program waits for, 0: none.
     """
 
     state: int
     out_next: int
     streams: tuple[StreamState, ...]
+    checkpoint: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,11 @@ class Channel:
         self._assembly = Assembly()
         self._last_changed: Changed | None = None
         self.minor = 0  # of the guest's version
+        self._ack_due = False
+        self._errors = abi.ERRORS_BURST
+        self._errors_at = Monotonic(0.0)
+        # Frames of the guest's that meant nothing, over all connections.
+        self.bad_frames = 0
         self._hello_frame(0, Wall(0.0))
 
     # --- connections and time ---
@@ -150,6 +167,7 @@ class Channel:
         self._input.clear()
         self._output[:] = b"\0"
         self._skipping, self._first = False, True
+        self._ack_due = False
         self._ask(now, wall)
 
     def disconnected(self) -> None:
@@ -189,6 +207,9 @@ class Channel:
 
     def outgoing(self) -> bytes:
         """Take the bytes that are to be written now."""
+        if self._ack_due:  # one for all since the last one that was written
+            self._output += frames.encode_out_ack(self._acked)
+            self._ack_due = False
         taken = bytes(self._output)
         self._output.clear()
         return taken
@@ -209,6 +230,12 @@ class Channel:
             seed=self._random(32),
         )
 
+    def tell(self, hello: Hello, now: Monotonic, wall: Wall) -> None:
+        """Say hello anew, with what has changed. UsageError when it does not fit its frame."""
+        self.hello = hello
+        if self._connected:
+            self._ask(now, wall)
+
     # --- what our side wants ---
 
     def acknowledge(self, number: int) -> None:
@@ -217,7 +244,7 @@ class Channel:
             raise UsageError(f"output {number} is acknowledged before it came")
         if number > self._acked:
             self._acked = number
-            self._write(frames.encode_out_ack(number))
+            self._ack_due = self._connected
 
     @property
     def acknowledged(self) -> int:
@@ -301,19 +328,20 @@ class Channel:
         *complete, rest = data.split(b"\0")
         events: list[Event] = []
         for part in complete:
-            self._collect(part)
+            self._collect(part, now)
             encoded = bytes(self._input)
             self._input.clear()
             if self._skipping:
                 self._skipping = False
             elif encoded:
                 events += self._frame(encoded, now, wall)
-        self._collect(rest)
+        self._collect(rest, now)
         return events
 
-    def _collect(self, part: bytes) -> None:
+    def _collect(self, part: bytes, now: Monotonic) -> None:
         if len(self._input) + len(part) > _ENCODED_MAX:
-            self._count("frame: too long")
+            if not self._skipping:
+                self._bad("frame: too long", abi.E_FRAME, 0, _ENCODED_MAX, now)
             self._input.clear()
             self._skipping = True
         elif not self._skipping:
@@ -323,10 +351,10 @@ class Channel:
         first, self._first = self._first, False
         try:
             frame = frames.decode(encoded)
-        except WireError as error:
+        except frames.BadFrame as error:
             if first:
                 return []
-            self._count(str(error))
+            self._bad(str(error), error.code, error.frame_type, error.detail, now)
             self._lost(now, wall)
             return []
         match frame:
@@ -344,9 +372,28 @@ class Channel:
                 return self._changed(frame)
             case frames.ParkedFrame():
                 return self._parked(frame)
+            case _:
+                return self._complained(frame)
+
+    def _complained(self, complaint: frames.Complaint) -> list[Event]:
+        self._count(f"guest complains: {_COMPLAINTS.get(complaint.code, 'otherwise')}")
+        return []
 
     def _count(self, reason: str) -> None:
         self.counters[reason] += 1
+
+    def _bad(self, reason: str, code: int, frame_type: int, detail: int, now: Monotonic) -> None:
+        """Count a frame that meant nothing, and tell the guest, if not too often."""
+        self._count(reason)
+        self.bad_frames += 1
+        grown = int(now - self._errors_at)
+        if grown > 0:
+            self._errors_at = Monotonic(self._errors_at + grown)
+            self._errors = min(abi.ERRORS_BURST, self._errors + grown)
+        if self.ready and self.minor >= 1 and self._errors:
+            self._errors -= 1
+            text = f"{reason}, {self.counters[reason]} so far"
+            self._write(frames.encode_error(code, frame_type, detail, text))
 
     def _lost(self, now: Monotonic, wall: Wall) -> None:
         """Something did not arrive: ask, unless an answer is awaited anyhow."""
@@ -372,7 +419,7 @@ class Channel:
             self.park(self._park_known)
         elif self._stage is not None:
             self._ask_stage(now)
-        return [Ready(ack.state, ack.out_next, ack.streams)]
+        return [Ready(ack.state, ack.out_next, ack.streams, ack.checkpoint)]
 
     def _resume(self, told: StreamState, now: Monotonic) -> Event | None:
         """Go back to what the guest has of one stream."""
@@ -402,19 +449,25 @@ class Channel:
             self.counters["duplicates"] += 1
             return []
         if output.number > self._received + 1:
-            self._count("output: gap")
+            due = self._received + 1
+            self._bad("output: gap", abi.E_SEQUENCE, abi.F_OUT, due, now)
             self._lost(now, wall)
             return []
         self._received = output.number
         body = output.body
-        if isinstance(body, frames.Subscribe):
-            self._streams.setdefault(body.stream, _Stream(body.source))
+        match body:
+            case frames.Subscribe(stream, source, at):
+                self._streams.setdefault(stream, _Stream(source, at, at, at))
+            case frames.Serve(stream, service):
+                self._streams.setdefault(stream, _Stream(service))
+            case frames.Close(stream):
+                self._streams.pop(stream, None)
         return [output]
 
     def _progress(self, told: StreamState, now: Monotonic) -> list[Event]:
         state = self._streams.get(told.stream)
         if state is None or not state.done <= told.done <= told.have <= state.sent:
-            self._count("stream: impossible report")
+            self._bad("stream: impossible report", abi.E_STREAM, abi.F_STREAM, told.stream, now)
             return []
         if told.have < state.have or (told.have, told.done) == (state.have, state.done):
             return []

@@ -18,13 +18,17 @@ from radics_mesh.vmm import abi, cobs
 from radics_mesh.vmm.changed import ChangedFrame
 
 _CRC_BYTES = 4
+# What the names of services begin with that are addresses of replies.
+REPLY_PREFIX = "~"
 
 
 @dataclass(frozen=True)
 class Hello:
     """Who the VM is and where it runs now; `out_acked`: its outputs durable on this host.
 
-    argv, environment ("K=V") and sources count only at a program's first start.
+    argv, environment ("K=V"), sources and `has_stdin` count only at a program's first start.
+    `branch`: how often the VM was set back to an earlier state. `checkpoint`: the output that asked
+    for one which has ended, with this errno (0: it is durable); number 0: there is none to tell of.
     """
 
     vm_name: str
@@ -36,6 +40,10 @@ class Hello:
     argv: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    branch: int = 0
+    checkpoint: int = 0
+    checkpoint_error: int = 0
+    has_stdin: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,22 +72,29 @@ class Message:
 
 @dataclass(frozen=True)
 class StreamState:
-    """Where the guest stands: numbers up to `have` are in its memory, up to `done` taken."""
+    """Where the guest stands: numbers up to `have` are in its memory, up to `done` taken.
+
+    `source`: the service's name when `kind` is abi.KIND_SERVICE. Kind 0: mailbox or subscription.
+    """
 
     stream: int
     have: int
     done: int
     source: str = ""
+    kind: int = 0
 
 
 @dataclass(frozen=True)
 class HelloAck:
+    """`checkpoint`: the output whose end the program waits for, 0: none."""
+
     major: int
     minor: int
     nonce: int
     state: int
     out_next: int
     streams: tuple[StreamState, ...]
+    checkpoint: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,8 +116,49 @@ class Send:
 
 @dataclass(frozen=True)
 class Subscribe:
+    """From message `after` + 1 on."""
+
     stream: int
     source: str
+    after: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A message whose sender is its `reply_service`. `to` may be the node's own, ":NAME"."""
+
+    token: int
+    to: str
+    lifetime_s: int
+    payload: bytes = field(repr=False)
+
+    @property
+    def reply_service(self) -> str:
+        return f"{REPLY_PREFIX}{self.token:016x}"
+
+
+@dataclass(frozen=True)
+class Serve:
+    stream: int
+    service: str
+
+
+@dataclass(frozen=True)
+class Close:
+    stream: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Park the guest, make its state durable, go on; the next hello says how that ended."""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """`what`: abi.HINT_*."""
+
+    what: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +178,9 @@ class Unreadable:
     reason: str
 
 
-OutputBody = Log | Send | Subscribe | Exit | Unreadable
+OutputBody = (
+    Log | Send | Subscribe | Exit | Request | Serve | Close | Checkpoint | Hint | Unreadable
+)
 
 
 @dataclass(frozen=True)
@@ -144,7 +202,17 @@ class Panic:
     text: str
 
 
-GuestFrame = HelloAck | StreamState | Output | ParkedFrame | ChangedFrame | Panic
+@dataclass(frozen=True)
+class Complaint:
+    """The guest dropped a frame of ours: abi.E_*, its type (0: unknown), see radics_abi.h."""
+
+    code: int
+    frame_type: int
+    detail: int
+    text: str
+
+
+GuestFrame = HelloAck | StreamState | Output | ParkedFrame | ChangedFrame | Panic | Complaint
 
 
 class _Reader:
@@ -153,6 +221,11 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
+
+    @property
+    def has_more(self) -> bool:
+        """Whether fields of a later minor version may follow."""
+        return self._at < len(self._data)
 
     def raw(self, length: int) -> bytes:
         end = self._at + length
@@ -184,18 +257,41 @@ class _Reader:
         return self.raw(self.integer(4))
 
 
+class BadFrame(WireError):
+    """A frame that means nothing, as the ERROR that answers it says: abi.E_*, type, detail."""
+
+    def __init__(self, text: str, code: int, frame_type: int, detail: int) -> None:
+        super().__init__(text)
+        self.code = code
+        self.frame_type = frame_type
+        self.detail = detail
+
+
 def decode(encoded: bytes) -> GuestFrame:
-    """The frame between two zero bytes. Unknown trailing bytes of a body are ignored."""
-    frame = cobs.decode(encoded)
+    """The frame between two zero bytes; BadFrame. Unknown trailing bytes of a body are ignored."""
+    content = _content(encoded)
+    kind, body = content[0], content[2:]
+    parse = _GUEST_FRAMES.get(kind)
+    if parse is None:
+        raise BadFrame("frame: unknown type", abi.E_TYPE, kind, len(body))
+    try:
+        return parse(_Reader(body))
+    except WireError as error:
+        raise BadFrame(str(error), abi.E_BODY, kind, len(body)) from error
+
+
+def _content(encoded: bytes) -> bytes:
+    """Type, flags and body of a frame whose CRC is right."""
+    try:
+        frame = cobs.decode(encoded)
+    except WireError as error:
+        raise BadFrame(str(error), abi.E_FRAME, 0, len(encoded)) from error
     if not 2 + _CRC_BYTES <= len(frame) <= abi.FRAME_MAX:
-        raise WireError("frame: impossible length")
+        raise BadFrame("frame: impossible length", abi.E_FRAME, 0, len(frame))
     content = frame[:-_CRC_BYTES]
     if zlib.crc32(content) != int.from_bytes(frame[-_CRC_BYTES:], "little"):
-        raise WireError("frame: bad CRC")
-    parse = _GUEST_FRAMES.get(content[0])
-    if parse is None:
-        raise WireError("frame: unknown type")
-    return parse(_Reader(content[2:]))
+        raise BadFrame("frame: bad CRC", abi.E_FRAME, 0, len(frame))
+    return content
 
 
 def _hello_ack(body: _Reader) -> HelloAck:
@@ -209,7 +305,23 @@ def _hello_ack(body: _Reader) -> HelloAck:
     for _ in range(count):
         stream, source = _stream_id(body), body.name()
         streams.append(StreamState(stream, body.integer(8), body.integer(8), source))
-    return HelloAck(major, minor, nonce, state, out_next, tuple(streams))
+    checkpoint = body.integer(8) if minor else 0
+    streams += _others(body) if minor else []
+    return HelloAck(major, minor, nonce, state, out_next, tuple(streams), checkpoint)
+
+
+def _others(body: _Reader) -> list[StreamState]:
+    """The second list of a hello's answer: services and reserved streams."""
+    count = body.integer(2)
+    if count > abi.STREAMS_MAX:
+        raise WireError("hello: too many streams")
+    streams = []
+    for _ in range(count):
+        stream, kind, name = _stream_id(body), body.integer(1), body.name()
+        have, done = body.integer(8), body.integer(8)
+        if stream and kind:  # else of a later version
+            streams.append(StreamState(stream, have, done, name, kind))
+    return streams
 
 
 def _stream_id(body: _Reader) -> int:
@@ -242,10 +354,37 @@ def _send(body: _Reader) -> Send:
 
 
 def _subscribe(body: _Reader) -> Subscribe:
-    stream, source = _stream_id(body), body.name()
-    if stream == 0 or not source:
-        raise WireError("subscribe: no stream or no source")
-    return Subscribe(stream, source)
+    stream, source = _own_stream(body), body.name()
+    if not source:
+        raise WireError("subscribe: no source")
+    return Subscribe(stream, source, body.integer(8) if body.has_more else 0)
+
+
+def _own_stream(body: _Reader) -> int:
+    """One that the guest may give a meaning to."""
+    stream = _stream_id(body)
+    if not 0 < stream < abi.STREAM_TIMERS:
+        raise WireError("output: not a stream of the program's")
+    return stream
+
+
+def _request(body: _Reader) -> Request:
+    token, sent = body.integer(8), _send(body)
+    return Request(token, sent.to, sent.lifetime_s, sent.payload)
+
+
+def _serve(body: _Reader) -> Serve:
+    serve = Serve(_own_stream(body), body.name())
+    if not serve.service or serve.service.startswith(REPLY_PREFIX):
+        raise WireError("serve: not a service's name")
+    return serve
+
+
+def _hint(body: _Reader) -> Hint:
+    hint = Hint(body.integer(1), body.name())
+    if hint.what > abi.HINT_STAY:
+        raise WireError("hint: of a later version")
+    return hint
 
 
 def _changed(body: _Reader) -> ChangedFrame:
@@ -260,6 +399,9 @@ _GUEST_FRAMES: dict[int, Callable[[_Reader], GuestFrame]] = {
     abi.F_PARKED: lambda body: ParkedFrame(body.integer(8), body.integer(8)),
     abi.F_CHANGED: _changed,
     abi.F_PANIC: lambda body: Panic(body.raw(body.integer(2)).decode("utf-8", "replace")),
+    abi.F_ERROR_BACK: lambda body: Complaint(
+        body.integer(1), body.integer(1), body.integer(8), body.text()
+    ),
 }
 
 _OUTPUTS: dict[int, Callable[[_Reader], OutputBody]] = {
@@ -267,6 +409,11 @@ _OUTPUTS: dict[int, Callable[[_Reader], OutputBody]] = {
     abi.OUT_SEND: _send,
     abi.OUT_SUBSCRIBE: _subscribe,
     abi.OUT_EXIT: lambda body: Exit(body.integer(1), body.integer(4), body.text()),
+    abi.OUT_REQUEST: _request,
+    abi.OUT_SERVE: _serve,
+    abi.OUT_CLOSE: lambda body: Close(_own_stream(body)),
+    abi.OUT_CHECKPOINT: lambda _: Checkpoint(),
+    abi.OUT_HINT: _hint,
 }
 
 
@@ -294,6 +441,10 @@ def encode_hello(hello: Hello, *, nonce: int, wall_ns: int, out_acked: int, seed
         + _texts(hello.argv)
         + _texts(hello.environment)
         + _texts(hello.sources)
+        + struct.pack(
+            "<IQIB",
+            *(hello.branch, hello.checkpoint, hello.checkpoint_error, hello.has_stdin),
+        )
     )
     if len(body) > abi.FRAME_MAX - 2 - _CRC_BYTES:
         raise UsageError("the program's arguments and environment are too long")
@@ -310,6 +461,10 @@ def encode_park(nonce: int, known: int) -> bytes:
 
 def encode_stage(nonce: int, known: int) -> bytes:
     return _encode(abi.F_STAGE, struct.pack("<QQ", nonce, known))
+
+
+def encode_error(code: int, frame_type: int, detail: int, text: str) -> bytes:
+    return _encode(abi.F_ERROR, struct.pack("<BBQ", code, frame_type, detail) + _text(text))
 
 
 def encode_message(message: Message) -> bytes:

@@ -133,6 +133,11 @@ class Machine:
         self._kick.set()
         await trio.lowlevel.checkpoint()
 
+    def say_hello(self, hello: Hello) -> None:
+        """Tell the guest what has changed."""
+        self._channel.tell(hello, self._now(), self._wall())
+        self._kick.set()
+
     def window(self, stream: int) -> int:
         """Bytes that `deliver` would take at once: payloads, and MESSAGE_OVERHEAD a message."""
         return self._channel.window(stream)

@@ -162,7 +162,7 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
     async with node(tmp_path, run=answering({"vm": answers.vm("wc")}, seen)):
         done = await radics(
             *("run", str(image), "--name", "wc", "--source", "a", "--source", "b", "--memory"),
-            *("32", "--pin", "--", "--verbose", "x"),
+            *("32", "--pin", "--env", "A=1", "--env", "B=", "--", "--verbose", "x"),
             state=tmp_path,
         )
     assert done.stdout == b"wc (vvvvvvvv) is running on barn\n"
@@ -173,7 +173,38 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
         "memory_bytes": 32 << 20,
         "pin": True,
         "arguments": ["--verbose", "x"],
+        "environment": ["A=1", "B="],
+        "stdin": False,
     }
+
+
+async def test_run_feeds_a_file_and_then_ends_the_input(tmp_path: Path) -> None:
+    image, fed = tmp_path / "prog.img", list[tuple[bytes, bool]]()
+    image.write_bytes(b"image")
+    text = bytes(range(256)) * 600
+
+    async def feed(name: str, data: bytes, end: bool) -> Answer:
+        fed.append((data, end))
+        return {"name": name}
+
+    seen: dict[str, Any] = {}
+    async with node(tmp_path, run=answering({"vm": answers.vm("wc")}, seen), feed=feed):
+        await radics("run", str(image), "--name", "wc", "--stdin", "-", state=tmp_path, stdin=text)
+        assert seen["stdin"]
+        assert b"".join(data for data, _ in fed) == text
+        assert [end for _, end in fed] == [False] * (len(fed) - 1) + [True]
+        fed.clear()
+        await radics("feed", "wc", state=tmp_path, stdin=b"more")
+        assert fed == [(b"more", False)]
+
+
+async def test_request_prints_the_reply(tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+    reply = {"id": "b1", "source": "dtn://x/", "signer": None, "payload": b"pong"}
+    async with node(tmp_path, request=answering(reply, seen)):
+        done = await radics("request", "vm/echo", "--timeout", "5", state=tmp_path, stdin=b"ping")
+    assert done.stdout == b"pong\n"
+    assert seen == {"destination": "vm/echo", "payload": b"ping", "timeout_s": 5.0}
 
 
 async def test_send_takes_standard_input_byte_for_byte(tmp_path: Path) -> None:

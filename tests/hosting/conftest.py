@@ -15,6 +15,7 @@ from radics_mesh.vmm import lock
 from radics_mesh.vmm.build import build_image, build_kernel, compile_program
 from tests.hosting.world import World
 
+CALLER = Path(__file__).parents[1] / "guest" / "programs" / "caller.c"
 PROGRAMS = Path(__file__).parent / "programs"
 missing = [tool for tool in ("qemu-system-x86_64", "g++", "make") if shutil.which(tool) is None]
 
@@ -28,6 +29,18 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compile_program([PROGRAMS / "counter.cpp"], folder / "counter")
     build_image([folder / "counter"], folder / "counter.img")
     return folder / "counter.img"
+
+
+@pytest.fixture(scope="session")
+def caller(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of tests/guest that does what its arguments say."""
+    if missing:
+        pytest.skip(f"no {', '.join(missing)} on this machine")
+    folder = tmp_path_factory.mktemp("caller")
+    build_kernel()
+    compile_program([CALLER], folder / "caller")
+    build_image([folder / "caller"], folder / "caller.img")
+    return folder / "caller.img"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from radics_mesh.hosting.table import JOURNAL_ROWS, Ending, Table, VmRow, Wanted
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest
 from radics_mesh.ownership import born
+from radics_mesh.vmm.frames import StreamState
 from radics_mesh.vmm.handoff import Handoff
 
 ME = Identity(b"A" * 32)
@@ -90,10 +91,12 @@ def test_the_window_is_bounded(table: Table) -> None:
 
 def test_numbers_go_on_where_the_guest_is(table: Table) -> None:
     post(table, *"abcdef")
-    table.align(VM, have=3, done=2)
+    table.align(VM, [StreamState(0, have=3, done=2)])
     assert held(table) == [(3, b"c"), (4, b"d"), (5, b"e"), (6, b"f")]
     table.taken(VM, 4)
-    table.align(VM, have=1, done=1)  # set back to an earlier state: e and f follow on a
+    table.align(
+        VM, [StreamState(0, have=1, done=1)]
+    )  # set back to an earlier state: e and f follow on a
     assert held(table) == [(2, b"e"), (3, b"f")]
     post(table, "g")
     assert held(table)[-1] == (4, b"g")

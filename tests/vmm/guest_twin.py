@@ -69,6 +69,10 @@ class Guest:
         self.hellos: list[bytes] = []
         self.parked = False
         self.minor = 1
+        self.checkpoint = 0
+        # The second list of the answer to hello: stream to kind, name, have, done.
+        self.others: dict[int, tuple[int, str, int, int]] = {}
+        self.errors: list[bytes] = []
         self.stages: list[tuple[int, int]] = []  # asked for: nonce, known
         self.deaf_to_stages = False
         self.dropped = 0
@@ -119,6 +123,7 @@ class Guest:
             abi.F_DATA: self._data,
             abi.F_PARK: self._park,
             abi.F_STAGE: self._stage,
+            abi.F_ERROR: self.errors.append,
         }[kind](body)
 
     def _hello(self, body: bytes) -> None:
@@ -130,6 +135,11 @@ class Guest:
         for stream, told in self.streams.items():
             ack += struct.pack("<H", stream) + text(told.source)
             ack += struct.pack("<QQ", told.have, told.done)
+        if self.minor:
+            ack += struct.pack("<QH", self.checkpoint, len(self.others))
+            for stream, (kind, name, have, done) in self.others.items():
+                ack += struct.pack("<HB", stream, kind) + text(name)
+                ack += struct.pack("<QQ", have, done)
         self.send += b"\0" + frame(abi.F_HELLO_ACK, ack)
         self.state = 1
         for number in sorted(self.out):

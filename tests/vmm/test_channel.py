@@ -47,12 +47,24 @@ def connected(hello: Hello = HELLO, guest: twin.Guest | None = None) -> tuple[Ch
 
 
 def test_hello_tells_who_the_vm_is() -> None:
-    host, guest = connected(Hello("n", "e", "h", "he", epoch=7, out_acked=0, argv=("x",)))
+    host, guest = connected(
+        Hello(
+            *("n", "e", "h", "he"),
+            epoch=7,
+            out_acked=0,
+            argv=("x",),
+            environment=("K=V",),
+            branch=3,
+            checkpoint=9,
+            checkpoint_error=28,
+            has_stdin=True,
+        )
+    )
     body = guest.hellos[0]
     major, minor, _, epoch, wall_ns, acked = struct.unpack_from("<HHQQQQ", body)
     assert (major, minor, epoch, wall_ns, acked) == (1, 1, 7, 1_800_000_000 * 10**9, 0)
     assert body[68:] == b"".join(map(twin.text, ("n", "e", "h", "he"))) + struct.pack(
-        "<H3sHH", 1, twin.text("x"), 0, 0
+        "<H3sH5sHIQIB", 1, twin.text("x"), 1, twin.text("K=V"), 0, 3, 9, 28, 1
     )
     assert host.ready
 

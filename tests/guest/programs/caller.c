@@ -1,4 +1,5 @@
 /* Does what argv says with version 1.1 of the client API, and prints what came of it. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -66,7 +67,10 @@ static void serve(void)
     for (;;) {
         struct radics_message m;
         long n = radics_receive(RADICS_ANY, buffer, sizeof buffer, -1, &m);
-        printf("%s<%s %.*s\n", m.stream == echo ? "echo" : m.stream == other ? "other" : "mail",
+        printf("%s<%s %.*s\n",
+               m.stream == echo    ? "echo"
+               : m.stream == other ? "other"
+                                   : "mail",
                m.to, (int)n, buffer);
         fflush(stdout);
         if (n == 4 && !memcmp(buffer, "stop", 4))
@@ -74,6 +78,64 @@ static void serve(void)
         if (m.stream == echo)
             radics_reply(&m, buffer, (size_t)n);
     }
+}
+
+/* Answers its service, and never looks at its mail. */
+static void deaf(void)
+{
+    struct radics_message m;
+    int echo = radics_serve("echo");
+    printf("serving\n");
+    fflush(stdout);
+    for (;;) {
+        long n = radics_receive(echo, buffer, sizeof buffer, -1, &m);
+        radics_reply(&m, buffer, (size_t)n);
+    }
+}
+
+/* One message, then none until there is mail. */
+static void slow(void)
+{
+    struct radics_message m;
+    int text = radics_subscribe("text");
+    radics_receive(text, buffer, sizeof buffer, -1, &m);
+    printf("took one\n");
+    fflush(stdout);
+    radics_receive(RADICS_MAILBOX, buffer, sizeof buffer, -1, &m);
+    long count = 1;
+    while (radics_receive(text, buffer, sizeof buffer, -1, &m) >= 0)
+        count++;
+    printf("took %ld, at the end\n", count);
+}
+
+static void late(uint64_t after)
+{
+    struct radics_message m;
+    int text = radics_subscribe_after("text", after);
+    long n = radics_receive(text, buffer, sizeof buffer, -1, &m);
+    printf("%.*s number %d\n", (int)n, buffer, (int)m.number);
+    printf("closed %d\n", radics_close(text));
+    fflush(stdout);
+    struct timespec a_moment = {0, 300000000};
+    nanosleep(&a_moment, NULL);
+    text = radics_subscribe("text");
+    n = radics_receive(text, buffer, sizeof buffer, -1, &m);
+    printf("again %.*s number %d\n", (int)n, buffer, (int)m.number);
+    fflush(stdout);
+    radics_receive(RADICS_MAILBOX, buffer, sizeof buffer, -1, &m);
+}
+
+static void environment(void)
+{
+    for (char **e = environ; *e; e++)
+        printf("%s%s", e == environ ? "" : " ", *e);
+    line();
+}
+
+static void hint(const char *source)
+{
+    radics_move_near(source);
+    radics_receive(RADICS_MAILBOX, buffer, sizeof buffer, -1, NULL);
 }
 
 static void streams(void)
@@ -299,13 +361,18 @@ int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
     long number = argc > 2 ? atol(argv[2]) : 0;
-#define DO(name, call) \
-    if (!strcmp(what, name)) \
+#define DO(name, call)                                                                             \
+    if (!strcmp(what, name))                                                                       \
     call
-    DO("request", request("dtn://far/x", number * SECOND));
+    DO("request", request(argc > 3 ? argv[3] : "dtn://far/x", number * SECOND));
     DO("impatient", request("dtn://far/x", SECOND / 50));
     DO("requests", requests((int)number));
     DO("serve", serve());
+    DO("deaf", deaf());
+    DO("slow", slow());
+    DO("late", late((uint64_t)number));
+    DO("environment", environment());
+    DO("hint", hint(argc > 2 ? argv[2] : ""));
     DO("streams", streams());
     DO("timers", timers());
     DO("shared", shared());
