@@ -12,12 +12,13 @@ static uint64_t since, last; /* stages: what `told` counts from; the latest */
 
 static void set(uint64_t *map, uint64_t pa)
 {
-    map[pa / PAGE_SIZE / 64] |= 1UL << pa / PAGE_SIZE % 64;
+    uint64_t n = (pa - RAM_BASE) / PAGE_SIZE;
+    map[n / 64] |= 1UL << n % 64;
 }
 
 void changed_page(uint64_t pa)
 {
-    if (pa < memory_size())
+    if (pa - RAM_BASE < memory_size())
         set(changed, pa);
 }
 
@@ -33,7 +34,7 @@ void changes_own(uint64_t pa, bool kernel)
     if (kernel)
         set(own, pa);
     else
-        own[pa / PAGE_SIZE / 64] &= ~(1UL << pa / PAGE_SIZE % 64);
+        own[(pa - RAM_BASE) / PAGE_SIZE / 64] &= ~(1UL << (pa - RAM_BASE) / PAGE_SIZE % 64);
 }
 
 void changes_init(uint64_t *maps, uint64_t n)
@@ -43,6 +44,8 @@ void changes_init(uint64_t *maps, uint64_t n)
     changed = maps + n;
     told = maps + 2 * n;
     uint64_t maps_at = ALIGN_DOWN((uint64_t)maps - DIRECT_BASE, PAGE_SIZE);
+    for (uint64_t at = (uint64_t)kernel_start; at < (uint64_t)text_start; at += PAGE_SIZE)
+        set(own, at - KERNEL_BASE); /* bss, where it lies before */
     for (uint64_t at = (uint64_t)rodata_end; at < (uint64_t)kernel_end; at += PAGE_SIZE)
         set(own, at - KERNEL_BASE);
     for (uint64_t pa = maps_at; pa < (uint64_t)(told + n) - DIRECT_BASE; pa += PAGE_SIZE)

@@ -21,8 +21,10 @@ int64_t sys_clone(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t 
     *t->frame = *current->frame;
     frame_set_result(t->frame, 0);
     frame_set_stack(t->frame, stack);
-    t->fs_base = flags & CLONE_SETTLS ? tls : current->fs_base;
+    t->fs_base = current->fs_base;
     t->gs_base = current->gs_base;
+    if (flags & CLONE_SETTLS)
+        thread_set_tls(t, tls);
     memcpy(t->name, current->name, sizeof t->name);
     t->clear_tid = flags & CLONE_CHILD_CLEARTID ? child_tid : 0;
     t->signals.mask = current->signals.mask;
@@ -33,6 +35,12 @@ int64_t sys_clone(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t 
     if (flags & CLONE_CHILD_SETTID && USER_PUT(child_tid, tid))
         klog(LOG_DEBUG, "clone: bad child_tid");
     return tid;
+}
+
+int64_t sys_clone_backwards(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t tls,
+                            uint64_t child_tid)
+{
+    return sys_clone(flags, stack, parent_tid, child_tid, tls);
 }
 
 int64_t sys_clone3(uint64_t args, size_t size)

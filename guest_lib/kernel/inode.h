@@ -3,6 +3,7 @@
 #define INODE_H
 
 #include "kernel.h"
+#include "linux_abi.h"
 
 #define S_IFMT 0170000u
 #define S_IFDIR 0040000u
@@ -19,8 +20,6 @@
 #define O_EXCL 0200u
 #define O_TRUNC 01000u
 #define O_APPEND 02000u
-#define O_DIRECTORY 0200000u
-#define O_NOFOLLOW 0400000u
 #define O_CLOEXEC 02000000u
 #define O_PATH 010000000u
 #define O_TMPFILE 020000000u /* and O_DIRECTORY */

@@ -1,7 +1,7 @@
 /*
  * layout.h: where everything is.
  *
- * Physical memory (x86_64; RAM starts at 0):
+ * Physical memory, from RAM_BASE on (place.h: x86_64 0, aarch64 1 GiB):
  *
  *   0x0000000  +--------------------------+
  *              | firmware's               |  rewritten by QEMU at every start, never in a snapshot;
@@ -11,7 +11,7 @@
  *              | firmware's               |
  *   0x0100000  +--------------------------+
  *              | kernel text, rodata      |
- *              | kernel data, bss         |
+ *              | kernel data, bss         |  (aarch64: bss first)
  *   image      +--------------------------+  page-aligned
  *              | image header (1 page)    |  struct image_header below
  *              | program's ELF file       |  text and rodata pages are mapped from here, in place
@@ -20,6 +20,9 @@
  *              | page bitmap, then        |
  *              | pages to give away       |
  *   end of RAM +--------------------------+
+ *
+ * On aarch64 QEMU lays the device tree into the middle of RAM at every start. It is read once, at a
+ * cold start, and its place is given away like any other.
  *
  * Virtual memory, one address space:
  *
@@ -38,28 +41,29 @@
 #ifndef LAYOUT_H
 #define LAYOUT_H
 
+#include "place.h"
+
 #define PROGRAM_START 0x10000UL
 #define PROGRAM_PIE 0x400000UL /* where a static-pie program goes */
 #define PROGRAM_END 0x00007ffffffff000UL
 #define PROGRAM_STACK (8UL << 20)
+#define SIGNAL_RETURN (PROGRAM_END - PAGE_SIZE) /* see signal_return_page */
 
-#define DIRECT_BASE 0xffff800000000000UL
+#define DIRECT_BASE U64(0xffff800000000000)
 #define HEAP_BASE 0xffffc00000000000UL
 #define HEAP_PAGES 65536UL
 #define DEVICE_BASE 0xffffd00000000000UL
-#define KERNEL_BASE 0xffffffff80000000UL
-
-#define KERNEL_LOAD 0x100000UL
+#define KERNEL_BASE U64(0xffffffff80000000)
 
 /* Lent to the device; see above. */
-#define LOW_RINGS 0x10000UL
-#define LOW_PARK_STACK 0x20000UL /* grows down from here */
-#define LOW_RX 0x30000UL
+#define LOW_RINGS (RAM_BASE + 0x10000)
+#define LOW_PARK_STACK (RAM_BASE + 0x20000) /* grows down from here */
+#define LOW_RX (RAM_BASE + 0x30000)
 #define LOW_RX_SIZE 0x10000UL
-#define LOW_BOOT_TABLES 0x40000 /* until paging_load */
-#define LOW_TX 0x50000UL
+#define LOW_BOOT_TABLES (RAM_BASE + 0x40000) /* until paging_load */
+#define LOW_TX (RAM_BASE + 0x50000)
 #define LOW_TX_SIZE 0x20000UL
-#define LOW_FRAME 0x70000UL
+#define LOW_FRAME (RAM_BASE + 0x70000)
 #define LOW_FRAME_SIZE 0x20000UL
 
 #ifndef __ASSEMBLER__

@@ -4,7 +4,7 @@
 #include "layout.h"
 
 static uint64_t *taken;
-static uint64_t first, end; /* page numbers in the pool: [first, end) */
+static uint64_t first, end; /* page numbers in the pool: [first, end), from RAM_BASE on */
 static uint64_t hint;       /* no free page below it */
 static uint64_t free_count, reserve = 32;
 
@@ -13,11 +13,11 @@ void page_init(uint64_t memory_bytes, uint64_t first_free)
     end = memory_bytes / PAGE_SIZE;
     uint64_t words = end / 64 + 1;
     uint64_t map_bytes = ALIGN_UP(words * 8 * (1 + CHANGES_MAPS), PAGE_SIZE);
-    if (first_free + map_bytes + (1UL << 20) > memory_bytes)
+    if (first_free - RAM_BASE + map_bytes + (1UL << 20) > memory_bytes)
         panic("%lu KiB of memory are too few for this image", memory_bytes >> 10);
     taken = phys_to_virt(first_free);
     memset(taken, 0, map_bytes);
-    first = hint = (first_free + map_bytes) / PAGE_SIZE;
+    first = hint = (first_free - RAM_BASE + map_bytes) / PAGE_SIZE;
     free_count = end - first;
     changes_init(taken + words, words);
 }
@@ -38,15 +38,15 @@ uint64_t page_alloc(enum page_use use)
         taken[n / 64] |= 1UL << n % 64;
         hint = n + 1;
         free_count--;
-        changes_own(n * PAGE_SIZE, use == PAGE_KERNEL);
-        return n * PAGE_SIZE;
+        changes_own(RAM_BASE + n * PAGE_SIZE, use == PAGE_KERNEL);
+        return RAM_BASE + n * PAGE_SIZE;
     }
     return 0;
 }
 
 void page_free(uint64_t pa)
 {
-    uint64_t n = pa / PAGE_SIZE;
+    uint64_t n = (pa - RAM_BASE) / PAGE_SIZE;
     if (n < first || n >= end)
         return;
     if (!(taken[n / 64] & 1UL << n % 64))

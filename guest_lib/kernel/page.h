@@ -17,6 +17,6 @@ void page_free(uint64_t pa);            /* a page outside the pool (of the image
 uint64_t pages_free(void);              /* that a program could have */
 uint64_t pages_total(void);
 void page_reserve(uint64_t pages);
-uint64_t memory_size(void); /* bytes of RAM from 0 */
+uint64_t memory_size(void); /* bytes of RAM */
 
 #endif

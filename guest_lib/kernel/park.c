@@ -97,10 +97,10 @@ _Noreturn void park_resume(uint64_t memory_bytes)
     clock_resume(h.now_ns);
     cpu_mask_read(&mask);
     const char *refusal = NULL;
-    if (memory_bytes != h.memory_bytes)
+    if (memory_bytes && memory_bytes != h.memory_bytes)
         refusal = "parked with another amount of memory";
     else if (memcmp(&mask, &h.mask, sizeof mask))
-        refusal = "parked on a CPU with other instructions (-cpu qemu64 everywhere?)";
+        refusal = "parked on a CPU with other instructions (the same -cpu everywhere?)";
     channel_resume(refusal);
     stack_resume(h.sp);
 }

@@ -6,6 +6,7 @@
 #include "heap.h"
 #include "image.h"
 #include "layout.h"
+#include "linux_abi.h"
 #include "random.h"
 #include "space.h"
 #include "syscall.h"
@@ -39,8 +40,9 @@ static int elf_open(struct elf *e)
     memcpy(&e->header, e->bytes, sizeof e->header);
     const Elf64_Ehdr *h = &e->header;
     if (memcmp(h->e_ident, ELFMAG, SELFMAG) || h->e_ident[EI_CLASS] != ELFCLASS64 ||
-        h->e_machine != EM_X86_64 || h->e_phentsize != sizeof(Elf64_Phdr) || h->e_phoff > e->size ||
-        h->e_phnum * sizeof(Elf64_Phdr) > e->size - h->e_phoff || h->e_phoff % 8)
+        h->e_machine != LINUX_ELF_MACHINE || h->e_phentsize != sizeof(Elf64_Phdr) ||
+        h->e_phoff > e->size || h->e_phnum * sizeof(Elf64_Phdr) > e->size - h->e_phoff ||
+        h->e_phoff % 8)
         return -ENOEXEC;
     e->base = h->e_type == ET_DYN ? PROGRAM_PIE : 0;
     return 0;
@@ -100,7 +102,7 @@ static uint64_t build_stack(const struct elf *e, const struct process_arguments 
         {AT_GID, 0},
         {AT_EGID, 0},
         {AT_SECURE, 0},
-        {AT_HWCAP, 0},
+        {AT_HWCAP, LINUX_HWCAP},
         {AT_CLKTCK, 100},
         {AT_RANDOM, random_at},
         {AT_EXECFN, strings},
@@ -157,6 +159,10 @@ struct thread *process_load(const struct process_arguments *arguments)
     if (!t ||
         space_map(stack_end - PROGRAM_STACK, PROGRAM_STACK, PROT_READ | PROT_WRITE, SPACE_STACK))
         panic("no memory for the first thread");
+    if (signal_return_page() &&
+        space_map_image(SIGNAL_RETURN, PAGE_SIZE, PROT_READ | PROT_EXEC, signal_return_page(),
+                        signal_return_page() + PAGE_SIZE))
+        panic("no memory for the way back from signals");
     uint64_t sp = build_stack(&e, arguments, headers);
     if (!sp)
         panic("no memory for the program's stack");

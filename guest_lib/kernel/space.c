@@ -165,6 +165,8 @@ static void drop_borrowed(uint64_t *entry, uint32_t prot)
 
 static uint64_t entry_for(uint64_t pa, bool borrowed, uint32_t prot)
 {
+    if (prot & PROT_EXEC && !borrowed)
+        paging_code_written(pa);
     uint64_t entry = paging_make(pa, MAP_USER | (prot & PROT_EXEC ? MAP_EXEC : 0) |
                                          (borrowed ? MAP_BORROWED : 0) |
                                          (prot & PROT_WRITE && !borrowed ? MAP_WRITE : 0));

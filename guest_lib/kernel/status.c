@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "file.h"
 #include "inode.h"
+#include "linux_abi.h"
 #include "page.h"
 #include "path.h"
 #include "syscall.h"
@@ -12,15 +13,6 @@
 #define AT_EMPTY_PATH 0x1000
 
 /* ---- stat --------------------------------------------------------------------------------- */
-
-struct status { /* struct stat of x86_64 */
-    uint64_t device, number, links;
-    uint32_t mode, user, group, pad;
-    uint64_t special;
-    int64_t size, block_size, blocks;
-    uint64_t accessed[2], modified[2], changed[2];
-    uint64_t unused[3];
-};
 
 static void split_time(uint64_t ns, uint64_t to[2])
 {

@@ -34,6 +34,9 @@ int64_t sys_membarrier(int command);
 /* clone.c */
 int64_t sys_clone(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
                   uint64_t tls);
+/* For architectures that swap the last two. */
+int64_t sys_clone_backwards(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t tls,
+                            uint64_t child_tid);
 int64_t sys_clone3(uint64_t args, size_t size);
 int64_t sys_arch_prctl(int what, uint64_t address);
 int64_t sys_set_tid_address(uint64_t address);

@@ -9,6 +9,7 @@
 #include "thread.h"
 #include "user.h"
 #include "layout.h"
+#include "linux_abi.h"
 #include "file.h"
 #include "inode.h"
 
@@ -16,7 +17,7 @@ int64_t sys_uname(uint64_t to)
 {
     struct {
         char system[65], node[65], release[65], version[65], machine[65], domain[65];
-    } u = {"Linux", "", LINUX_VERSION, "RaDiCS " GUEST_VERSION, "x86_64", ""};
+    } u = {"Linux", "", LINUX_VERSION, "RaDiCS " GUEST_VERSION, LINUX_MACHINE, ""};
     format_text(u.node, sizeof u.node, "%s", channel_vm_name());
     return USER_PUT(to, u);
 }

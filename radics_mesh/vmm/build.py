@@ -25,12 +25,15 @@ from radics_mesh.vmm.baked import BakedFile, pack
 PAGE_BYTES = 4096
 GUEST_LIB = Path(__file__).resolve().parents[2] / "guest_lib"
 
+ARCHITECTURES = ("x86_64", "aarch64")
+
 _IMAGE_MAGIC = 0x45474D4953436452
 _IMAGE_HEADER = struct.Struct("<QIIQ256sQ")
 _ELF = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _PT_LOAD = 1
 _READ = 4
+_EM_AARCH64 = 183
 _KERNEL_BASE = 0xFFFFFFFF80000000
 
 _CXX_FLAGS = ("-std=c++20", "-O2", "-static")
@@ -69,8 +72,8 @@ def _run(command: Sequence[str | Path], what: str) -> None:
 
 def build_kernel(arch: str = "x86_64") -> Path:
     """The library OS for `arch`, made if need be."""
-    if arch != "x86_64":
-        raise UsageError(f"no library OS for {arch} yet; there is one for x86_64")
+    if arch not in ARCHITECTURES:
+        raise UsageError(f"no library OS for {arch}; there is one for {', '.join(ARCHITECTURES)}")
     with _one_at_a_time(GUEST_LIB / "build"):
         _run(("make", "-s", "-C", GUEST_LIB, f"ARCH={arch}"), "building the library OS")
     return GUEST_LIB / "build" / arch / "kernel.elf"
@@ -156,6 +159,8 @@ def bake(kernel: bytes, program: bytes, name: str, files: bytes = b"") -> bytes:
         _IMAGE_MAGIC, 1, PAGE_BYTES, len(program), name.encode()[:255], len(files)
     )
     payload = b"".join(part.ljust(_page_up(len(part)), b"\0") for part in (header, program, files))
+    if machine == _EM_AARCH64:
+        return _flat(kernel, loads) + payload
     # A new table of segments in front: the kernel file's own has no room for one more.
     shift = PAGE_BYTES
     body = kernel.ljust(_page_up(len(kernel)), b"\0")
@@ -181,6 +186,16 @@ def bake(kernel: bytes, program: bytes, name: str, files: bytes = b"") -> bytes:
     )  # fmt: skip
     front = elf + b"".join(_SEGMENT.pack(*segment) for segment in table)
     return front.ljust(PAGE_BYTES, b"\0") + body + payload
+
+
+def _flat(kernel: bytes, loads: Sequence[tuple[int, ...]]) -> bytes:
+    """An arm64 Image: what the segments with bytes put into memory, up to a page's end."""
+    start = min(address for _, _, _, _, address, file_bytes, _, _ in loads if file_bytes)
+    flat = bytearray()
+    for _, _, offset, _, address, file_bytes, _, _ in loads:
+        if file_bytes:
+            flat = flat.ljust(address - start, b"\0") + kernel[offset : offset + file_bytes]
+    return bytes(flat).ljust(_page_up(len(flat)), b"\0")
 
 
 def _check_program(program: bytes, machine: int) -> None:

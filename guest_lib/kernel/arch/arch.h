@@ -1,6 +1,6 @@
 /*
- * arch.h: what an architecture gives to the rest of the kernel. arch/x86_64 is the first; aarch64
- * mirrors it file by file. Nothing outside arch/ knows a register or a device address.
+ * arch.h: what an architecture gives to the rest of the kernel. arch/x86_64 and arch/aarch64 mirror
+ * each other file by file. Nothing outside arch/ knows a register or a device address.
  */
 #ifndef ARCH_H
 #define ARCH_H
@@ -9,10 +9,11 @@
 #include "kernel.h"
 
 /* ---- start (entry.S, machine.c) ----------------------------------------------------------- */
-extern char kernel_start[], text_end[], rodata_end[], kernel_end[];
-uint64_t machine_memory(uint64_t boot_info); /* bytes of RAM from 0 */
-void machine_init(void);                     /* descriptor tables, system registers, interrupts */
-uint64_t machine_wall_s(void);               /* the battery clock's Unix time; 0: it has none */
+extern char kernel_start[], text_start[], text_end[], rodata_end[], kernel_end[];
+/* Bytes of RAM from RAM_BASE on; 0: at a warm start it cannot be told here. */
+uint64_t machine_memory(uint64_t boot_info);
+void machine_init(void);       /* descriptor tables, system registers, interrupts */
+uint64_t machine_wall_s(void); /* the battery clock's Unix time; 0: it has none */
 _Noreturn void machine_end(unsigned status);
 
 /* What the program can see of the CPU: two machines with equal masks can swap a VM. */
@@ -27,6 +28,8 @@ void fp_save(struct fp_state *);
 void fp_restore(const struct fp_state *);
 void fp_reset(struct fp_state *);
 void cpu_set_thread(uint64_t kernel_stack_top, uint64_t fs_base, uint64_t gs_base);
+struct thread;
+void thread_set_tls(struct thread *t, uint64_t tls); /* of one that does not run */
 /* Leaves the current stack, saving where it is in *from, and continues at `to`. */
 void stack_switch(uint64_t *from, uint64_t to);
 /* A stack pointer for stack_switch, which starts by leaving the kernel through the frame. */
@@ -60,14 +63,15 @@ uint64_t paging_address(uint64_t entry);
 bool paging_dirty(uint64_t entry);
 uint64_t paging_clean(uint64_t entry);
 uint64_t
-paging_written(uint64_t entry); /* a writable one, for a page that is about to be written */
+paging_written(uint64_t entry);        /* a writable one, for a page that is about to be written */
+void paging_code_written(uint64_t pa); /* a page of instructions was written as data */
 void paging_flush(uint64_t va);
 void paging_flush_all(void);
 void paging_free_table(
     uint64_t va); /* the lowest table of va's 2 MiB, all of whose entries are 0 */
 #define PAGING_TABLE_SPAN (2UL << 20)
 
-/* ---- time (lapic.c) ----------------------------------------------------------------------- */
+/* ---- time (interrupt.c) ----------------------------------------------------------------------- */
 void timer_init(void);
 void timer_set(uint64_t ns);                        /* one interrupt in so many ns, at most 2 s */
 uint64_t counter_read(void);                        /* free-running; of this host only */
@@ -88,6 +92,9 @@ void interrupt_route_devices(void);
 struct thread;
 struct signal_action;
 struct signal_info;
+/* Physical address of a page with the code that a signal handler returns to, for a program whose C
+ * library has none; 0: it has. The program sees it at SIGNAL_RETURN. */
+uint64_t signal_return_page(void);
 void frame_init(struct frame *f, uint64_t entry, uint64_t stack);
 uint64_t frame_stack(const struct frame *f);
 void frame_set_stack(struct frame *f, uint64_t sp);

@@ -1,5 +1,6 @@
 /* machine.c: PVH's memory map, descriptor tables, system registers, the battery clock, the end. */
 #include "../../layout.h"
+#include "../../thread.h"
 #include "../arch.h"
 #include "cpu.h"
 
@@ -142,6 +143,8 @@ void cpu_set_thread(uint64_t kernel_stack_top, uint64_t fs_base, uint64_t gs_bas
     wrmsr(MSR_FS_BASE, fs_base);
     wrmsr(MSR_GS_BASE, gs_base);
 }
+
+void thread_set_tls(struct thread *t, uint64_t tls) { t->fs_base = tls; }
 
 void fp_save(struct fp_state *s) { __asm__ volatile("fxsave64 %0" : "=m"(*s)); }
 void fp_restore(const struct fp_state *s) { __asm__ volatile("fxrstor64 %0" ::"m"(*s)); }

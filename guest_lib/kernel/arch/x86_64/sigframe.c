@@ -29,6 +29,8 @@ struct signal_frame {
 #define USER_FLAGS 0x240dd5UL /* what a program may set: CF PF AF ZF SF TF DF OF AC ID */
 #define RED_ZONE 128
 
+uint64_t signal_return_page(void) { return 0; }
+
 void frame_init(struct frame *f, uint64_t entry, uint64_t stack)
 {
     *f = (struct frame){.vector = VECTOR_RESUME,

@@ -1,5 +1,5 @@
 /*
- * lapic.c: the timer, the counter, and which interrupts there are.
+ * interrupt.c: the timer, the counter, and which interrupts there are.
  *
  * The local APIC's timer counts at 1 GHz under TCG and KVM alike, so it needs no calibration, but
  * it is one-shot; the TSC runs on, at a frequency that only the host knows. clock.c measures one
