@@ -25,7 +25,7 @@ struct status { /* struct stat */
     CALL(access), CALL(alarm), CALL(arch_prctl), CALL(chmod), CALL(clone), CALL(creat),            \
         CALL(dup2), CALL(link), CALL(lstat), CALL(mkdir), CALL(open), CALL(pause), CALL(pipe),     \
         CALL(poll), CALL(readlink), CALL(rename), CALL(rmdir), CALL(select), CALL(stat),           \
-        CALL(symlink), CALL(time), CALL(unlink), CALL(chown), CALL(lchown), SAME(getpgrp, getpid), \
-        ZERO(sync_file_range),
+        CALL(symlink), CALL(time), CALL(unlink), CALL(chown), CALL(lchown), CALL(epoll_create),    \
+        CALL(epoll_wait), CALL(eventfd), SAME(getpgrp, getpid), ZERO(sync_file_range),
 
 #endif
