@@ -11,9 +11,12 @@
  *         radics::send("dtn://base/reports", "the stream has ended");
  *     }
  *
+ * Services, timers, and waiting for all of it at once are in radics_loop.hpp, which this includes.
+ *
  * Errors are std::system_error with std::generic_category: ENOTCONN without a host, EMSGSIZE for
  * more than radics::message_max bytes, EINVAL for an empty or overlong name, ENFILE for too many
- * subscriptions. Running out of time and the end of a stream are no errors, but an empty optional.
+ * subscriptions, EOPNOTSUPP where the node is of an older version. Running out of time and the end of
+ * a stream are no errors, but an empty optional.
  */
 #ifndef RADICS_HPP
 #define RADICS_HPP
@@ -37,6 +40,7 @@ namespace radics
 {
 
 inline constexpr std::size_t message_max = RADICS_MESSAGE_MAX;
+inline constexpr int api_major = RADICS_API_MAJOR, api_minor = RADICS_API_MINOR;
 
 enum class Level {
     debug = RADICS_DEBUG,
@@ -89,6 +93,12 @@ inline std::string host_eid() { return detail::info(RADICS_INFO_HOST_EID); }
 
 /* 1 at birth, and one more after each move. */
 inline std::uint64_t epoch() { return std::stoull(detail::info(RADICS_INFO_EPOCH)); }
+
+/* How often this VM was set back to an earlier state: see checkpoint(). */
+inline std::uint64_t branch() { return std::stoull("0" + detail::info(RADICS_INFO_BRANCH)); }
+
+/* Bytes of RAM. */
+inline std::uint64_t memory() { return std::stoull(detail::info(RADICS_INFO_MEMORY)); }
 
 /* The names given by `run --source`, in order. */
 inline std::vector<std::string> sources()
@@ -186,9 +196,12 @@ inline std::optional<Message> receive(Timeout timeout = std::nullopt)
 class Subscription
 {
   public:
-    explicit Subscription(const std::string &source)
-        : source_(source), stream_(static_cast<int>(detail::check(radics_subscribe(source.c_str()),
-                                                                  "radics::subscribe")))
+    /* From message after + 1 on. */
+    explicit Subscription(const std::string &source, std::uint64_t after = 0)
+        : source_(source), stream_(static_cast<int>(
+                               detail::check(after ? radics_subscribe_after(source.c_str(), after)
+                                                   : radics_subscribe(source.c_str()),
+                                             "radics::subscribe")))
     {
     }
 
@@ -198,7 +211,15 @@ class Subscription
         return detail::receive(stream_, timeout, ended_);
     }
 
+    /* No more of it, for any copy; what was not taken is gone. */
+    void close()
+    {
+        ended_ = true;
+        detail::check(radics_close(stream_), "radics::Subscription::close");
+    }
+
     bool ended() const { return ended_; }
+    int stream() const { return stream_; }
     const std::string &source() const { return source_; }
 
     class iterator
@@ -237,8 +258,135 @@ class Subscription
     Message current_;
 };
 
-inline Subscription subscribe(const std::string &source) { return Subscription(source); }
+inline Subscription subscribe(const std::string &source, std::uint64_t after = 0)
+{
+    return Subscription(source, after);
+}
+
+/* ---- requests ----------------------------------------------------------------------------- */
+
+/* The reply of a service, "dtn://node/service" or "dtn://vm.ID/service"; empty when none came in
+ * time. The first reply counts, once, over any number of moves. The request waits on its way while
+ * its responder is away. */
+inline std::optional<Message> request(const std::string &to, std::string_view payload,
+                                      Timeout timeout = std::nullopt)
+{
+    radics_message head;
+    std::string buffer(message_max, '\0');
+    const long n = radics_request(to.c_str(), payload.data(), payload.size(), buffer.data(),
+                                  buffer.size(), timeout ? timeout->count() : -1, &head);
+    if (n == -ETIMEDOUT)
+        return std::nullopt;
+    buffer.resize(static_cast<std::size_t>(detail::check(n, "radics::request")));
+    return Message{std::move(buffer), head.from, head.to, head.number, head.stream};
+}
+
+/* To whoever sent a message, be it a request or not. */
+inline void reply(const Message &message, std::string_view payload, SendOptions options = {})
+{
+    send(message.from, payload, options);
+}
+
+/* ---- state -------------------------------------------------------------------------------- */
+
+enum class Checkpoint { saved, restored };
+
+/* Has the VM, at this very point, written to the host's disk. Returns `saved` when that is done, and
+ * `restored` each time the VM was set back to here, because its host or QEMU was lost; what it sent
+ * in between may then be sent again. Throws ENOSPC, EIO: not written, and the VM goes on. */
+inline Checkpoint checkpoint()
+{
+    return detail::check(radics_checkpoint(), "radics::checkpoint") ? Checkpoint::restored
+                                                                    : Checkpoint::saved;
+}
+
+/* Where this VM would like to be; the scheduler weighs it. The last hint counts, over moves too. */
+inline void move_near(const std::string &source)
+{
+    detail::check(radics_move_near(source.c_str()), "radics::move_near");
+}
+inline void move_to(const std::string &node)
+{
+    detail::check(radics_move_to(node.c_str()), "radics::move_to");
+}
+inline void stay() { detail::check(radics_stay(), "radics::stay"); }
+inline void move_free() { detail::check(radics_move_free(), "radics::move_free"); }
+
+/* Keys and values beside the program's memory: they move with the VM and are set back with it.
+ * Throws ENOSPC past RADICS_KV_KEYS_MAX and RADICS_KV_BYTES_MAX. */
+namespace kv
+{
+
+inline void put(const std::string &key, std::string_view value)
+{
+    detail::check(radics_kv_put(key.c_str(), value.data(), value.size()), "radics::kv::put");
+}
+
+inline std::optional<std::string> get(const std::string &key)
+{
+    std::string value;
+    for (;;) {
+        const long n = radics_kv_get(key.c_str(), value.data(), value.size());
+        if (n == -ENOENT)
+            return std::nullopt;
+        const bool whole = detail::check(n, "radics::kv::get") <= static_cast<long>(value.size());
+        value.resize(static_cast<std::size_t>(n));
+        if (whole)
+            return value;
+    }
+}
+
+/* Whether it was there. */
+inline bool erase(const std::string &key)
+{
+    const int r = radics_kv_erase(key.c_str());
+    return r != -ENOENT && !detail::check(r, "radics::kv::erase");
+}
+
+inline std::vector<std::string> list()
+{
+    std::string text(RADICS_KV_BYTES_MAX + RADICS_KV_KEYS_MAX, '\0');
+    text.resize(static_cast<std::size_t>(
+        detail::check(radics_kv_list(text.data(), text.size()), "radics::kv::list")));
+    std::vector<std::string> keys;
+    for (std::size_t at = 0; at < text.size(); at += keys.back().size() + 1)
+        keys.emplace_back(text.c_str() + at);
+    return keys;
+}
+
+} // namespace kv
+
+/* ---- the mesh ----------------------------------------------------------------------------- */
+
+using Node = radics_mesh_node;
+using Source = radics_mesh_source;
+
+/* As far as the node knows that the VM is on: this node first, then the nearest ones. */
+struct Mesh {
+    std::vector<Node> nodes;
+    std::vector<Source> sources;
+};
+
+/* Empty when the node did not answer in time. */
+inline std::optional<Mesh> mesh(Timeout timeout = std::chrono::seconds(10))
+{
+    std::string text(message_max + 1, '\0');
+    const long n = radics_mesh(text.data(), text.size(), timeout ? timeout->count() : -1);
+    if (n == -ETIMEDOUT)
+        return std::nullopt;
+    detail::check(n, "radics::mesh");
+    Mesh found;
+    Node node;
+    Source source;
+    for (const char *at = text.c_str(); radics_mesh_next_node(&at, &node);)
+        found.nodes.push_back(node);
+    for (const char *at = text.c_str(); radics_mesh_next_source(&at, &source);)
+        found.sources.push_back(source);
+    return found;
+}
 
 } // namespace radics
+
+#include "radics_loop.hpp"
 
 #endif

@@ -281,6 +281,51 @@ def test_standard_input_can_be_polled(guest: Build, world: World) -> None:
     assert world.stdout == f"-1 {errno.EAGAIN}\n1 5\ndone\n".encode()
 
 
+# --- C++ ---
+
+
+def test_the_same_in_cpp(guest: Build, world: World) -> None:
+    mesh = (
+        b"node\tattic\tdtn://a/\taarch64\t4\t0.250\t1048576\t2\t-\t0.0\there\n"
+        b"weather\twet\n"
+        b"node\tshed\tdtn://b/\tx86_64\t2\t0.5\t0\t0\t0.0125\t7.5\t-\tand more\n"
+        b"node\tcut\n"
+        b"source\ttext\tshed\t3.0\n"
+    )
+    world.messages[1] = [(0, b"never", "", "")] * 41 + [(0, b"forty-two", "", "")]
+    with Host(guest("loop").image, world, memory_mb=16) as h:
+        h.until(lambda: bool(world.checkpoints))
+        h.checkpoint = (world.checkpoints[0], 0)
+        h.say_hello()
+        h.until(lambda: bool(world.requests))
+        world.reply(world.requests[0][0], b"pong")
+        h.until(lambda: any(to == ":mesh" for _, to, _, _ in world.requests))
+        world.reply(world.requests[-1][0], mesh)
+        h.until(lambda: any(to == "dtn://far/z" for _, to, _, _ in world.requests))
+        token = next(token for token, to, _, _ in world.requests if to == "dtn://far/z")
+        world.reply(token, b"answer")
+        service = next(iter(world.served))
+        text = next(n for n, name in world.subscribed.items() if name == "text")
+        world.publish(text, b"hello")
+        world.publish(service, b"ab", sender="dtn://vm.a/~1", to="double")
+        for said in (b"text hello", b"reply answer", b"none 1", b"three beats"):
+            h.until_printed(said)
+        h.until(lambda: bool(world.sent))
+        assert world.sent == [("dtn://vm.a/~1", b"abab")]
+        h.finish_with_mail(b"bye")
+    lines = world.stdout.decode().splitlines()
+    assert lines[:7] == [
+        "25000100",
+        "10 16777216",
+        "pong 0",
+        "42",
+        "attic 0.25 -1 1",
+        "shed 0.5 0.0125 0",
+        "text of shed",
+    ]
+    assert lines[-2:] == ["bye", "end"]
+
+
 # --- versions ---
 
 
