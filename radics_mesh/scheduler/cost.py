@@ -6,6 +6,7 @@ far from the data costs. A move costs byte-seconds: bytes that wait, times how l
 
   traffic  sum over sources of  bytes/s * path latency (s)                 [bytes]
   cpu      CPU_WEIGHT_BYTES * load / (1 - load), the queue of a busy CPU   [bytes]
+  hint     HINT_BYTES, unless its program named no node, or this one       [bytes]
   move     bytes/s * pause^2 / 2  +  transfer time * LINK_WEIGHT_BYTES     [byte-seconds]
 
 A move pays when the bytes it saves, over the horizon, are more than what it costs. A node's memory
@@ -28,6 +29,9 @@ from radics_mesh.scheduler.traffic import Flow
 CPU_WEIGHT_BYTES = 10.0
 # The curve goes to infinity at 1, measured loads are blunt there.
 _LOAD_CAP = 0.95
+# What a program's wish is worth in bytes that wait: as much as a CPU of load 5/6. More: programs
+# decide more, and loads and sources less.
+HINT_BYTES = 50.0
 # A second of a busy link, in bytes of others that wait. Keeps idle VMs from travelling for nothing.
 LINK_WEIGHT_BYTES = 100.0
 # Pause of a move beyond its transfer: park, write, verify, sign, warm start. Until measured.
@@ -42,10 +46,11 @@ class Cost:
 
     traffic: float
     cpu: float
+    hint: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.traffic + self.cpu
+        return self.traffic + self.cpu + self.hint
 
 
 def traffic_cost(flows: Sequence[Flow], node: NodeId, paths: Paths) -> float:
@@ -65,19 +70,25 @@ def cpu_cost(load: float) -> float:
     return CPU_WEIGHT_BYTES * used / (1 - used)
 
 
+def hint_cost(vm: VmFacts, node: NodeId) -> float:
+    return HINT_BYTES if vm.wants and node not in vm.wants else 0.0
+
+
 def own_share(here: NodeFacts) -> float:
     """About how many cores one of the host's VMs uses; a guest has one virtual CPU."""
     return min(1.0, here.load * here.cores / max(1, here.vms))
 
 
 def cost_here(vm: VmFacts, here: NodeFacts, paths: Paths) -> Cost:
-    return Cost(traffic_cost(vm.flows, here.node, paths), cpu_cost(here.load))
+    traffic = traffic_cost(vm.flows, here.node, paths)
+    return Cost(traffic, cpu_cost(here.load), hint_cost(vm, here.node))
 
 
 def cost_there(vm: VmFacts, there: NodeFacts, share_cores: float, paths: Paths) -> Cost:
     """With the VM on it, so its own CPU comes on top of the load."""
     load = there.load + share_cores / there.cores
-    return Cost(traffic_cost(vm.flows, there.node, paths), cpu_cost(load))
+    traffic = traffic_cost(vm.flows, there.node, paths)
+    return Cost(traffic, cpu_cost(load), hint_cost(vm, there.node))
 
 
 def pause_s(vm: VmFacts, bandwidth_bytes_s: float) -> float:

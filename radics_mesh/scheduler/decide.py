@@ -5,6 +5,8 @@ Rules, in this order:
 - A node is a candidate if its facts are fresh, bundles reach it now, its architecture is the
   host's, its memory suffices, it is not throttled, it did not just refuse, and the VM did not
   leave it within RETURN_BAN_S (no A -> B -> A).
+- A VM whose program asks to stay does, as one that is pinned; where a program asks to be counts as
+  a cost everywhere else.
 - Gain: what the VM costs here minus what it would cost there. Less CPU load there counts as a gain
   only while this host is overloaded (k of n samples), so that loads that merely differ, or are old,
   move nothing; more load there always counts against it.
@@ -140,6 +142,7 @@ def _why_stay(vm: VmFacts, situation: Situation, best: Candidate | None) -> str:
     dwell_s = max(situation.settings.dwell_s, DWELL_MIGRATIONS * vm.migration_s)
     for holds, reason in (
         (vm.pinned, "pinned"),
+        (vm.stays, "its program asks to stay"),
         (not vm.running, "not running"),
         (best is None, "no other node is better"),
         (vm.since_move_s < dwell_s, f"dwells at least {dwell_s:.0f} s"),
@@ -156,13 +159,14 @@ def _why_stay(vm: VmFacts, situation: Situation, best: Candidate | None) -> str:
 
 
 def _nearest(vm: VmFacts, situation: Situation) -> Iterable[NodeFacts]:
-    """The nodes nearest to the VM's sources; without sources, nearest to here."""
+    """The nodes its program wants, then those nearest to its sources; without sources, to here."""
     publishers = [flow.publisher for flow in vm.flows if flow.publisher is not None]
 
-    def distance(facts: NodeFacts) -> tuple[float, NodeId]:
+    def distance(facts: NodeFacts) -> tuple[bool, float, NodeId]:
         ends = publishers or [situation.here.node]
         found = [situation.paths.latency_s(facts.node, end) for end in ends]
-        return min((s for s in found if s is not None), default=float("inf")), facts.node
+        nearest = min((s for s in found if s is not None), default=float("inf"))
+        return facts.node not in vm.wants, nearest, facts.node
 
     return sorted(situation.others, key=distance)[:CANDIDATES_MAX]
 
@@ -175,7 +179,7 @@ def _weigh(vm: VmFacts, there: NodeFacts, here: Cost, situation: Situation) -> C
     cpu_gain = here.cpu - cost.cpu
     if not situation.overloaded:
         cpu_gain = min(0.0, cpu_gain)
-    gain = here.traffic - cost.traffic + cpu_gain
+    gain = here.traffic - cost.traffic + cpu_gain + here.hint - cost.hint
     price = move_cost(vm, situation.bandwidth(there.node))
     against = _too_little(gain, price, here, situation.settings)
     return Candidate(there.node, there.name, there.age_s, cost, gain, price, against)

@@ -19,6 +19,11 @@ def explain(decision: Decision, now: float) -> list[str]:
     for flow in vm.flows:
         where = "nobody known" if flow.publisher is None else flow.publisher.short
         lines.append(f"takes {flow.rate_bytes_s:.0f} bytes/s of {flow.source} from {where}")
+    if vm.hint:
+        known = vm.wants or vm.stays
+        lines.append(
+            f"its program asks for: {vm.hint}{'' if known else ', which is not known here'}"
+        )
     overloaded = ", overloaded" if decision.overloaded else ""
     lines.append(f"here: {_terms(decision.here)}{overloaded}")
     lines += [_candidate(candidate) for candidate in decision.candidates]
@@ -27,7 +32,8 @@ def explain(decision: Decision, now: float) -> list[str]:
 
 
 def _terms(cost: Cost) -> str:
-    return f"traffic {cost.traffic:.0f} + cpu {cost.cpu:.0f} = {cost.total:.0f}"
+    hint = f" + hint {cost.hint:.0f}" if cost.hint else ""
+    return f"traffic {cost.traffic:.0f} + cpu {cost.cpu:.0f}{hint} = {cost.total:.0f}"
 
 
 def _candidate(candidate: Candidate) -> str:

@@ -10,6 +10,8 @@ from radics_mesh.ids import NodeId, VmId
 from radics_mesh.scheduler.traffic import Flow
 
 _NEIGHBOURS_MAX = 64
+# Hints as hosting keeps them (radics_mesh.hosting.papers.Settings).
+STAY, NEAR, ON = "stay", "near ", "on "
 
 
 @dataclass(frozen=True)
@@ -103,3 +105,11 @@ class VmFacts:
     previous: NodeId | None = None
     running: bool = True
     pinned: bool = False
+    # Where its program would like to be, in words ("near text"), and the nodes that this means now.
+    hint: str = ""
+    wants: frozenset[NodeId] = frozenset()
+
+    @property
+    def stays(self) -> bool:
+        """Its program asks not to be moved."""
+        return self.hint == STAY

@@ -20,7 +20,7 @@ from radics_mesh.records import Kind
 from radics_mesh.scheduler.cost import BANDWIDTH_BYTES_S, PAUSE_S
 from radics_mesh.scheduler.decide import Decision, Hotspot, Settings, Situation, decide
 from radics_mesh.scheduler.explain import explain
-from radics_mesh.scheduler.facts import NodeFacts, VmFacts
+from radics_mesh.scheduler.facts import NEAR, ON, NodeFacts, VmFacts
 from radics_mesh.scheduler.invite import Invite
 from radics_mesh.scheduler.paths import Paths
 from radics_mesh.scheduler.traffic import Traffic
@@ -156,7 +156,7 @@ class Scheduler:
         for vm in vms:
             if vm.moving or vm.name == self._moving:
                 continue
-            decision = decide(self._facts(vm, now), situation, now)
+            decision = decide(self._facts(vm, situation, now), situation, now)
             self._decisions[vm.name] = decision
             if decision.target is not None:
                 wanted.append((decision.candidates[0].gain, decision, decision.target))
@@ -201,7 +201,7 @@ class Scheduler:
                 found[node] = facts.aged(now - at)
         return tuple(found.values())
 
-    def _facts(self, vm: VmStatus, now: float) -> VmFacts:
+    def _facts(self, vm: VmStatus, situation: Situation, now: float) -> VmFacts:
         return VmFacts(
             name=vm.name,
             vm_id=vm.vm_id,
@@ -215,7 +215,21 @@ class Scheduler:
             previous=_previous(vm),
             running=vm.state == RUNNING,
             pinned=vm.pinned,
+            hint=vm.hint,
+            wants=self._wanted(vm.hint, situation),
         )
+
+    def _wanted(self, hint: str, situation: Situation) -> frozenset[NodeId]:
+        """The nodes that a program's hint means, as far as they are known here."""
+        if hint.startswith(NEAR):
+            name = hint.removeprefix(NEAR)
+            entries = self._directory.known(Kind.SOURCE, name)
+            found = {e.record.publisher for e in entries if not e.record.withdrawn}
+            own = {self._me} if name in self._sources.publications.served else set()
+            return frozenset(found | own)
+        name = hint.removeprefix(ON)
+        nodes = (situation.here, *situation.others)
+        return frozenset(f.node for f in nodes if hint != name and name in (f.name, f.node.text))
 
     # --- moving ---------------------------------------------------------------------------------
 

@@ -49,6 +49,34 @@ def test_what_keeps_a_vm(changes: dict[str, object], reason: str) -> None:
     assert decision.reason == reason
 
 
+def test_a_vm_goes_where_its_program_asks_to_be() -> None:
+    wish = vm(hint="on B", wants=frozenset({B}))
+    decision = decided(wish, node(A), node(C), node(B))
+    assert decision.target == B
+    why = explain(decision, 1000.0)
+    assert "its program asks for: on B" in why
+    assert any("hint 50" in line for line in why)
+    assert decided(wish, node(B), node(A)).target is None
+
+
+def test_a_wish_is_weighed_and_not_obeyed() -> None:
+    wish = vm(flow(80_000.0, A), hint="on C", wants=frozenset({C}))
+    assert decided(wish, node(A), node(C)).target is None  # its data is worth more
+    full = decided(vm(hint="on C", wants=frozenset({C})), node(A), node(C, memory_free_bytes=0))
+    assert full.target is None
+
+
+def test_a_program_that_asks_to_stay_does() -> None:
+    decision = decided(vm(flow(), hint="stay"), node(A), node(C))
+    assert (decision.target, decision.reason) == (None, "its program asks to stay")
+
+
+def test_a_wish_for_the_unknown_moves_nothing_and_is_told() -> None:
+    decision = decided(vm(hint="near pi"), node(A), node(C))
+    assert decision.target is None
+    assert "its program asks for: near pi, which is not known here" in explain(decision, 1000.0)
+
+
 @pytest.mark.parametrize(
     ("there", "reason"),
     [

@@ -37,6 +37,8 @@ class Host:
     hosts: dict[int, Host]
     nursery: trio.Nursery
     refuses: bool = False
+    hint: str = ""
+    idle: bool = False  # nobody sees what its VMs take
     got: list[bytes] = field(default_factory=list)
     running: dict[str, tuple[Vm, Feed, trio.CancelScope]] = field(default_factory=dict)
     came_from: NodeId | None = None
@@ -67,7 +69,9 @@ class Host:
                 image_bytes=1 << 20,
                 last_snapshot_bytes=0,
                 sources=("text",),
-                feeds=(FeedStatus("text", feed.publisher, feed.local, feed.bytes_received),),
+                feeds=()
+                if self.idle
+                else (FeedStatus("text", feed.publisher, feed.local, feed.bytes_received),),
                 pinned=False,
                 moving=False,
                 moves=0,
@@ -75,6 +79,7 @@ class Host:
                 branch=0,
                 started_at=None,
                 moved_at=None,
+                hint=self.hint,
                 last_move=MoveStats(self.came_from, False, 2) if self.came_from else None,
             )
             for name, (vm, feed, _) in self.running.items()
@@ -168,6 +173,17 @@ async def test_a_vm_is_pulled_to_its_source_and_both_sides_can_say_why(mesh: Mes
     assert decision.target is None
     assert decision.candidates[0].against == "the VM came from there"
     await until(lambda: mesh.schedulers[1].rate(decision.vm_facts.vm_id) > 0)
+
+
+@pytest.mark.parametrize("hint", ["on node1", "near text"])
+async def test_a_vm_without_sources_goes_where_its_program_asks_to_be(
+    mesh: Mesh, hint: str
+) -> None:
+    here, there = mesh.hosts[0], mesh.hosts[1]
+    here.hint, here.idle = hint, True
+    here.start(Vm(), [])
+    await until(lambda: "vm" in there.running)
+    assert f"its program asks for: {hint}" in mesh.schedulers[0].explain("vm")
 
 
 async def test_a_refused_move_is_not_tried_again_at_once(mesh: Mesh) -> None:
