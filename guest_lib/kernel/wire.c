@@ -4,45 +4,111 @@
 #include "layout.h"
 #include "radics_abi.h"
 
-/* ---- CRC-32 (IEEE 802.3), four bits a step ------------------------------------------------ */
-static const uint32_t crc_table[16] = {
-    0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-    0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-
-static inline uint32_t crc_step(uint32_t crc, uint8_t byte)
+static inline uint64_t word_get(const uint8_t *from)
 {
-    crc ^= byte;
-    crc = crc >> 4 ^ crc_table[crc & 15];
-    return crc >> 4 ^ crc_table[crc & 15];
+    uint64_t w;
+    __builtin_memcpy(&w, from, sizeof w);
+    return w;
+}
+static inline void word_put(uint8_t *to, uint64_t w) { __builtin_memcpy(to, &w, sizeof w); }
+
+/* ---- CRC-32 (IEEE 802.3), eight bytes a step (Kounavis and Berry, 2005): crc_table[k][b] is what
+ * byte b becomes k bytes further on. Linear, so made of what each of its bits becomes ---------- */
+#define ENTRY(b, c0, c1, c2, c3, c4, c5, c6, c7)                                                   \
+    ((b)&1 ? c0 : 0) ^ ((b)&2 ? c1 : 0) ^ ((b)&4 ? c2 : 0) ^ ((b)&8 ? c3 : 0) ^                    \
+        ((b)&16 ? c4 : 0) ^ ((b)&32 ? c5 : 0) ^ ((b)&64 ? c6 : 0) ^ ((b)&128 ? c7 : 0)
+#define ENTRIES4(b, ...)                                                                           \
+    ENTRY(b, __VA_ARGS__), ENTRY(b + 1, __VA_ARGS__), ENTRY(b + 2, __VA_ARGS__),                   \
+        ENTRY(b + 3, __VA_ARGS__)
+#define ENTRIES16(b, ...)                                                                          \
+    ENTRIES4(b, __VA_ARGS__), ENTRIES4(b + 4, __VA_ARGS__), ENTRIES4(b + 8, __VA_ARGS__),          \
+        ENTRIES4(b + 12, __VA_ARGS__)
+#define ENTRIES64(b, ...)                                                                          \
+    ENTRIES16(b, __VA_ARGS__), ENTRIES16(b + 16, __VA_ARGS__), ENTRIES16(b + 32, __VA_ARGS__),     \
+        ENTRIES16(b + 48, __VA_ARGS__)
+#define TABLE(...)                                                                                 \
+    {                                                                                              \
+        ENTRIES64(0, __VA_ARGS__), ENTRIES64(64, __VA_ARGS__), ENTRIES64(128, __VA_ARGS__),        \
+            ENTRIES64(192, __VA_ARGS__)                                                            \
+    }
+static const uint32_t crc_table[8][256] = {
+    TABLE(0x77073096, 0xee0e612c, 0x076dc419, 0x0edb8832, 0x1db71064, 0x3b6e20c8, 0x76dc4190,
+          0xedb88320),
+    TABLE(0x191b3141, 0x32366282, 0x646cc504, 0xc8d98a08, 0x4ac21251, 0x958424a2, 0xf0794f05,
+          0x3b83984b),
+    TABLE(0x01c26a37, 0x0384d46e, 0x0709a8dc, 0x0e1351b8, 0x1c26a370, 0x384d46e0, 0x709a8dc0,
+          0xe1351b80),
+    TABLE(0xb8bc6765, 0xaa09c88b, 0x8f629757, 0xc5b428ef, 0x5019579f, 0xa032af3e, 0x9b14583d,
+          0xed59b63b),
+    TABLE(0x3d6029b0, 0x7ac05360, 0xf580a6c0, 0x30704bc1, 0x60e09782, 0xc1c12f04, 0x58f35849,
+          0xb1e6b092),
+    TABLE(0xcb5cd3a5, 0x4dc8a10b, 0x9b914216, 0xec53826d, 0x03d6029b, 0x07ac0536, 0x0f580a6c,
+          0x1eb014d8),
+    TABLE(0xa6770bb4, 0x979f1129, 0xf44f2413, 0x33ef4e67, 0x67de9cce, 0xcfbd399c, 0x440b7579,
+          0x8816eaf2),
+    TABLE(0xccaa009e, 0x4225077d, 0x844a0efa, 0xd3e51bb5, 0x7cbb312b, 0xf9766256, 0x299dc2ed,
+          0x533b85da),
+};
+
+static uint32_t crc_add(uint32_t crc, const uint8_t *p, size_t n)
+{
+    for (; n >= 8; n -= 8, p += 8) {
+        uint64_t w = word_get(p) ^ crc;
+        crc = crc_table[7][w & 255] ^ crc_table[6][w >> 8 & 255] ^ crc_table[5][w >> 16 & 255] ^
+              crc_table[4][w >> 24 & 255] ^ crc_table[3][w >> 32 & 255] ^
+              crc_table[2][w >> 40 & 255] ^ crc_table[1][w >> 48 & 255] ^ crc_table[0][w >> 56];
+    }
+    for (; n; n--, p++)
+        crc = crc >> 8 ^ crc_table[0][(crc ^ *p) & 255];
+    return crc;
 }
 
 /* ---- COBS: a run is a length byte, then so many bytes less one, then, unless the length is 255 or
  * the frame ends, a zero that is not written ------------------------------------------------ */
 
-static inline void put(struct encoder *e, uint8_t byte)
+static inline bool has_zero(uint64_t w)
 {
-    if (*e->code == 255) {
-        e->code = e->out++;
-        *e->code = 1;
+    return (w - 0x0101010101010101) & ~w & 0x8080808080808080;
+}
+
+/* Copies up to the first zero or the end; how many bytes that were. */
+static size_t copy_to_zero(uint8_t *to, const uint8_t *from, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t w = word_get(from + i);
+        if (has_zero(w))
+            break;
+        word_put(to + i, w);
     }
-    if (byte) {
-        *e->out++ = byte;
-        ++*e->code;
-    } else {
-        e->code = e->out++;
-        *e->code = 1;
-    }
+    for (; i < n && from[i]; i++)
+        to[i] = from[i];
+    return i;
+}
+
+static inline void run_begin(struct encoder *e)
+{
+    e->code = e->out++;
+    *e->code = 1;
 }
 
 void frame_put(struct encoder *e, const void *bytes, size_t n)
 {
-    const uint8_t *p = bytes;
-    uint32_t crc = e->crc;
-    for (; n; n--, p++) {
-        crc = crc_step(crc, *p);
-        put(e, *p);
+    const uint8_t *p = bytes, *end = p + n;
+    e->crc = crc_add(e->crc, p, n);
+    while (p < end) {
+        if (*e->code == 255)
+            run_begin(e);
+        size_t room = 255u - *e->code,
+               copied = copy_to_zero(e->out, p, MIN(room, (size_t)(end - p)));
+        e->out += copied;
+        *e->code += (uint8_t)copied;
+        p += copied;
+        if (p < end && copied < room) { /* here is a zero */
+            run_begin(e);
+            p++;
+        }
     }
-    e->crc = crc;
 }
 
 void frame_begin(struct encoder *e, uint8_t *out, uint8_t type)
@@ -99,40 +165,49 @@ static void finish(void (*on_frame)(uint8_t, const uint8_t *, size_t))
         complain(RADICS_E_FRAME, 0, n);
         return;
     }
-    uint32_t crc = ~0u, theirs;
-    for (size_t i = 0; i < n - 4; i++)
-        crc = crc_step(crc, frame[i]);
+    uint32_t theirs;
     memcpy(&theirs, frame + n - 4, 4);
-    if (~crc == theirs)
+    if (~crc_add(~0u, frame, n - 4) == theirs)
         on_frame(frame[0], frame + 2, n - 6);
     else
         complain(RADICS_E_FRAME, 0, n);
 }
 
-static void append(uint8_t byte)
+/* What of these bytes belongs to the run; less when the frame ends in it, or is too long. */
+static size_t append(const uint8_t *bytes, size_t n)
 {
-    if (in.length == RADICS_FRAME_MAX)
-        in.broken = true;
+    uint8_t *to = (uint8_t *)phys_to_virt(LOW_FRAME) + in.length;
+    size_t room = RADICS_FRAME_MAX - in.length;
+    n = copy_to_zero(to, bytes, MIN(n, room));
+    in.length += n;
+    in.run -= (unsigned)n;
+    return n;
+}
+
+static void run_starts(uint8_t code)
+{
+    if (in.zero && in.length < RADICS_FRAME_MAX)
+        ((uint8_t *)phys_to_virt(LOW_FRAME))[in.length++] = 0;
     else
-        ((uint8_t *)phys_to_virt(LOW_FRAME))[in.length++] = byte;
+        in.broken = in.zero;
+    in.run = code - 1u;
+    in.zero = code != 255;
 }
 
 void wire_take(const uint8_t *bytes, size_t n, void (*on_frame)(uint8_t, const uint8_t *, size_t))
 {
-    for (; n; n--, bytes++) {
-        if (!*bytes) {
-            finish(on_frame);
-        } else if (in.broken) {
-            continue;
-        } else if (in.run) {
-            append(*bytes);
-            in.run--;
-        } else {
-            if (in.zero)
-                append(0);
-            in.run = *bytes - 1u;
-            in.zero = *bytes != 255;
+    for (const uint8_t *end = bytes + n; bytes < end; bytes++) {
+        if (in.run && !in.broken) {
+            bytes += append(bytes, MIN(in.run, (size_t)(end - bytes)));
+            if (bytes == end)
+                break;
         }
+        if (!*bytes)
+            finish(on_frame);
+        else if (in.run)
+            in.broken = true; /* longer than any frame */
+        else if (!in.broken)
+            run_starts(*bytes);
     }
 }
 

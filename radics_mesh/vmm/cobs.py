@@ -24,29 +24,37 @@ def encode(data: bytes) -> bytes:
         return b"".join([_CODE[len(part) + 1] + part for part in parts])
     blocks: list[bytes] = []
     for part in parts:
-        start = 0
-        while len(part) - start >= _FULL:
-            blocks += (b"\xff", part[start : start + _FULL])
+        start, length = 0, len(part)
+        while length - start >= _FULL:
+            blocks.append(b"\xff")
+            blocks.append(part[start : start + _FULL])
             start += _FULL
-        blocks += (_CODE[len(part) - start + 1], part[start:])
+        blocks.append(_CODE[length - start + 1])
+        blocks.append(part[start:])
     if blocks[-2:] == [b"\x01", b""] and len(blocks) > 2 and blocks[-4] == b"\xff":
         del blocks[-2:]  # a full block at the very end needs no empty one behind it
     return b"".join(blocks)
 
 
 def decode(data: bytes) -> bytes:
-    """Inverse of `encode`; WireError for a zero byte or a block that runs over the end."""
+    """Inverse of `encode`; WireError for a zero byte or a block that runs over the end.
+
+    In place: what stands where a code stood is the zero before the next block, but for the first
+    code and those after full blocks, which go.
+    """
     if b"\0" in data:
         raise WireError("cobs: a zero byte inside")
-    parts: list[bytes] = []
-    at, end = 0, len(data)
+    plain = bytearray(data)
+    parts: list[bytearray] = []
+    at, start, end = 0, 1, len(data)
     while at < end:
-        code = data[at]
-        following = at + code
-        if following > end:
-            raise WireError("cobs: a block runs over the end")
-        parts.append(data[at + 1 : following])
-        if code != 0xFF and following < end:
-            parts.append(b"\0")
-        at = following
+        code = plain[at]
+        plain[at] = 0
+        at += code
+        if code == 0xFF:
+            parts.append(plain[start:at])
+            start = at + 1
+    if at > end:
+        raise WireError("cobs: a block runs over the end")
+    parts.append(plain[start:])
     return b"".join(parts)

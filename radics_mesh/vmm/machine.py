@@ -374,8 +374,9 @@ class Machine:
     async def _received(self, data: bytes) -> None:
         for event in self._channel.received(data, self._now(), self._wall()):
             await self._happened(event)
-        self._kick.set()
-        await trio.lowlevel.checkpoint()
+        if b"\0" in data:  # else a frame goes on, and there was nothing to do yet
+            self._kick.set()
+            await trio.lowlevel.checkpoint()
 
     async def _happened(self, event: channels.Event) -> None:
         if isinstance(event, Parked):

@@ -19,7 +19,10 @@ from pathlib import Path
 import trio
 
 _NAME = "guest"
-_CAPACITIES_BYTES = (1 << 20, 1 << 19, 1 << 18)
+_FROM_GUEST_BYTES = (1 << 20, 1 << 19, 1 << 18)
+# A stream's window and more. QEMU takes 4 KiB at a time, and each time it would wake up a writer
+# who waits for room.
+_TO_GUEST_BYTES = (1 << 18,)
 _READ_BYTES = 1 << 20
 
 
@@ -43,7 +46,7 @@ def create(directory: Path, user: tuple[int, int] | None) -> Iterator[tuple[str,
     try:
         held = os.open(f"{_NAME}.out", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=opened)
         try:
-            _widen(held)
+            _widen(held, _FROM_GUEST_BYTES)
             yield f"/proc/self/fd/{opened}/{_NAME}", (opened, held)
         finally:
             os.close(held)
@@ -51,8 +54,8 @@ def create(directory: Path, user: tuple[int, int] | None) -> Iterator[tuple[str,
         os.close(opened)
 
 
-def _widen(descriptor: int) -> None:
-    for capacity in _CAPACITIES_BYTES:
+def _widen(descriptor: int, capacities_bytes: tuple[int, ...]) -> None:
+    for capacity in capacities_bytes:
         with suppress(OSError):  # over the user's or the system's limit
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, capacity)
             return
@@ -75,6 +78,7 @@ class Pipes:
         try:
             # For reading too, so that opening it waits for nobody and writing never fails.
             self._to_guest = os.open(directory / f"{_NAME}.in", os.O_RDWR | flags)
+            _widen(self._to_guest, _TO_GUEST_BYTES)
         except BaseException:
             os.close(self._from_guest)
             raise
