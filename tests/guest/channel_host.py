@@ -238,6 +238,7 @@ class Host:
         acknowledge: bool = True,
         cpu: str = "qemu64",
         hello: bool = True,
+        ahead_s: int = 0,
         paused: bool = False,
         major: int = 1,
         minor: int = 1,
@@ -254,6 +255,7 @@ class Host:
         self.checkpoint_wanted = 0
         self.kinds: dict[int, tuple[int, str]] = {}
         self.errors: list[tuple[int, int, int, str]] = []
+        self.ahead_ns = ahead_s * 10**9  # by how much the clock on the wall is wrong here
         self.state: int | None = None
         self.parked: int | None = None
         self.panic: str | None = None
@@ -383,7 +385,14 @@ class Host:
         self._nonce += 1
         body = struct.pack(
             "<HHQQQQ",
-            *(self.major, self.minor, self._nonce, self.epoch, time.time_ns(), self.acked),
+            *(
+                self.major,
+                self.minor,
+                self._nonce,
+                self.epoch,
+                time.time_ns() + self.ahead_ns,
+                self.acked,
+            ),
         ) + os.urandom(32)
         body += text("vm") + text("dtn://vm/") + text(self.name) + text(f"dtn://{self.name}/")
         for words in (self.args, self.env, self.sources):
