@@ -196,6 +196,8 @@ PLACES = {
     "pipe": "read",
     "poll": "polled",
     "select": "selected",
+    "epoll": "waited",
+    "eventfd": "counted",
     "condition": "woken",
     "join": "joined",
     "sigsuspend": "suspended",

@@ -295,7 +295,11 @@ async def test_a_snapshot_needs_a_parked_guest(vm: Launch) -> None:
 
 
 async def test_a_survey_of_what_changed_is_one_of_everything(vm: Launch) -> None:
-    """Over two lives: staged while it runs, parked, and started warm from that very snapshot."""
+    """Over two lives: staged while it runs, parked, and started warm from that very snapshot.
+
+    The memory is large, so that the guest's maps of it are many pages.
+    """
+    vm = dataclasses.replace(vm, memory_bytes=256 << 20)
     state, who, acknowledged = None, signer()[0], 0
     for life in range(2):
         where = vm if state is None else moved(vm, state, acknowledged)

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -19,7 +21,7 @@
 
 #include <radics.h>
 
-static int ends[2];
+static int ends[2], counter;
 static pthread_t first;
 static sem_t go;
 static atomic_int told, handled;
@@ -50,6 +52,7 @@ static void *herald(void *unused)
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&mutex);
     sem_post(&go);
+    eventfd_write(counter, 3);
     if (write(ends[1], "x", 1) != 1)
         abort();
     pthread_kill(first, SIGUSR1);
@@ -148,6 +151,22 @@ static void selected(void)
     FD_SET(ends[0], &set);
     int n = select(ends[0] + 1, &set, NULL, NULL, &t);
     say(n == 1 && FD_ISSET(ends[0], &set) ? "selected" : "WRONG");
+}
+
+static void waited(void)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = 77}, seen = {0};
+    int fd = epoll_create1(0), n;
+    epoll_ctl(fd, EPOLL_CTL_ADD, ends[0], &e);
+    while ((n = epoll_wait(fd, &seen, 1, -1)) < 0 && errno == EINTR)
+        ;
+    say(n == 1 && seen.data.u64 == 77 ? "waited" : "WRONG");
+}
+
+static void counted(void)
+{
+    uint64_t n = 0;
+    say(read(counter, &n, sizeof n) == sizeof n && n == 3 ? "counted" : "WRONG");
 }
 
 static void condition(void)
@@ -302,6 +321,8 @@ static const struct place {
     {"pipe", pipes, 0},
     {"poll", polled, 0},
     {"select", selected, 0},
+    {"epoll", waited, 0},
+    {"eventfd", counted, 0},
     {"condition", condition, 0},
     {"join", joined, 0},
     {"sigsuspend", suspended, 0},
@@ -328,7 +349,7 @@ int main(int argc, char **argv)
     sigprocmask(SIG_BLOCK, &usr1, NULL); /* who waits for it lets it in */
     first = pthread_self();
     sem_init(&go, 0, 0);
-    if (argc < 2 || pipe(ends))
+    if (argc < 2 || pipe(ends) || (counter = eventfd(0, 0)) < 0)
         return 2;
     pthread_create(&other, NULL, herald, NULL);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
