@@ -1,17 +1,11 @@
-"""Program sources to one bootable image: compile, link statically, strip, bake.
-
-An image is the library OS's own ELF file with one more segment behind it: a page of header
-(`struct image_header` in guest_lib/kernel/layout.h), then the program's ELF file as it is, page for
-page, so that the library OS can map text and constants where QEMU's loader put them; then the files
-of `--file` (see `radics_mesh.vmm.baked`).
-"""
+"""Program sources to one bootable image: compile, link statically, strip, bake."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import platform
-import struct
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,21 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radics_mesh.errors import UsageError
+from radics_mesh.vmm import architecture
+from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.baked import BakedFile, pack
 
-PAGE_BYTES = 4096
 GUEST_LIB = Path(__file__).resolve().parents[2] / "guest_lib"
-
-ARCHITECTURES = ("x86_64", "aarch64")
-
-_IMAGE_MAGIC = 0x45474D4953436452
-_IMAGE_HEADER = struct.Struct("<QIIQ256sQ")
-_ELF = struct.Struct("<16sHHIQQQIHHHHHH")
-_SEGMENT = struct.Struct("<IIQQQQQQ")
-_PT_LOAD = 1
-_READ = 4
-_EM_AARCH64 = 183
-_KERNEL_BASE = 0xFFFFFFFF80000000
 
 _CXX_FLAGS = ("-std=c++20", "-O2", "-static")
 _C_FLAGS = ("-O2", "-static")
@@ -71,9 +55,9 @@ def _run(command: Sequence[str | Path], what: str) -> None:
 
 
 def build_kernel(arch: str = "x86_64") -> Path:
-    """The library OS for `arch`, made if need be."""
-    if arch not in ARCHITECTURES:
-        raise UsageError(f"no library OS for {arch}; there is one for {', '.join(ARCHITECTURES)}")
+    """The library OS for `arch` as an ELF file, made if need be."""
+    architecture.named(arch)
+    check_compiler(arch)
     with _one_at_a_time(GUEST_LIB / "build"):
         _run(("make", "-s", "-C", GUEST_LIB, f"ARCH={arch}"), "building the library OS")
     return GUEST_LIB / "build" / arch / "kernel.elf"
@@ -99,6 +83,15 @@ def cross_prefix(arch: str, host: str | None = None) -> str:
     """What the names of Debian's tools for `arch` begin with on this host; empty for its own."""
     same = arch == (host or platform.machine())
     return "" if same else f"{arch}-linux-gnu-"
+
+
+def check_compiler(arch: str) -> None:
+    """UsageError with what to install when there is no compiler for `arch` here."""
+    compiler = f"{cross_prefix(arch)}g++"
+    if shutil.which(compiler) is None:
+        package = compiler.rpartition("-")[0].replace("_", "-")
+        package = f"g++-{package}" if package else "g++"
+        raise UsageError(f"{compiler} is missing: install it (Debian: apt install {package})")
 
 
 def compile_program(
@@ -143,72 +136,6 @@ def _in_their_language(sources: Sequence[Path], is_cxx: bool) -> list[str | Path
     return words
 
 
-def bake(kernel: bytes, program: bytes, name: str, files: bytes = b"") -> bytes:
-    """The image's bytes: `kernel` with `program` and packed `files` as one more segment.
-
-    Raises UsageError when the program is no static ELF file for the kernel's machine.
-    """
-    head = _ELF.unpack_from(kernel)
-    machine, entry, table_at, count = head[2], head[4], head[5], head[10]
-    segments = [_SEGMENT.unpack_from(kernel, table_at + i * _SEGMENT.size) for i in range(count)]
-    _check_program(program, machine)
-    loads = [segment for segment in segments if segment[0] == _PT_LOAD]
-    image_at = _page_up(max(at + size for _, _, _, _, at, _, size, _ in loads))
-
-    header = _IMAGE_HEADER.pack(
-        _IMAGE_MAGIC, 1, PAGE_BYTES, len(program), name.encode()[:255], len(files)
-    )
-    payload = b"".join(part.ljust(_page_up(len(part)), b"\0") for part in (header, program, files))
-    if machine == _EM_AARCH64:
-        return _flat(kernel, loads) + payload
-    # A new table of segments in front: the kernel file's own has no room for one more.
-    shift = PAGE_BYTES
-    body = kernel.ljust(_page_up(len(kernel)), b"\0")
-    table = [
-        (kind, flags, offset + shift, va, pa, file_bytes, memory_bytes, align)
-        for kind, flags, offset, va, pa, file_bytes, memory_bytes, align in segments
-    ]
-    table.append(
-        (
-            _PT_LOAD,
-            _READ,
-            shift + len(body),
-            _KERNEL_BASE + image_at,
-            image_at,
-            len(payload),
-            len(payload),
-            PAGE_BYTES,
-        )
-    )
-    elf = _ELF.pack(
-        head[0], head[1], machine, 1, entry, _ELF.size, 0, 0, _ELF.size, _SEGMENT.size,
-        len(table), 0, 0, 0,
-    )  # fmt: skip
-    front = elf + b"".join(_SEGMENT.pack(*segment) for segment in table)
-    return front.ljust(PAGE_BYTES, b"\0") + body + payload
-
-
-def _flat(kernel: bytes, loads: Sequence[tuple[int, ...]]) -> bytes:
-    """An arm64 Image: what the segments with bytes put into memory, up to a page's end."""
-    start = min(address for _, _, _, _, address, file_bytes, _, _ in loads if file_bytes)
-    flat = bytearray()
-    for _, _, offset, _, address, file_bytes, _, _ in loads:
-        if file_bytes:
-            flat = flat.ljust(address - start, b"\0") + kernel[offset : offset + file_bytes]
-    return bytes(flat).ljust(_page_up(len(flat)), b"\0")
-
-
-def _check_program(program: bytes, machine: int) -> None:
-    if len(program) < _ELF.size or program[:4] != b"\x7fELF":
-        raise UsageError("the program is not an ELF file")
-    if _ELF.unpack_from(program)[2] != machine:
-        raise UsageError("the program was compiled for another machine")
-
-
-def _page_up(n: int) -> int:
-    return -(-n // PAGE_BYTES) * PAGE_BYTES
-
-
 def build_image(
     sources: Sequence[Path],
     output: Path,
@@ -216,13 +143,14 @@ def build_image(
     arch: str = "x86_64",
     flags: Sequence[str] = (),
     files: Sequence[BakedFile] = (),
+    name: str | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> BuildReport:
     """Compiles `sources` and writes the bootable image to `output`, whole or not at all.
 
     A single source that is an ELF file already is baked as it is. The program finds `files` where
-    they say. `on_progress` hears one short line a step. Raises UsageError; the compiler's text is
-    in its notes.
+    they say. `name`: its argv[0] without a node, else the output's. `on_progress` hears one short
+    line a step. Raises UsageError; the compiler's text is in its notes.
     """
     tell = on_progress or (lambda line: None)
     tell("library OS")
@@ -234,7 +162,7 @@ def build_image(
         program = _program(sources, scratch, arch, flags, tell)
         compiled = time.monotonic()
         tell("image")
-        image = bake(kernel, program, output.stem, packed)
+        image = bake(kernel, program, name or output.stem, packed)
         scratch.write_bytes(image)
         scratch.replace(output)
     except OSError as error:
@@ -266,3 +194,23 @@ def _program(
     tell("compile " + ", ".join(source.name for source in sources))
     compile_program(sources, scratch, arch=arch, flags=flags)
     return scratch.read_bytes()
+
+
+def architectures(option: str | None) -> list[str]:
+    """What `--arch` says, in its order; without it this host's own, whose guests run fastest here.
+
+    UsageError for one that there is no library OS for, or no compiler here, before anything is
+    built.
+    """
+    names = [architecture.of_host().name] if option is None else option.split(",")
+    for name in names:
+        architecture.named(name)
+        check_compiler(name)
+    return list(dict.fromkeys(names))
+
+
+def outputs(output: Path, archs: Sequence[str]) -> dict[str, Path]:
+    """Where the images go, by architecture: one to `output` itself, several beside each other."""
+    if len(archs) == 1:
+        return {archs[0]: output}
+    return {arch: output.with_name(f"{output.stem}.{arch}{output.suffix}") for arch in archs}
