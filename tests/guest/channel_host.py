@@ -37,6 +37,11 @@ PLAIN = (
     *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
     *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
 )
+A72 = "cortex-a72"
+VIRT = (
+    *("qemu-system-aarch64", "-M", "virt,gic-version=2", "-accel", "tcg"),
+    *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+)
 
 
 def run_plain(image: Path, memory_mb: int = 64) -> subprocess.CompletedProcess[bytes]:
@@ -236,7 +241,7 @@ class Host:
         name: str = "here",
         epoch: int = 1,
         acknowledge: bool = True,
-        cpu: str = "qemu64",
+        cpu: str = "",
         hello: bool = True,
         ahead_s: int = 0,
         paused: bool = False,
@@ -286,12 +291,24 @@ class Host:
 
     # --- QEMU ---
 
+    @property
+    def is_x86(self) -> bool:
+        with self.image.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+
     def _start(self, cpu: str, waiting: bool) -> None:
         ram = f"memory-backend-file,id=ram,size={self.memory},mem-path={self.ram_path},share=on"
         self.process = subprocess.Popen(
             (
-                *PLAIN,
-                *("-M", "memory-backend=ram", "-cpu", cpu, "-m", f"{self.memory >> 20}"),
+                *(PLAIN if self.is_x86 else VIRT),
+                *(
+                    "-M",
+                    "memory-backend=ram",
+                    "-cpu",
+                    cpu or ("qemu64" if self.is_x86 else A72),
+                    "-m",
+                    f"{self.memory >> 20}",
+                ),
                 *("-object", ram),
                 *("-kernel", str(self.image), "-serial", f"file:{self.folder / 'serial'}"),
                 *("-global", "virtio-mmio.force-legacy=false"),
