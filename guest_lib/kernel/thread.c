@@ -6,6 +6,7 @@
 #include "heap.h"
 #include "page.h"
 #include "park.h"
+#include "poll.h"
 #include "process.h"
 #include "time.h"
 #include "timer.h"
@@ -158,6 +159,7 @@ int thread_wait(struct wait_queue *q, uint64_t until)
 void threads_wall_set(void)
 {
     struct list before = sleepers;
+    poll_again(); /* timerfd's */
     if (list_empty(&sleepers))
         return;
     before.next->prev = before.prev->next = &before;
@@ -193,6 +195,7 @@ int wake_all(struct wait_queue *q)
 
 void threads_tick(void)
 {
+    clock_rang();
     uint64_t now = clock_now();
     while (!list_empty(&sleepers)) {
         struct thread *t = container_of(sleepers.next, struct thread, sleep);

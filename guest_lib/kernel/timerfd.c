@@ -55,7 +55,11 @@ static unsigned timerfd_events(struct file *f)
 
 static void timerfd_close(struct file *f) { heap_free(f->data); }
 
-static uint64_t timerfd_ready_at(struct file *f) { return ((struct timerfd *)f->data)->at; }
+static uint64_t timerfd_ready_at(struct file *f)
+{
+    const struct timerfd *t = f->data;
+    return time_monotonic(t->at | (t->by_wall ? TIME_WALL : 0));
+}
 
 static const struct file_operations operations = {.read = timerfd_read,
                                                   .close = timerfd_close,
