@@ -30,8 +30,11 @@ class _Output(click.Path):
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
 
 
+_SOURCE = click.Path(exists=True, readable=True, resolve_path=True, path_type=Path)
+
+
 @click.command()
-@click.argument("program", type=_FILE)
+@click.argument("program", type=_SOURCE)
 @click.option("-o", "--output", required=True, type=_Output(dir_okay=False))
 @click.option("--arch", metavar="ARCH[,ARCH]", help="x86_64, aarch64 or both; else this host's.")
 @click.option("--file", "files", multiple=True, metavar="SRC:DST", help="Bake a file in.")
@@ -39,9 +42,11 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True
 def build(
     program: Path, output: Path, arch: str | None, files: tuple[str, ...], flags: tuple[str, ...]
 ) -> None:
-    """Make one bootable image of a C++ PROGRAM. FLAGS after -- go to the compiler.
+    """Make one bootable image of a PROGRAM. FLAGS after -- go to the compiler.
 
-    C++20 and -O2, unless FLAGS say otherwise. Needs no running node.
+    Its name says the language: C++ (.cpp .cc .cxx), C (.c), Go (.go, or the folder of a main
+    package), Python (.py), Rust (.rs). A static ELF file is taken as it is. C++20 and -O2, unless
+    FLAGS say otherwise. Needs no running node.
 
     An image is for one kind of processor; nodes of the other kind emulate it. --arch with both
     makes two, OUTPUT's name with the architecture before its suffix: prog.x86_64.img and

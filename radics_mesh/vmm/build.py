@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +15,9 @@ from radics_mesh.errors import UsageError
 from radics_mesh.vmm import architecture
 from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.baked import BakedFile, pack
-
-GUEST_LIB = Path(__file__).resolve().parents[2] / "guest_lib"
+from radics_mesh.vmm.languages.choice import compiler_of
+from radics_mesh.vmm.languages.job import Job
+from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, run_tool
 
 _CXX_FLAGS = ("-std=c++20", "-O2", "-static")
 _C_FLAGS = ("-O2", "-static")
@@ -38,28 +37,12 @@ class BuildReport:
     bake_s: float
 
 
-def _run(command: Sequence[str | Path], what: str) -> None:
-    """Raises UsageError: one line that says what failed, the tool's own words as a note."""
-    try:
-        done = subprocess.run(
-            [str(word) for word in command], capture_output=True, text=True, errors="replace"
-        )
-    except FileNotFoundError as error:
-        raise UsageError(f"{what}: {command[0]} is not installed") from error
-    if done.returncode:
-        failure = UsageError(f"{what} failed")
-        text = (done.stderr + done.stdout).strip()
-        if text:
-            failure.add_note(text)
-        raise failure
-
-
 def build_kernel(arch: str = "x86_64") -> Path:
     """The library OS for `arch` as an ELF file, made if need be."""
     architecture.named(arch)
     check_compiler(arch)
     with _one_at_a_time(GUEST_LIB / "build"):
-        _run(("make", "-s", "-C", GUEST_LIB, f"ARCH={arch}"), "building the library OS")
+        run_tool(("make", "-s", "-C", GUEST_LIB, f"ARCH={arch}"), "building the library OS")
     return GUEST_LIB / "build" / arch / "kernel.elf"
 
 
@@ -77,12 +60,6 @@ def _one_at_a_time(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def cross_prefix(arch: str, host: str | None = None) -> str:
-    """What the names of Debian's tools for `arch` begin with on this host; empty for its own."""
-    same = arch == (host or platform.machine())
-    return "" if same else f"{arch}-linux-gnu-"
 
 
 def check_compiler(arch: str) -> None:
@@ -106,7 +83,7 @@ def compile_program(
     is_cxx = any(source.suffix in _CXX_SUFFIXES for source in sources)
     defaults = _CXX_FLAGS if is_cxx else _C_FLAGS
     library = GUEST_LIB / "build" / arch
-    _run(
+    run_tool(
         (
             f"{cross_prefix(arch)}{'g++' if is_cxx else 'gcc'}",
             *(flag for flag in defaults if flag != "-static" or "-static-pie" not in flags),
@@ -155,14 +132,14 @@ def build_image(
     tell = on_progress or (lambda line: None)
     tell("library OS")
     kernel = build_kernel(arch).read_bytes()
-    packed = pack(files)
+    pack(files)  # what is wrong with them is said before the compiler has worked
     started = time.monotonic()
     scratch = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        program = _program(sources, scratch, arch, flags, tell)
+        program, more = _program(sources, scratch, arch, flags, tell)
         compiled = time.monotonic()
         tell("image")
-        image = bake(kernel, program, name or output.stem, packed)
+        image = bake(kernel, program, name or output.stem, pack([*files, *more]))
         scratch.write_bytes(image)
         scratch.replace(output)
     except OSError as error:
@@ -186,14 +163,20 @@ def _program(
     arch: str,
     flags: Sequence[str],
     tell: Callable[[str], None],
-) -> bytes:
+) -> tuple[bytes, Sequence[BakedFile]]:
+    """The static ELF file, and what its language wants baked in with it."""
     if len(sources) == 1 and sources[0].is_file():
         with sources[0].open("rb") as file:
             if file.read(4) == b"\x7fELF":
-                return sources[0].read_bytes()
+                return sources[0].read_bytes(), ()
     tell("compile " + ", ".join(source.name for source in sources))
-    compile_program(sources, scratch, arch=arch, flags=flags)
-    return scratch.read_bytes()
+    compiler = compiler_of(sources)
+    if compiler is None:
+        compile_program(sources, scratch, arch=arch, flags=flags)
+        return scratch.read_bytes(), ()
+    library = GUEST_LIB / "build" / arch
+    more = compiler(Job(sources[0], scratch, arch, flags, library, tell))
+    return scratch.read_bytes(), more
 
 
 def architectures(option: str | None) -> list[str]:

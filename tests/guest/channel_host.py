@@ -485,6 +485,11 @@ class Host:
     def until_printed(self, text: bytes) -> None:
         self.until(lambda: text in self.world.stdout)
 
+    def until_subscribed(self, source: str) -> int:
+        """The stream."""
+        self.until(lambda: source in self.world.subscribed.values())
+        return next(n for n, name in self.world.subscribed.items() if name == source)
+
     def run_for(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and self.turn(left):
