@@ -53,6 +53,8 @@ def plan(n: int, seed: int) -> list[Step]:
     kinds = {"run": 10, "at once": 3, "deaf": 1, "reconnected": 2, "torn": 1, "lost": 1}
     for number in range(n):
         kind = rng.choices(list(kinds), list(kinds.values()))[0]
+        if number < 2:
+            kind = "at once"  # before the program has begun
         orders = [b"%d" % rng.randrange(1 << 40) for _ in range(rng.choice((0, 0, 1, 1, 2, 5)))]
         if kind == "deaf":
             orders.append(b"flood")

@@ -248,3 +248,11 @@ def test_the_first_random_numbers_after_a_warm_start_are_fresh(guest: Build) -> 
             host.finish()
         seen.add(bytes(world.stdout))
     assert len(seen) == 2
+
+
+def test_a_host_of_version_1_0_is_not_told_what_changed(guest: Build) -> None:
+    world = World()
+    with Host(guest("everywhere").image, world, args=("everywhere", "pipe"), minor=0) as host:
+        host.until_printed(b"waiting\n")
+        host.park()
+        assert host.changed is None
