@@ -86,7 +86,9 @@
  * of the last CHANGED that this host has in whole, 0 for none; no nonce is 0, and none is used
  * twice. What an unheard CHANGED told is in the next one too. */
 #define RADICS_F_STAGE     0x05
-/* 0x06 STACKS stands where it is used. */
+/* STACKS (1.1): u64 nonce.  Tell what every thread does; STACKS_BACK frames answer, some of which may
+ * be lost: then ask again. The program goes on. */
+#define RADICS_F_STACKS    0x06
 /* ERROR (1.1), both ways: u8 code | u8 type of the frame that is meant, 0 unknown | u64 detail
  * | str text.  A frame was dropped, and why: for counters and logs, nothing follows from it. Never
  * sent about an ERROR; at most RADICS_ERRORS_BURST at once and one a second. */
@@ -132,7 +134,15 @@
  * that CHANGED does not name come after it: a host that reads the pages once it has the frames
  * misses none. A `since` that the host does not know means that it has to look at every page. */
 #define RADICS_F_CHANGED   0x86
-/* 0x88 STACKS stands where it is used. */
+/* STACKS_BACK (1.1): u64 nonce | u16 threads (at most 256 are told of) | u16 index of this one
+ *   | u64 base (what is added to the addresses in the program's ELF file) | thread
+ * thread = u32 id | str name | u8 state (0 running or ready to, 1 waiting)
+ *   | u32 number of the system call it is in, ~0 none | 6 * u64 its arguments
+ *   | u64 ns until it stops waiting anyhow, ~0 never
+ *   | u8 n, n * u64 registers (as Linux's user_regs_struct or user_pt_regs)
+ *   | u64 stack, blob of at most 16384 bytes (memory from `stack` on, as far as there is any;
+ *     `stack` is the stack pointer, or more when there is no memory at the stack pointer) */
+#define RADICS_F_STACKS_BACK 0x88
 #define RADICS_F_ERROR_BACK 0x87     /* ERROR, from the guest */
 
 /* kinds in HELLO_ACK's second list */
@@ -145,7 +155,9 @@
 #define RADICS_OUT_SEND      2  /* str to | u32 lifetime_s | blob payload                          */
 #define RADICS_OUT_SUBSCRIBE 3  /* u16 stream | str source | u64 after (1.1; missing: 0).  Stream ids
                                  * are the guest's to give; its numbers go on from `after`         */
-#define RADICS_OUT_EXIT      4  /* u8 how (0 exit, 1 signal, 2 out of memory) | u32 status | str why */
+/* u8 how (0 exit, 1 signal, 2 out of memory) | u32 status or signal | str why
+ *   | u64 base | thread (as in STACKS_BACK; not for 0)  (1.1, both) */
+#define RADICS_OUT_EXIT      4
 #define RADICS_OUT_REQUEST   5  /* u64 token | str to | u32 lifetime_s | blob payload.  `to` may be a
                                  * service of the node itself: ":mesh"                       (1.1) */
 #define RADICS_OUT_SERVE     6  /* u16 stream | str service: mail to it goes there           (1.1) */

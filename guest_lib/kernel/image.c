@@ -13,7 +13,7 @@ void image_init(void)
     if (header->magic != IMAGE_MAGIC || header->version != 1 || header->header_bytes != PAGE_SIZE)
         panic("the kernel has no program behind it: see `build`");
     if (header->program_bytes > IMAGE_MAX || header->files_bytes > IMAGE_MAX ||
-        header->name[sizeof header->name - 1])
+        header->tail_bytes > IMAGE_MAX || header->name[sizeof header->name - 1])
         panic("the image's header is broken");
 }
 
@@ -33,7 +33,7 @@ uint64_t image_files(uint64_t *size)
 uint64_t image_end(void)
 {
     uint64_t size, at = image_files(&size);
-    return ALIGN_UP(at + size, PAGE_SIZE);
+    return ALIGN_UP(ALIGN_UP(at + size, PAGE_SIZE) + header->tail_bytes, PAGE_SIZE);
 }
 
 const char *image_name(void) { return header->name; }

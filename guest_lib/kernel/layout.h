@@ -79,6 +79,7 @@ struct image_header {
     uint64_t program_bytes;
     char name[256];       /* argv[0] without a channel, NUL-terminated */
     uint64_t files_bytes; /* from the page after the program on; 0: none */
+    uint64_t tail_bytes;  /* from the page after the files on: symbols, which only the host reads */
 };
 
 /* The baked files start with their number, 8 bytes, and one of these each, the next one at the next

@@ -8,6 +8,7 @@
 #include "layout.h"
 #include "linux_abi.h"
 #include "random.h"
+#include "report.h"
 #include "space.h"
 #include "syscall.h"
 #include "thread.h"
@@ -15,7 +16,7 @@
 
 #define STACK_STRINGS_MAX (PROGRAM_STACK / 4)
 
-static uint64_t break_start, break_end;
+static uint64_t base, break_start, break_end;
 static uint64_t strings_at, environment_at, strings_end;
 
 /* ---- loading ------------------------------------------------------------------------------ */
@@ -73,19 +74,6 @@ static int map_segment(const struct elf *e, const Elf64_Phdr *p)
         error = space_map(image_part, end - image_part, prot, 0);
     break_start = MAX(break_start, end);
     return error;
-}
-
-/* Go's runtime asks for address space, of which it needs little as memory: 32 MB for the map of its
- * heap alone. And to a no it has no answer but to end. */
-static bool made_by_go(const struct elf *e, const Elf64_Phdr *p)
-{
-    static const struct {
-        Elf64_Nhdr head;
-        char name[4];
-    } note = {{4, 0, 4}, "Go"};
-    const uint8_t *at = e->bytes + p->p_offset;
-    return p->p_type == PT_NOTE && p->p_offset < e->size && e->size - p->p_offset >= sizeof note &&
-           !memcmp(at, &note, 4) && !memcmp(at + 8, &note.head.n_type, sizeof note - 8);
 }
 
 static void push_word(uint64_t *at, uint64_t word, int *error)
@@ -160,8 +148,6 @@ struct thread *process_load(const struct process_arguments *arguments)
         const Elf64_Phdr *p = program_header(&e, i);
         if (p->p_type == PT_INTERP)
             panic("the program is linked dynamically; it must be static");
-        if (made_by_go(&e, p))
-            space_promise_all();
         if (p->p_type != PT_LOAD)
             continue;
         if ((error = map_segment(&e, p)))
@@ -170,6 +156,7 @@ struct thread *process_load(const struct process_arguments *arguments)
             headers = e.base + p->p_vaddr + (e.header.e_phoff - p->p_offset);
     }
     break_end = break_start;
+    base = e.base;
     struct thread *t = thread_new();
     if (!t ||
         space_map(stack_end - PROGRAM_STACK, PROGRAM_STACK, PROT_READ | PROT_WRITE, SPACE_STACK))
@@ -203,24 +190,39 @@ const char *process_names_region(const struct region *r)
     return heap ? "[heap]" : r->end > strings_at && r->start <= strings_at ? "[stack]" : "";
 }
 
+uint64_t process_base(void) { return base; }
+
 /* ---- the end ------------------------------------------------------------------------------ */
 
 _Noreturn static void end(int how, int status, const char *why)
 {
+    if (how && !channel_present())
+        report_on_serial(why);
     channel_end(how, (uint32_t)status, why);
     serial_drain();
     machine_end((unsigned)(how ? 128 + status : status & 255));
 }
 
 _Noreturn void process_exit(int status) { end(0, status & 255, ""); }
-_Noreturn void process_die(int signal, const char *why) { end(1, signal, why); }
+
+_Noreturn void process_die(int signal, const char *detail)
+{
+    static const char names[][5] = {
+        [SIGHUP] = "HUP",   [SIGINT] = "INT",   [SIGILL] = "ILL",   [SIGTRAP] = "TRAP",
+        [SIGABRT] = "ABRT", [SIGBUS] = "BUS",   [SIGFPE] = "FPE",   [SIGKILL] = "KILL",
+        [SIGSEGV] = "SEGV", [SIGPIPE] = "PIPE", [SIGALRM] = "ALRM", [15] = "TERM",
+    };
+    char why[160];
+    if (signal < (int)ARRAY_SIZE(names) && names[signal][0])
+        format_text(why, sizeof why, "killed by SIG%s%s", names[signal], detail);
+    else
+        format_text(why, sizeof why, "killed by signal %d%s", signal, detail);
+    end(1, signal, why);
+}
 
 _Noreturn void process_out_of_memory(void)
 {
-    klog(LOG_ERROR, "out of memory: the program touched more than there is");
-    channel_end(2, 9, "out of memory");
-    serial_drain();
-    machine_end(128 + 9);
+    end(2, SIGKILL, "out of memory: it touched more than there is");
 }
 
 int64_t sys_exit_group(int status) { process_exit(status); }

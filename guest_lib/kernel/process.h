@@ -20,8 +20,11 @@ size_t process_strings(char *to, size_t cap, bool environment);
 const char *process_names_region(const struct region *r);
 struct thread *process_load(const struct process_arguments *arguments);
 
+uint64_t process_base(void); /* what is added to the addresses in the program's ELF file */
+
 _Noreturn void process_exit(int status);
-_Noreturn void process_die(int signal, const char *why);
+/* By a signal; `detail` goes on where "killed by SIGNAME" ends. */
+_Noreturn void process_die(int signal, const char *detail);
 _Noreturn void process_out_of_memory(void);
 
 #endif

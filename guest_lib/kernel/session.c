@@ -21,6 +21,7 @@
 #include "process.h"
 #include "radics_abi.h"
 #include "random.h"
+#include "report.h"
 #include "stream.h"
 #include "thread.h"
 #include "virtio.h"
@@ -195,7 +196,6 @@ static void on_hello(const uint8_t *body, size_t n)
     } else {
         random_mix(h.seed, 32);
         clock_set_wall(h.wall_ns);
-        threads_wall_set();
         for (int i = 0; i < 4; i++) {
             memcpy(to[i], h.names[i], h.lengths[i]);
             to[i][h.lengths[i]] = 0;
@@ -206,6 +206,7 @@ static void on_hello(const uint8_t *body, size_t n)
             keep_lists(&h);
         output_acknowledged(h.out_acked);
         output_rewind();
+        report_forget();
         resend_after = RESEND_FIRST_NS;
         said_hello = true;
     }
@@ -248,6 +249,11 @@ static void on_frame(uint8_t type, const uint8_t *body, size_t n)
             stage_wanted = number;
             stage_known = known;
         }
+        break;
+    case RADICS_F_STACKS:
+        number = read_integer(&r, 8);
+        if (!r.bad)
+            report_asked(number);
         break;
     default:
         if (type != RADICS_F_ERROR)
@@ -380,6 +386,7 @@ void session_pump(void)
             out = put_changes(out, start + cap);
             out = put_streams(out);
             out = put_outputs(out, start + cap);
+            out = reports_put(out, start + cap);
         }
         if (out == start)
             break;
@@ -506,13 +513,16 @@ void channel_end(int how, uint32_t status, const char *why)
     uint16_t n = (uint16_t)strlen(why);
     print_flush_anyway();
     streams_report(true);
-    struct output *o = output_new(RADICS_OUT_EXIT, 7u + n);
-    if (!o)
+    struct output *o = how ? output_new(RADICS_OUT_EXIT, 7u + n + REPORT_MAX) : NULL;
+    bool report = o;
+    if (!o && !(o = output_new(RADICS_OUT_EXIT, 7u + n)))
         return;
     memcpy(o->bytes + 1, &how_byte, 1);
     memcpy(o->bytes + 2, &status, 4);
     memcpy(o->bytes + 6, &n, 2);
     memcpy(o->bytes + 8, why, n);
+    if (report)
+        o->length = 8u + n + report_end(o->bytes + 8 + n);
     output_add(o);
     uint64_t until = clock_now() + EXIT_WAIT_NS;
     while (output_unacknowledged()) {

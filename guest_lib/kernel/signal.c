@@ -3,11 +3,13 @@
 #include "clock.h"
 #include "heap.h"
 #include "process.h"
+#include "space.h"
 #include "syscall.h"
 #include "thread.h"
 #include "time.h"
 #include "user.h"
 
+#define STACK_NEAR (64 * 1024UL)
 #define CANNOT_BLOCK (SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP))
 #define IGNORED_BY_DEFAULT                                                                         \
     (SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH) |                   \
@@ -128,7 +130,7 @@ static void run_handler(struct thread *t, const struct signal_info *info)
             frame_set_result(t->frame, -EINTR);
     }
     if (signal_frame_push(t, info->number, &action, info, old_mask))
-        process_die(SIGSEGV, "no stack for a signal handler");
+        process_die(SIGSEGV, ": no stack for a signal handler");
     t->signals.has_old_mask = false;
     t->signals.mask |= action.mask | (action.flags & SA_NODEFER ? 0 : SIG_BIT(info->number));
     t->signals.mask &= ~CANNOT_BLOCK;
@@ -146,10 +148,31 @@ void signals_deliver(struct thread *t)
         if (frame_in_syscall(t->frame) && frame_result(t->frame) == -ERESTARTSYS)
             frame_restart(t->frame);
     } else if (actions[info.number].handler == SIG_DFL) {
-        process_die(info.number, "signal");
+        process_die(info.number, "");
     } else {
         run_handler(t, &info);
     }
+}
+
+/* How it looks when a stack is full: nothing is mapped where the stack grows to. */
+static bool is_stack_overflow(uint64_t address)
+{
+    uint64_t sp = frame_stack(current->frame);
+    const struct region *r = space_find(address);
+    return (!r || !r->prot) && address - (sp - STACK_NEAR) < 2 * STACK_NEAR &&
+           space_next(address + STACK_NEAR);
+}
+
+_Noreturn static void die_of_fault(int number, uint64_t address)
+{
+    char detail[96];
+    uint64_t pc = frame_pc(current->frame);
+    if (number == SIGSEGV || number == SIGBUS)
+        format_text(detail, sizeof detail, " at 0x%lx touching 0x%lx%s", pc, address,
+                    is_stack_overflow(address) ? ": its stack is full" : "");
+    else
+        format_text(detail, sizeof detail, " at 0x%lx", pc);
+    process_die(number, detail);
 }
 
 void signal_fault(int number, int code, uint64_t address)
@@ -157,7 +180,7 @@ void signal_fault(int number, int code, uint64_t address)
     struct signal_info info = {.number = number, .code = code, .address = address};
     uint64_t handler = actions[number].handler;
     if (handler == SIG_DFL || handler == SIG_IGN || current->signals.mask & SIG_BIT(number))
-        process_die(number, "fault");
+        die_of_fault(number, address);
     run_handler(current, &info);
 }
 
@@ -259,7 +282,7 @@ int64_t sys_rt_sigreturn(void)
 {
     uint64_t mask;
     if (signal_frame_pop(current, &mask))
-        process_die(SIGSEGV, "bad signal frame");
+        process_die(SIGSEGV, ": bad signal frame");
     current->signals.mask = mask & ~CANNOT_BLOCK;
     return frame_result(current->frame);
 }

@@ -12,7 +12,6 @@
 
 static struct region *regions;
 static size_t count, capacity;
-static bool promise_all;
 
 int space_init(void)
 {
@@ -20,8 +19,6 @@ int space_init(void)
     capacity = REGIONS_FIRST;
     return regions ? 0 : -ENOMEM;
 }
-
-void space_promise_all(void) { promise_all = true; }
 
 /* Index of the first region that ends after the address. */
 static size_t index_of(uint64_t address)
@@ -211,7 +208,7 @@ static void carve(uint64_t start, uint64_t end)
  * bad_alloc; a promise already made that memory cannot keep ends the program at the touch. */
 static bool fits(uint64_t length, uint32_t prot, uint32_t flags)
 {
-    return promise_all || !(prot & PROT_WRITE) || flags & (SPACE_STACK | SPACE_SHARED) ||
+    return !(prot & PROT_WRITE) || flags & (SPACE_STACK | SPACE_SHARED) ||
            length / PAGE_SIZE <= pages_free();
 }
 

@@ -27,7 +27,6 @@ struct region {
 };
 
 int space_init(void);
-void space_promise_all(void); /* refuse nothing for being more than there is */
 int space_map(uint64_t start, uint64_t length, uint32_t prot, uint32_t flags);
 int space_map_image(uint64_t start, uint64_t length, uint32_t prot, uint64_t source,
                     uint64_t source_end);

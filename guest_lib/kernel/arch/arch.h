@@ -102,6 +102,16 @@ void frame_set_result(struct frame *f, int64_t result);
 int64_t frame_result(const struct frame *f);
 bool frame_in_syscall(const struct frame *f);
 void frame_restart(struct frame *f); /* make the system call happen again */
+uint64_t frame_pc(const struct frame *f);
+/* registers.c: where a thread's registers are, in the order in which debuggers want them: offsets in
+ * struct frame, or, marked so, in struct thread; REGISTER_NONE: always 0. */
+extern const uint16_t registers_at[];
+extern const unsigned registers_count; /* at most 40 */
+#define REGISTER_IN_THREAD 0x8000
+#define REGISTER_NONE 0xffff
+/* Whether these bytes before an address, all of them, may be a call that returns there. */
+#define CALL_BYTES_MAX 8
+bool code_ends_in_call(const uint8_t code[CALL_BYTES_MAX]);
 int signal_frame_push(struct thread *t, int signal, const struct signal_action *action,
                       const struct signal_info *info, uint64_t old_mask);
 int signal_frame_pop(struct thread *t, uint64_t *mask);

@@ -139,7 +139,6 @@ void paging_free_table(uint64_t va)
     if (entry && *entry) {
         page_free(*entry & ADDRESS);
         *entry = 0;
-        changed_at(entry);
     }
 }
 

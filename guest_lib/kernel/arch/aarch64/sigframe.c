@@ -100,11 +100,7 @@ int signal_frame_push(struct thread *t, int number, const struct signal_action *
     if (user_write(at, &s, FRAME_WRITTEN) || USER_PUT(record, link))
         return -EFAULT;
 
-    /* The other registers stay as they are: Go's handler finds its goroutine in x28. */
-    f->vector = VECTOR_RESUME;
-    f->pc = action->handler;
-    f->sp = at;
-    f->pstate = PSTATE_EL0;
+    frame_init(f, action->handler, at);
     f->x[0] = (uint64_t)number;
     f->x[1] = at + offsetof(struct signal_frame, info);
     f->x[2] = at + offsetof(struct signal_frame, flags);
