@@ -17,6 +17,7 @@ from radics_mesh.hosting.table import VmRow
 from radics_mesh.ids import VmId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
+from radics_mesh.vmm import qemu
 from radics_mesh.vmm.images import ImageStore
 
 log = structlog.get_logger(__name__)
@@ -93,5 +94,6 @@ class Notices:
         )
         await self._directory.announce(Kind.VM_NAME, chain.name, {"vm": subject})
         size = self._images.path(image).stat().st_size
-        arch = self._images.architecture(image).name
-        await self._directory.announce(Kind.IMAGE, image.hex(), {"size": size, "arch": arch})
+        await self._directory.announce(
+            Kind.IMAGE, image.hex(), {"size": size, "arch": qemu.ARCHITECTURE}
+        )

@@ -59,6 +59,11 @@ class Ending:
     status: int
     why: str
 
+    @property
+    def code(self) -> int:
+        """As a shell has it: the exit status, or 128 and the signal."""
+        return self.status if self.how == 0 else 128 + self.status
+
     def pack(self) -> bytes:
         return pack([self.how, self.status, self.why[:500]])
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 import structlog
 import trio
 
+from radics_mesh.debug.explain import explain
 from radics_mesh.dtn.agent import Agent, Delivery, Registration
 from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.errors import CapacityError, GuestError, MeshError, UsageError, WireError
@@ -344,8 +345,19 @@ class Guest:
                 await self._close(stream)
             case Hint(what, name):
                 await self._kept(lambda: self._outside.hint(hint_text(what, name)))
+            case Exit(how=how) if how:
+                await self._explain(output.body)
             case _:
                 pass  # Exit: recorded with the batch. Unreadable: there is nothing to do.
+
+    async def _explain(self, ended: Exit) -> None:
+        """How it ended, for who reads its log."""
+        lines = [ended.why]
+        if ended.thread is not None:
+            (told,) = await explain(self.machine.files.image, [ended.thread])
+            lines += [f"  {line}" for line in told]
+        text = "".join(f"[radics] {line}\n" for line in lines)
+        await self._kept(lambda: self._log.append(text.encode("utf-8", "replace")))
 
     async def _request(self, number: int, request: Request) -> None:
         if not request.to.startswith(OWN_SERVICE):

@@ -32,6 +32,7 @@ from radics_mesh.errors import GuestError, UsageError
 from radics_mesh.vmm import abi, cobs, frames
 from radics_mesh.vmm.changed import Assembly, Changed, ChangedFrame
 from radics_mesh.vmm.frames import Hello, HelloAck, Message, Output, StreamState
+from radics_mesh.vmm.threads import ThreadTold
 
 _ENCODED_MAX = cobs.encoded_max(abi.FRAME_MAX)
 _HELLO_FIRST_S, _HELLO_MAX_S = 0.5, 8.0
@@ -84,7 +85,7 @@ class Panicked:
     text: str
 
 
-Event = Ready | Output | StreamState | Changed | Parked | Panicked
+Event = Ready | Output | StreamState | Changed | Parked | Panicked | ThreadTold
 
 
 @dataclass
@@ -314,6 +315,17 @@ class Channel:
         self._stage_at = Monotonic(now + _STAGE_AGAIN_S)
         self._write(frames.encode_stage(*self._stage))
 
+    def ask_threads(self) -> int:
+        """Ask what every thread does; ThreadTold events with this number answer, if none is lost.
+
+        UsageError when the guest is not there, or of a version that does not know.
+        """
+        if not self.ready or self.minor < 1:
+            raise UsageError("the guest cannot say what its threads do")
+        nonce = self._number()
+        self._write(frames.encode_stacks(nonce))
+        return nonce
+
     def _number(self) -> int:
         return int.from_bytes(self._random(8), "little") or 1
 
@@ -362,8 +374,11 @@ class Channel:
                 return self._answered(frame, now)
             case frames.Panic():
                 return [Panicked(frame.text)]
-            case _ if not self.ready:
-                return []  # from before this connection; it comes again after the hello
+        # What comes from before this connection comes again after the hello.
+        return self._said(frame, now, wall) if self.ready else []
+
+    def _said(self, frame: frames.GuestFrame, now: Monotonic, wall: Wall) -> list[Event]:
+        match frame:
             case Output():
                 return self._out(frame, now, wall)
             case StreamState():
@@ -372,8 +387,12 @@ class Channel:
                 return self._changed(frame)
             case frames.ParkedFrame():
                 return self._parked(frame)
-            case _:
+            case ThreadTold():
+                return [frame]
+            case frames.Complaint():
                 return self._complained(frame)
+            case _:
+                return []
 
     def _complained(self, complaint: frames.Complaint) -> list[Event]:
         self._count(f"guest complains: {_COMPLAINTS.get(complaint.code, 'otherwise')}")

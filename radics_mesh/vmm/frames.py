@@ -11,11 +11,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.vmm import abi, cobs
 from radics_mesh.vmm.changed import ChangedFrame
+from radics_mesh.vmm.threads import ThreadReport, ThreadTold, read_thread, read_told
 
 _CRC_BYTES = 4
 # What the names of services begin with that are addresses of replies.
@@ -163,11 +164,12 @@ class Hint:
 
 @dataclass(frozen=True)
 class Exit:
-    """`how`: 0 exit, 1 signal, 2 out of memory."""
+    """`how`: 0 exit, 1 signal, 2 out of memory. `thread`: which one, unless it was an exit."""
 
     how: int
     status: int
     why: str
+    thread: ThreadReport | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,9 @@ class Complaint:
     text: str
 
 
-GuestFrame = HelloAck | StreamState | Output | ParkedFrame | ChangedFrame | Panic | Complaint
+GuestFrame = (
+    HelloAck | StreamState | Output | ParkedFrame | ChangedFrame | ThreadTold | Panic | Complaint
+)
 
 
 class _Reader:
@@ -335,6 +339,11 @@ def _stream(body: _Reader) -> StreamState:
     return StreamState(_stream_id(body), body.integer(8), body.integer(8))
 
 
+def parse_output(body: bytes) -> Output:
+    """The body of an OUT frame, as a guest numbered it."""
+    return _output(_Reader(body))
+
+
 def _output(body: _Reader) -> Output:
     number, kind = body.integer(8), body.integer(1)
     parse = _OUTPUTS.get(kind)
@@ -387,6 +396,14 @@ def _hint(body: _Reader) -> Hint:
     return hint
 
 
+def _exit(body: _Reader) -> Exit:
+    ended = Exit(body.integer(1), body.integer(4), body.text())
+    try:
+        return replace(ended, thread=read_thread(body)) if ended.how else ended
+    except WireError:  # an older guest says nothing of it; and that it ended counts in any case
+        return ended
+
+
 def _changed(body: _Reader) -> ChangedFrame:
     nonce, since = body.integer(8), body.integer(8)
     return ChangedFrame(nonce, since, body.integer(4), body.integer(4), body.blob())
@@ -398,6 +415,7 @@ _GUEST_FRAMES: dict[int, Callable[[_Reader], GuestFrame]] = {
     abi.F_OUT: _output,
     abi.F_PARKED: lambda body: ParkedFrame(body.integer(8), body.integer(8)),
     abi.F_CHANGED: _changed,
+    abi.F_STACKS_BACK: read_told,
     abi.F_PANIC: lambda body: Panic(body.raw(body.integer(2)).decode("utf-8", "replace")),
     abi.F_ERROR_BACK: lambda body: Complaint(
         body.integer(1), body.integer(1), body.integer(8), body.text()
@@ -408,7 +426,7 @@ _OUTPUTS: dict[int, Callable[[_Reader], OutputBody]] = {
     abi.OUT_LOG: lambda body: Log(body.integer(1), body.blob()),
     abi.OUT_SEND: _send,
     abi.OUT_SUBSCRIBE: _subscribe,
-    abi.OUT_EXIT: lambda body: Exit(body.integer(1), body.integer(4), body.text()),
+    abi.OUT_EXIT: _exit,
     abi.OUT_REQUEST: _request,
     abi.OUT_SERVE: _serve,
     abi.OUT_CLOSE: lambda body: Close(_own_stream(body)),
@@ -461,6 +479,10 @@ def encode_park(nonce: int, known: int) -> bytes:
 
 def encode_stage(nonce: int, known: int) -> bytes:
     return _encode(abi.F_STAGE, struct.pack("<QQ", nonce, known))
+
+
+def encode_stacks(nonce: int) -> bytes:
+    return _encode(abi.F_STACKS, struct.pack("<Q", nonce))
 
 
 def encode_error(code: int, frame_type: int, detail: int, text: str) -> bytes:

@@ -36,12 +36,13 @@ from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel, Panicked, Parked, Ready
 from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
 from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
-from radics_mesh.vmm.image import architecture_of, loaded_pages
+from radics_mesh.vmm.image import loaded_pages
 from radics_mesh.vmm.pipes import Pipes
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.snapshot import PAGE_BYTES, Snapshot
 from radics_mesh.vmm.survey import Survey
+from radics_mesh.vmm.threads import ThreadReport, ThreadTold
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,8 @@ _EVENTS_HELD = 65536
 # After so many bytes of a guest's others get their turn.
 _SLICE_BYTES = 8192
 _PARK_DEADLINE_S = 10.0
+# A guest tells of its threads at its next interrupt; frames may be lost, then it is asked again.
+_THREADS_DEADLINE_S, _THREADS_AGAIN_S = 10.0, 1.5
 _STAGE_DEADLINE_S = 5.0
 
 
@@ -96,6 +99,7 @@ class Machine:
         self._parked: Parked | None = None
         self._staging = trio.Lock()
         self._staged: Changed | None = None
+        self._told: dict[int, dict[int, ThreadTold]] = {}
         self._tidied = False
 
     # --- what the host wants of the guest ---
@@ -126,6 +130,28 @@ class Machine:
         """Until the guest answers on the channel; GuestError when it ends before."""
         while not self._channel.ready:
             await self._change()
+
+    async def threads(self, *, deadline_s: float = _THREADS_DEADLINE_S) -> list[ThreadReport]:
+        """What every thread does at this moment; the program goes on.
+
+        UsageError: the guest does not know how to say. GuestError: it did not, or has ended.
+        """
+        with trio.move_on_after(deadline_s):
+            while True:
+                nonce = self._channel.ask_threads()
+                self._kick.set()
+                with trio.move_on_after(_THREADS_AGAIN_S):
+                    return await self._threads_told(nonce)
+        raise GuestError("the guest did not say what its threads do")
+
+    async def _threads_told(self, nonce: int) -> list[ThreadReport]:
+        told = self._told[nonce] = {}
+        try:
+            while not told or len(told) < next(iter(told.values())).threads:
+                await self._change()
+        finally:
+            del self._told[nonce]
+        return [told[index].report for index in sorted(told)]
 
     async def acknowledge(self, number: int) -> None:
         """Outputs up to `number` are durable here; the guest forgets them."""
@@ -383,12 +409,15 @@ class Machine:
             self._parked = event
         elif isinstance(event, Changed):
             self._staged = event
+        elif isinstance(event, ThreadTold):
+            if event.nonce in self._told:
+                self._told[event.nonce][event.index] = event
         elif isinstance(event, Panicked):
             self._panic = event
         elif isinstance(event, Output) and isinstance(event.body, Exit):
             self._exit = event.body
         self._note()
-        if not isinstance(event, Changed | Parked | Panicked):
+        if not isinstance(event, Changed | Parked | Panicked | ThreadTold):
             await self._tell(event)
 
     async def _tell(self, event: Event) -> None:
@@ -425,8 +454,7 @@ class Machine:
 
 def _check_fits(state: Snapshot, image: Path, memory_bytes: int) -> None:
     """PeerError unless this host's guests and this image can carry the state on."""
-    content = images.read(image)
-    state.check_fits(Digest.of(content), architecture_of(content))
+    state.check_fits(Digest.of(images.read(image)), qemu.ARCHITECTURE, qemu.CPU)
     if state.manifest.memory_bytes != memory_bytes:
         raise PeerError("snapshot of a VM with another size of memory")
 

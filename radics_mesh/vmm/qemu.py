@@ -17,7 +17,6 @@ from __future__ import annotations
 import grp
 import json
 import os
-import platform
 import pwd
 import secrets
 import shutil
@@ -30,13 +29,19 @@ from pathlib import Path
 
 import trio
 
-from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError, WireError
+from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
 from radics_mesh.vmm import lock, pipes
-from radics_mesh.vmm.architecture import Architecture
-from radics_mesh.vmm.image import PAGE_BYTES, architecture_of
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 
+BINARY = "qemu-system-x86_64"
+PACKAGE = "qemu-system-x86"
+ARCHITECTURE = "x86_64"
+# The CPU that every guest sees everywhere, under TCG and KVM alike: glibc picks its string
+# routines once, so CPUID must not change over a move.
+CPU = "qemu64"
+# What the accelerators would add to it on their own, each another thing; a program could see it.
+_CPU_WITHOUT = ",-x2apic,-svm,kvm=off,tcg-cpuid=off"
 MEMORY_UNIT_BYTES = 1 << 20
 MEMORY_MIN_BYTES = 2 << 20
 UNPRIVILEGED_USER = "nobody"
@@ -95,11 +100,6 @@ class Files:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    @property
-    def architecture(self) -> Architecture:
-        """Whose machine the image is for. UsageError when it cannot be read or is none."""
-        return image_architecture(self.image)
-
     def stderr_tail(self) -> str:
         """The end of what QEMU said, for a message to people."""
         try:
@@ -115,14 +115,11 @@ class Files:
             (self.directory / name).unlink(missing_ok=True)
 
 
-def find(architecture: Architecture) -> str:
+def find() -> str:
     """QEMU's path; UsageError with what to install."""
-    path = shutil.which(architecture.binary)
+    path = shutil.which(BINARY)
     if path is None:
-        raise UsageError(
-            f"{architecture.binary} is missing, which {architecture.name} guests need: "
-            f"install it (Debian: apt install {architecture.package})"
-        )
+        raise UsageError(f"{BINARY} is missing: install it (Debian: apt install {PACKAGE})")
     return path
 
 
@@ -142,19 +139,7 @@ class Inheritance:
         return (self.lock, self.ram, self.image, self.qmp, *self.pipes)
 
 
-def usable(accelerator: str, architecture: Architecture) -> str:
-    """What a guest runs under on a host whose own guests run under `accelerator`."""
-    return accelerator if architecture.name == platform.machine() else "tcg"
-
-
-def arguments(
-    architecture: Architecture,
-    fds: Inheritance,
-    memory_bytes: int,
-    accelerator: str,
-    *,
-    paused: bool,
-) -> list[str]:
+def arguments(fds: Inheritance, memory_bytes: int, accelerator: str, *, paused: bool) -> list[str]:
     """The command line after the program's name.
 
     `/proc/self/fd/N` opens an inherited file again, past directories that QEMU may not enter.
@@ -163,9 +148,8 @@ def arguments(
     accel = f"tcg,tb-size={_TCG_CACHE_MIB}" if accelerator == "tcg" else accelerator
     ram = f"memory-backend-file,id=ram,size={memory},mem-path=/proc/self/fd/{fds.ram},share=on"
     return [
-        *("-M", f"{architecture.machine},memory-backend=ram"),
-        *("-accel", accel, "-cpu", architecture.cpu(accelerator)),
-        *("-m", memory, "-object", ram),
+        *("-M", "microvm,acpi=off,rtc=off,memory-backend=ram"),
+        *("-accel", accel, "-cpu", CPU + _CPU_WITHOUT, "-m", memory, "-object", ram),
         *("-kernel", f"/proc/self/fd/{fds.image}"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-global", "virtio-mmio.force-legacy=false"),
@@ -173,7 +157,7 @@ def arguments(
         *("-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=channel"),
         *("-chardev", f"socket,id=qmp,fd={fds.qmp},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
-        *architecture.end,
+        *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
         *(("-S",) if paused else ()),
     ]
@@ -182,12 +166,9 @@ def arguments(
 async def start(files: Files, accelerator: str, *, paused: bool) -> Process:
     """Start a QEMU that holds the VM's lock. GuestError while another one lives.
 
-    `accelerator`: for guests of this host's architecture; another's is emulated.
     `paused`: it loads the image, then waits for QMP's `cont`. CapacityError: no room for its RAM.
     """
-    architecture = files.architecture
-    program = find(architecture)
-    accelerator = usable(accelerator, architecture)
+    program = find()
     with ExitStack() as stack:
         held = lock.take(files.lock)
         if held is None:
@@ -198,24 +179,13 @@ async def start(files: Files, accelerator: str, *, paused: bool) -> Process:
         try:
             files.write()  # before there is a RAM file, which nobody would find after our end
             fds = _open(files, held, stack)
-            options = arguments(architecture, fds, files.memory_bytes, accelerator, paused=paused)
-            command = [*_limits(files.memory_bytes), program, *options]
+            command = [program, *arguments(fds, files.memory_bytes, accelerator, paused=paused)]
+            command = [*_limits(files.memory_bytes), *command]
             child = await trio.to_thread.run_sync(_spawn, command, fds.descriptors, files.stderr)
         except BaseException:
             files.discard()
             raise
     return Process.of_child(child)
-
-
-def image_architecture(path: Path) -> Architecture:
-    """UsageError when the image cannot be opened or is none."""
-    try:
-        with path.open("rb") as file:
-            return architecture_of(file.read(PAGE_BYTES))
-    except OSError as error:
-        raise UsageError(f"cannot open the image {path}: {error.strerror}") from error
-    except WireError as error:
-        raise UsageError(f"{path}: {error}") from error
 
 
 def _open(files: Files, held: int, stack: ExitStack) -> Inheritance:

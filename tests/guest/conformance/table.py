@@ -62,8 +62,7 @@ def natively(binary: Path) -> Outcome:
 
 
 def in_a_guest(binary: Path, arch: str, expected: Outcome) -> str | None:
-    image = binary.parent / arch / f"{binary.name}.img"
-    image.parent.mkdir(exist_ok=True)
+    image = binary.with_suffix(f".{arch}.img")
     build_image([binary], image, arch=arch)
     try:
         done = run_plain(image)
@@ -99,8 +98,7 @@ def judge(source: Path, folder: Path, archs: Sequence[str]) -> Verdict:
     for arch in archs:
         there = binary
         if arch != HERE:
-            there = folder / f"for-{arch}" / source.stem
-            there.parent.mkdir(exist_ok=True)
+            there = folder / f"{source.stem}.{arch}"
             compile_program([source], there, arch=arch, flags=FLAGS)
         wrong[arch] = in_a_guest(there, arch, expected)
     binary.unlink()

@@ -1,7 +1,0 @@
-#include <radics.hpp>
-
-int main()
-{
-    while (radics::receive()) {
-    }
-}

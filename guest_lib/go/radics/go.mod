@@ -1,3 +1,0 @@
-module radics
-
-go 1.19

@@ -1,0 +1,14 @@
+"""What a guest's program does or did, in words: backtraces, what threads wait in, ELF cores.
+
+  registers    a thread's registers, and their DWARF numbers, on each architecture
+  elf          a program's ELF file; cursor: its bytes, one after the other
+  cfi          call frame information; expressions in it; unwind: callers from registers and stack
+  lines        source lines (pyelftools)
+  image        program and symbols of an image
+  backtrace    names for addresses
+  waits        the system call that a thread waits in
+  explain      all of that, in a child process with bounds, since images come from anybody
+
+A guest tells registers and stacks raw (radics_mesh.vmm.threads), because only here is the ELF file
+that explains them.
+"""

@@ -1,0 +1,74 @@
+"""Source file and line of an address, from DWARF line tables (pyelftools).
+
+pyelftools raises whatever it stumbles over in broken files, hence the wide net here; and it may
+take long, hence a process of its own for what comes from others (radics_mesh.debug.explain).
+"""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
+from elftools.elf.elffile import ELFFile
+
+_BROKEN = (ELFError, ConstructError, LookupError, ValueError, TypeError, AttributeError, OSError)
+
+
+class Lines:
+    """Of one ELF file; empty when it has no line tables."""
+
+    def __init__(self, content: bytes) -> None:
+        self._info: Any = None
+        self._units: Any = None
+        self._tables: dict[int, list[tuple[int, int, str]]] = {}
+        try:
+            file = ELFFile(io.BytesIO(content))
+            if file.has_dwarf_info():
+                self._info = file.get_dwarf_info()
+                self._units = self._info.get_aranges()
+        except _BROKEN:
+            self._info = None
+
+    def at(self, address: int) -> tuple[str, int] | None:
+        """File, as the compiler was told of it, and line."""
+        if self._info is None or self._units is None:
+            return None
+        try:
+            unit = self._units.cu_offset_at_addr(address)
+            if unit is None:
+                return None
+            if unit not in self._tables:
+                self._tables[unit] = self._table(unit)
+        except _BROKEN:
+            return None
+        for start, end, name, line in _found(self._tables[unit]):
+            if start <= address < end:
+                return name, line
+        return None
+
+    def _table(self, unit: int) -> list[tuple[int, int, str]]:
+        """(address, line, file) in the table's order; line 0: the code before it ends there."""
+        program = self._info.line_program_for_CU(self._info.get_CU_at(unit))
+        rows = []
+        for entry in program.get_entries():
+            state = entry.state
+            if state is None:
+                continue
+            line = 0 if state.end_sequence else state.line
+            rows.append((state.address, line, _file(program, state.file)))
+        return rows
+
+
+def _found(rows: list[tuple[int, int, str]]) -> list[tuple[int, int, str, int]]:
+    return [(start, end, name, line) for (start, line, name), (end, _, _) in pairwise(rows) if line]
+
+
+def _file(program: Any, index: int) -> str:
+    """DWARF 5 counts files from 0, earlier versions from 1."""
+    header = program.header
+    entry = header.file_entry[index if header.version >= 5 else index - 1]
+    name: str = entry.name.decode("utf-8", "replace")
+    return name
