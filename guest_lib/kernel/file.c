@@ -1,6 +1,7 @@
 /* file.c: the table of descriptors, and the system calls on one; reading and writing: transfer.c. */
 #include "file.h"
 #include "heap.h"
+#include "image.h"
 #include "inode.h"
 #include "clock.h"
 #include "proc.h"
@@ -89,9 +90,10 @@ void file_put(struct file *f)
 
 void files_init(void)
 {
-    ramfs_init();
-    proc_init();
-    baked_init();
+    uint64_t baked;
+    image_files(&baked);
+    if (baked) /* else when a path is followed */
+        ramfs_ready();
     for (int fd = 0; fd < 3; fd++) {
         struct file *f = file_new(&console_operations, fd ? 1 : 0);
         f->data = (void *)(uintptr_t)fd;

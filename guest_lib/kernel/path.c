@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "file.h"
 #include "heap.h"
+#include "image.h"
 #include "inode.h"
 #include "path.h"
 #include "proc.h"
@@ -28,6 +29,7 @@ struct place {
 
 static int start_of(int at, const char *path, struct inode **start)
 {
+    ramfs_ready();
     *start = *path == '/' || (at == AT_FDCWD && !here) ? root : here;
     if (*path == '/' || at == AT_FDCWD)
         return 0;
@@ -330,6 +332,7 @@ static int64_t path_of(const struct inode *d, char *buf)
 
 int64_t sys_getcwd(uint64_t to, size_t n)
 {
+    ramfs_ready();
     char *buf = heap_alloc(PATH_LENGTH_MAX);
     int64_t at = buf ? path_of(here ? here : root, buf) : -ENOMEM, length = PATH_LENGTH_MAX - at;
     if (at >= 0)
@@ -441,8 +444,26 @@ int64_t sys_symlink(uint64_t target, uint64_t path)
     return sys_symlinkat(target, AT_FDCWD, path);
 }
 
+/* What a static program of the GNU C library asks before main, and often nothing else: answered
+ * without making the files. The result, or 0: it was another question. */
+static int64_t own_name(uint64_t path, uint64_t to, size_t n)
+{
+    static const char asked[] = "/proc/self/exe";
+    char name[NAME_LENGTH_MAX + 6];
+    if (root || user_read(name, path, sizeof asked) || memcmp(name, asked, sizeof asked))
+        return 0;
+    size_t length = MIN(strlen(image_name()), NAME_LENGTH_MAX);
+    memcpy(name, "/bin/", 5);
+    memcpy(name + 5, image_name(), length);
+    n = MIN(n, 5 + length);
+    return user_write(to, name, n) ? -EFAULT : (int64_t)n;
+}
+
 int64_t sys_readlinkat(int at, uint64_t path, uint64_t to, size_t n)
 {
+    int64_t told = own_name(path, to, n);
+    if (told)
+        return told;
     struct inode *i;
     int error = path_existing(at, path, false, &i);
     if (error)

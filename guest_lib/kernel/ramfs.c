@@ -9,18 +9,22 @@
 #include "inode.h"
 #include "layout.h"
 #include "page.h"
+#include "proc.h"
 #include "random.h"
 #include "space.h"
 #include "user.h"
 
 struct inode *root;
 static uint64_t next_number = 1;
+static bool making; /* the first files, from the kernel's own memory */
+
+static void *room_for(size_t n) { return making ? heap_alloc(n) : heap_alloc_for_program(n); }
 
 /* ---- inodes ------------------------------------------------------------------------------- */
 
 struct inode *inode_new(unsigned mode)
 {
-    struct inode *i = heap_alloc_for_program(sizeof *i);
+    struct inode *i = room_for(sizeof *i);
     if (i) {
         i->number = next_number++;
         i->mode = mode;
@@ -59,7 +63,7 @@ int directory_add(struct inode *directory, const char *name, size_t n, struct in
 {
     if (!directory->parent && i != root)
         return -ENOENT; /* removed, and only held open */
-    struct entry *e = heap_alloc_for_program(sizeof *e + n), **at = &directory->entries;
+    struct entry *e = room_for(sizeof *e + n), **at = &directory->entries;
     if (!e)
         return -ENOMEM;
     memcpy(e->name, name, n);
@@ -327,7 +331,7 @@ void ramfs_link(const char *path, const char *target)
     memcpy(i->target, target, i->size);
 }
 
-void ramfs_init(void)
+static void ramfs_init(void)
 {
     static const struct {
         const char *path;
@@ -350,4 +354,15 @@ void ramfs_init(void)
         device->data = devices[i].data;
     }
     ramfs_link("/dev/fd", "/proc/self/fd");
+}
+
+void ramfs_ready(void)
+{
+    if (root)
+        return;
+    making = true;
+    ramfs_init();
+    proc_init();
+    baked_init();
+    making = false;
 }

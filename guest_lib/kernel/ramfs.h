@@ -10,7 +10,9 @@
 struct inode;
 struct file;
 
-void ramfs_init(void); /* /, /tmp, /dev */
+/* Makes /, /tmp, /dev, /proc and the image's files, the first time that a path is followed: many
+ * programs never do, and they start sooner. */
+void ramfs_ready(void);
 /* What the kernel itself puts there, with the directories above; panics without memory. */
 struct inode *ramfs_make(const char *path, unsigned mode);
 void ramfs_link(const char *path, const char *target);
