@@ -28,10 +28,10 @@
  *
  *   0x0000000000000000  +---------------------+
  *                       | nothing (64 KiB)    |
- *   0x0000000000400000  | program's ELF       |  ring 3
- *                       | its heap (brk)      |
- *                       | mmap, top down      |
- *                       | main thread's stack |
+ *   0x0000000000400000  | program's ELF       |  ring 3; a static-pie one from PROGRAM_PIE on
+ *                       | its heap (brk)      |  up to 32 MiB further, by chance
+ *                       | mmap, top down      |  up to 1 TiB below the stack, by chance
+ *                       | main thread's stack |  up to 16 GiB below the end, by chance
  *   0x00007ffffffff000  +---------------------+  PROGRAM_END
  *   0xffff800000000000  | all RAM             |  supervisor, no execute; image and kernel read-only
  *   0xffffc00000000000  | kernel heap, stacks |  guard pages between
@@ -44,7 +44,7 @@
 #include "place.h"
 
 #define PROGRAM_START 0x10000UL
-#define PROGRAM_PIE 0x400000UL /* where a static-pie program goes */
+#define PROGRAM_PIE 0x550000000000UL /* from here on, by chance: a static-pie program */
 #define PROGRAM_END 0x00007ffffffff000UL
 #define PROGRAM_STACK (8UL << 20)
 #define SIGNAL_RETURN (PROGRAM_END - PAGE_SIZE) /* see signal_return_page */

@@ -35,3 +35,9 @@ _Noreturn void panic(const char *format, ...)
     }
     machine_end(125);
 }
+
+/* What the compiler puts between a function's arrays and its way back, and looks at before it goes:
+ * a number that start.c draws. It is memory like all else, so a parked VM keeps it. */
+uint64_t __stack_chk_guard = 0x595e9fbd94fda766;
+_Noreturn void __stack_chk_fail(void);
+_Noreturn void __stack_chk_fail(void) { panic("the kernel's stack is damaged"); }

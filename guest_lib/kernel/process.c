@@ -16,8 +16,25 @@
 
 #define STACK_STRINGS_MAX (PROGRAM_STACK / 4)
 
-static uint64_t base, break_start, break_end;
+static uint64_t base, stack_end, break_start, break_end;
 static uint64_t strings_at, environment_at, strings_end;
+
+/* ---- places ------------------------------------------------------------------------------- */
+
+/* By chance below 2^bits pages, in bytes: an address that leaks tells of one VM only. */
+static uint64_t random_distance(unsigned bits)
+{
+    uint64_t n;
+    random_bytes(&n, sizeof n);
+    return (n & ((1UL << bits) - 1)) * PAGE_SIZE;
+}
+
+/* As far apart as Linux puts them. Between the stack and what may be mapped below stays a guard. */
+static int choose_places(void)
+{
+    stack_end = SIGNAL_RETURN - PAGE_SIZE - random_distance(22);
+    return space_init(stack_end - PROGRAM_STACK - (1UL << 20) - random_distance(28));
+}
 
 /* ---- loading ------------------------------------------------------------------------------ */
 
@@ -45,7 +62,12 @@ static int elf_open(struct elf *e)
         h->e_phoff > e->size || h->e_phnum * sizeof(Elf64_Phdr) > e->size - h->e_phoff ||
         h->e_phoff % 8)
         return -ENOEXEC;
-    e->base = h->e_type == ET_DYN ? PROGRAM_PIE : 0;
+    uint64_t align = PAGE_SIZE;
+    for (unsigned i = 0; i < h->e_phnum; i++)
+        align = MAX(align, program_header(e, i)->p_align);
+    if (align & (align - 1) || align > 1UL << 30)
+        return -ENOEXEC;
+    e->base = h->e_type == ET_DYN ? PROGRAM_PIE + ALIGN_DOWN(random_distance(28), align) : 0;
     return 0;
 }
 
@@ -86,10 +108,10 @@ static void push_word(uint64_t *at, uint64_t word, int *error)
 static uint64_t build_stack(const struct elf *e, const struct process_arguments *a,
                             uint64_t headers)
 {
-    uint64_t top = PROGRAM_END - PAGE_SIZE, random_at = top - 16;
-    uint64_t strings = ALIGN_DOWN(random_at - a->bytes, 16);
     uint8_t random[16];
     random_bytes(random, sizeof random);
+    uint64_t random_at = stack_end - 16 - random_distance(7) / PAGE_SIZE * 16;
+    uint64_t strings = ALIGN_DOWN(random_at - a->bytes, 16);
     const uint64_t auxv[][2] = {
         {AT_PHDR, headers},
         {AT_PHENT, sizeof(Elf64_Phdr)},
@@ -138,9 +160,9 @@ static uint64_t build_stack(const struct elf *e, const struct process_arguments 
 struct thread *process_load(const struct process_arguments *arguments)
 {
     struct elf e;
-    uint64_t headers = 0, stack_end = PROGRAM_END - PAGE_SIZE;
+    uint64_t headers = 0;
     int error = elf_open(&e);
-    if (error || space_init())
+    if (error || choose_places())
         panic("the image holds no static ELF program for this machine");
     if (arguments->bytes > STACK_STRINGS_MAX)
         panic("arguments and environment are too long");
@@ -155,7 +177,7 @@ struct thread *process_load(const struct process_arguments *arguments)
         if (e.header.e_phoff - p->p_offset < p->p_filesz)
             headers = e.base + p->p_vaddr + (e.header.e_phoff - p->p_offset);
     }
-    break_end = break_start;
+    break_end = break_start += random_distance(13);
     base = e.base;
     struct thread *t = thread_new();
     if (!t ||

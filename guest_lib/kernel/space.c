@@ -12,9 +12,11 @@
 
 static struct region *regions;
 static size_t count, capacity;
+static uint64_t gaps_top;
 
-int space_init(void)
+int space_init(uint64_t top)
 {
+    gaps_top = top;
     regions = heap_alloc(REGIONS_FIRST * sizeof *regions);
     capacity = REGIONS_FIRST;
     return regions ? 0 : -ENOMEM;
@@ -358,7 +360,7 @@ uint64_t space_gap(uint64_t hint, uint64_t length)
 {
     if (hint && space_is_free(hint, length))
         return hint;
-    uint64_t top = PROGRAM_END - PROGRAM_STACK - (1UL << 20);
+    uint64_t top = gaps_top;
     for (size_t i = index_of(top); i-- > 0;) {
         if (regions[i].start >= top)
             continue;

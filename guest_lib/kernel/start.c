@@ -10,6 +10,7 @@
 #include "random.h"
 #include "thread.h"
 
+extern uint64_t __stack_chk_guard; /* log.c */
 _Noreturn void start(uint64_t boot_info);
 
 _Noreturn void start(uint64_t boot_info)
@@ -36,5 +37,8 @@ _Noreturn void start(uint64_t boot_info)
         channel_wait_hello(&arguments);
     else
         klog(LOG_WARN, "random numbers are weak: no host gave a seed");
+    uint64_t canary;
+    random_bytes(&canary, sizeof canary);
+    __stack_chk_guard = canary; /* here, where nothing returns any more */
     threads_run(process_load(&arguments));
 }

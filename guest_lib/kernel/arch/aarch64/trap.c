@@ -41,7 +41,9 @@ static void page_fault(uint64_t syndrome, uint64_t address, bool fetch)
     int error = space_fault(address, access);
     if (error == -ENOMEM)
         process_out_of_memory();
-    if (error)
+    if (error == -ENXIO)
+        signal_fault(SIGBUS, 2, address);
+    else if (error)
         signal_fault(SIGSEGV, space_find(address) ? 2 : 1, address);
     __asm__ volatile("dsb ishst; isb" ::: "memory"); /* the walker sees the new entries */
 }

@@ -4,6 +4,7 @@
 
 #define VECTOR_TIMER 0x40
 #define VECTOR_CHANNEL 0x41
+#define VECTOR_OTHER 0x42
 #define VECTOR_SYSCALL 0x100 /* not a real vector: came by `syscall`, may leave by `sysret` */
 #define VECTOR_RESUME 0x101  /* registers were replaced (signal, sigreturn): leave by `iret` */
 

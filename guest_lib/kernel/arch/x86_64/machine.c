@@ -76,7 +76,7 @@ static void tables_init(void)
     tss.ist[0] = (uint64_t)fault_stack + sizeof fault_stack;
     tss.io_map = sizeof tss;
     for (unsigned v = 0; v < 256; v++) {
-        uint64_t at = (uint64_t)trap_stubs + v * 16;
+        uint64_t at = (uint64_t)trap_stubs + MIN(v, VECTOR_OTHER) * 16;
         idt[v] = (struct gate){
             .low = (uint16_t)at,
             .selector = KERNEL_CS,

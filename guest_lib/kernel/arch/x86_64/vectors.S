@@ -39,12 +39,13 @@
     .endm
 
     .text
-    /* One stub a vector, 16 bytes each; the CPU pushes an error code for some of them only. */
+    /* One stub a vector, 16 bytes each; the CPU pushes an error code for some of them only. What
+     * comes from VECTOR_OTHER on comes by its stub: nobody asks which it was. */
     .globl trap_stubs
     .balign 16
 trap_stubs:
     .set vector, 0
-    .rept 256
+    .rept VECTOR_OTHER + 1
     .balign 16
     .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
     push $0
