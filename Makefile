@@ -8,7 +8,7 @@ help:
 	@echo "make test       all tests (ARGS='-k name' to choose)"
 	@echo "make test-kvm   the KVM path for real, in emulated machines that have KVM"
 	@echo "make conformance a hundred small programs in a guest and here: the table"
-	@echo "make parks      a guest is parked and started warm N=1000 times, SEED=1"
+	@echo "make parks      a guest is parked and started warm, N=1000 SEED=1 ARCH=x86_64"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
 	@echo "make format     rewrite the Python files in the project's format"
@@ -33,8 +33,9 @@ conformance: setup
 
 N ?= 1000
 SEED ?= 1
+ARCH ?= x86_64
 parks: setup
-	@$(PYTHON) -m tests.guest.parks $(N) --seed $(SEED)
+	@$(PYTHON) -m tests.guest.parks $(N) --seed $(SEED) --arch $(ARCH)
 
 check: lint types contracts test
 

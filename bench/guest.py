@@ -1,106 +1,208 @@
-"""The unikernel: how small, how soon, how long a park and a warm start take.
+"""The unikernel: how small, how soon, how fast, how long a park and a warm start take.
 
-  .venv/bin/python bench/guest.py [--json] [--rounds N]
+  .venv/bin/python bench/guest.py [--json] [--rounds N] [--peers]
 
-Every figure is the median of N rounds (5) on real QEMUs under TCG. The floor is the least that the
-same QEMU can boot, measured in the same run: a kernel of a dozen bytes that says one line.
+Every figure is the median of N rounds (5) on real QEMUs under TCG, beside what it is compared with,
+measured by turns in the same run: the least that QEMU boots (a kernel of a dozen bytes), Debian's
+cloud kernel and a tinyconfig kernel, both with the very same program as init. `--peers` first
+fetches and builds these two into .cache/peers, which takes some minutes; without them their rows
+say "not built". Times inside guests are taken by the host between two lines of output, as
+processor time of QEMU where it says so: what else runs on the machine then counts least.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
+import trio
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from radics_mesh.vmm.build import GUEST_LIB, build_image
+from bench import guest_channel, guest_peers
+from bench.guest_channel import GUESTS, cpu_s
+from radics_mesh.vmm.build import GUEST_LIB, build_image, compile_program
 from radics_mesh.vmm.image import load_segments, loaded_pages
-from radics_mesh.vmm.probe import kernel
-from tests.guest.channel_host import PAGE, PLAIN, Host, World
+from tests.guest.channel_host import PAGE, Host, World
 
-C_MAIN = """
-#include <stdio.h>
-#include <time.h>
-int main(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    printf("%f\\n", now.tv_sec * 1e3 + now.tv_nsec / 1e6);
-    fflush(stdout);
-    for (;;) {}
-}
-"""
-CXX_MAIN = """
-#include <iostream>
-#include <time.h>
-int main()
-{
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    std::cout << now.tv_sec * 1e3 + now.tv_nsec / 1e6 << std::endl;
-    for (;;) {}
-}
-"""
-WAITING = """
-#include <radics.hpp>
-int main() { while (radics::receive()) {} }
-"""
-
-# Says "!" and a new line on serial, and stops.
-STUB = bytes.fromhex("66baf803 b021 ee b00a ee fa f4 ebfd")
+X86 = (
+    *("qemu-system-x86_64", "-M", "microvm,acpi=off", "-accel", "tcg"),
+    *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"),
+)
+AARCH64 = (
+    *("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-accel", "tcg"),
+    *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"),
+)
+QEMU = {"x86_64": X86, "aarch64": AARCH64}
+NOT_BUILT = "not built: --peers"
+PATIENCE_S = 60
 
 Row = dict[str, Any]
+Sample = tuple[float, ...]
 
 
-def row(name: str, value: float, unit: str, aim: float | None = None, peer: str = "") -> Row:
-    met = None if aim is None else value <= aim
+def row(
+    name: str,
+    value: float | None,
+    unit: str,
+    aim: tuple[float, float] | float | None = None,
+    peer: str = "",
+) -> Row:
+    """`aim`: at most so much, or between two values."""
+    low, high = aim if isinstance(aim, tuple) else (0.0, aim)
+    met = None if high is None or value is None else low <= value <= high
     return {"name": name, "value": value, "unit": unit, "aim": aim, "met": met, "peer": peer}
 
 
-def rss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+# --- one QEMU ---
 
 
-def first_line(image: Path) -> tuple[bytes, float, float]:
-    """Its first line, when it came (ms after the process's start), and QEMU's RSS then, in MB."""
-    started = time.monotonic()
+class Running:
+    """A QEMU, and the lines of its serial console with the moments at which they came."""
+
+    def __init__(self, process: subprocess.Popen[bytes], began: float) -> None:
+        self.pid = process.pid
+        self._process, self._began = process, began
+
+    def line(self) -> tuple[str, float, float]:
+        """The next one; seconds and QEMU's processor seconds since its start."""
+        assert self._process.stdout is not None
+        text = self._process.stdout.readline().decode(errors="replace").rstrip()
+        return text, time.perf_counter() - self._began, cpu_s(self.pid)
+
+    def after(self, word: str) -> tuple[float, float]:
+        """The moments of the first line that begins so."""
+        while True:
+            text, wall, cpu = self.line()
+            if text.startswith(word):
+                return wall, cpu
+            if self._process.poll() is not None:
+                raise RuntimeError(f"QEMU ended before it said {word}")
+
+
+@contextlib.contextmanager
+def running(
+    arguments: Sequence[str | Path], *, arch: str = "x86_64", mb: int = 64
+) -> Iterator[Running]:
+    began = time.perf_counter()
     with subprocess.Popen(
-        (*PLAIN, "-serial", "stdio", "-m", "64", "-kernel", str(image)),
+        (*QEMU[arch], "-m", str(mb), *map(str, arguments)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as process:
-        assert process.stdout is not None
-        words = process.stdout.readline()
-        after = (time.monotonic() - started) * 1e3
-        rss = rss_mb(process.pid)
-        process.kill()
-    return words, after, rss
+        try:
+            yield Running(process, began)
+        finally:
+            process.kill()
 
 
-def stub_once(image: Path) -> tuple[float, float]:
-    words, after, rss = first_line(image)
-    assert words == b"!\n"
-    return after, rss
+def medians(rounds: int, *measurements: Callable[[], Sample]) -> list[list[float]]:
+    """By turns: what else the machine does then hits all alike."""
+    taken: list[list[Sample]] = [[] for _ in measurements]
+    for _ in range(rounds):
+        for samples, once in zip(taken, measurements, strict=True):
+            samples.append(once())
+    return [
+        [statistics.median(column) for column in zip(*samples, strict=True)] for samples in taken
+    ]
 
 
-def start_once(image: Path) -> tuple[float, float, float]:
-    """Guest entry to main in ms, process start to first output in ms, QEMU's RSS in MB."""
-    words, after, rss = first_line(image)
-    return float(words), after, rss
+# --- what is measured ---
 
 
-def park_once(image: Path) -> tuple[float, float, float]:
+def memory_mb(pid: int, guest_mb: int) -> tuple[float, float]:
+    """QEMU's RSS, and how much of it is the guest's RAM."""
+    total = ram = 0.0
+    size = 0
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        word, _, rest = line.partition(":")
+        if word == "Size":
+            size = int(rest.split()[0])
+        elif word == "Rss":
+            resident = int(rest.split()[0]) / 1024
+            total += resident
+            ram += resident if size == guest_mb << 10 else 0
+    return total, ram
+
+
+def first_output(
+    arguments: Sequence[str | Path], word: str, arch: str = "x86_64", mb: int = 64
+) -> Sample:
+    """ms from QEMU's start; its RSS in MB without the guest's RAM, and that RAM; its CPU's ms."""
+    with running(arguments, arch=arch, mb=mb) as qemu:
+        wall, cpu = qemu.after(word)
+        total, ram = memory_mb(qemu.pid, mb)
+    return wall * 1e3, total - ram, ram, cpu * 1e3
+
+
+def entry(image: Path, arch: str = "x86_64") -> Sample:
+    with running(("-kernel", image), arch=arch) as qemu:
+        return (float(qemu.line()[0]),)
+
+
+def sections(arguments: Sequence[str | Path]) -> Sample:
+    """us of QEMU's processor time an operation, in the order of costs.c."""
+    each = []
+    with running(arguments, mb=128) as qemu:
+        before: tuple[int, float] | None = None
+        while True:
+            text, _, cpu = qemu.line()
+            words = text.split()
+            if len(words) != 2 or words[0] not in (
+                "call",
+                "yield",
+                "futex",
+                "pipe",
+                "fault",
+                "end",
+            ):
+                continue
+            if before is not None:
+                each.append((cpu - before[1]) / before[0] * 1e6)
+            if words[0] == "end":
+                return tuple(each)
+            before = int(words[1]), cpu
+
+
+def work(arguments: Sequence[str | Path]) -> Sample:
+    """Processor seconds that work.c takes."""
+    with running(arguments, mb=128) as qemu:
+        _, began = qemu.after("begin")
+        _, _, ended = qemu.line()
+    return (ended - began,)
+
+
+def boots(image: Path, arch: str, kib: int) -> bool:
+    """Whether the plain command says hello with so much memory."""
+    arguments = (*QEMU[arch], "-m", f"{kib}K", "-kernel", str(image))
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=5)
+        return done.stdout == b"hello\n"
+    return False
+
+
+def smallest_mb(image: Path, arch: str) -> float:
+    low, high = 1024, 16384  # KiB; too few, enough
+    while high - low > 128:
+        middle = (low + high) // 2
+        low, high = (low, middle) if boots(image, arch, middle) else (middle, high)
+    return high / 1024
+
+
+def park_once(image: Path) -> Sample:
     """Park request to PARKED in ms, `cont` to the hello's answer in ms, snapshot in KiB."""
     loaded = loaded_pages(image.read_bytes(), 32 << 20)
     with Host(image, World()) as host:
@@ -119,54 +221,220 @@ def park_once(image: Path) -> tuple[float, float, float]:
     return park, warm, len(own) * PAGE / 1024
 
 
-def medians(once: Callable[[Path], tuple[float, ...]], image: Path, rounds: int) -> list[float]:
-    return [
-        statistics.median(values)
-        for values in zip(*(once(image) for _ in range(rounds)), strict=True)
-    ]
+# --- the rows ---
 
 
-def measure(rounds: int) -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder:
-        images = {}
-        for name, text in (("c.c", C_MAIN), ("cxx.cpp", CXX_MAIN), ("waiting.cpp", WAITING)):
-            source = Path(folder, name)
-            source.write_text(text)
-            images[source.stem] = build_image([source], source.with_suffix(".img"))
-        stub = Path(folder, "stub.img")
-        stub.write_bytes(kernel(STUB))
-        library_os = load_segments((GUEST_LIB / "build/x86_64/kernel.elf").read_bytes())
-        kernel_kb = sum(segment.file_bytes for segment in library_os) / 1024
-        floor_output, floor_rss = medians(stub_once, stub, rounds)
-        c_entry, c_output, _ = medians(start_once, images["c"].output, rounds)
-        entry, output, rss = medians(start_once, images["cxx"].output, rounds)
-        park, warm, snapshot = medians(park_once, images["waiting"].output, rounds)
-    return [
-        row("image, C++ with iostream", images["cxx"].image_bytes / 1e6, "MB", 2.2),
-        row("library OS in it", kernel_kb, "KiB", 128),
-        row("guest entry to main, C", c_entry, "ms", 5),
-        row("guest entry to main, iostream", entry, "ms", 5),
-        row("start to first output, C", c_output, "ms", 70, f"floor {floor_output:.0f} ms"),
-        row("start to first output, iostream", output, "ms", 70, f"floor {floor_output:.0f} ms"),
-        row("QEMU's RSS, 64 MB guest", rss, "MB", 60, f"floor {floor_rss:.0f} MB"),
-        row("park request to parked", park, "ms", 10),
-        row("`cont` to a warm guest's answer", warm, "ms", 10),
-        row("snapshot of a waiting guest", snapshot, "KiB", 512),
-    ]
+class Bench:
+    def __init__(self, folder: Path, rounds: int) -> None:
+        self.folder, self.rounds = folder, rounds
+        self.peers = guest_peers.CLOUD.exists() and guest_peers.TINY.exists()
+
+    def image(self, name: str, arch: str = "x86_64") -> Path:
+        output = self.folder / f"{Path(name).stem}.{arch}.img"
+        if not output.exists():
+            build_image([GUESTS / name], output, arch=arch)
+        return output
+
+    def linux(self, kernel: Path, name: str) -> list[str]:
+        """Arguments for a Linux whose init is the program of `image(name)`, the same ELF file."""
+        program, archive = self.folder / f"{name}.elf", self.folder / f"{name}.cpio"
+        if not archive.exists():
+            compile_program([GUESTS / name], program)
+            archive.write_bytes(guest_peers.initramfs(program.read_bytes()))
+        return guest_peers.linux_arguments(kernel, archive)
+
+    def sizes(self, arch: str) -> list[Row]:
+        image = self.image("hello_iostream.cpp", arch)
+        kernel = (GUEST_LIB / "build" / arch / "kernel.elf").read_bytes()
+        kib = sum(segment.file_bytes for segment in load_segments(kernel)) / 1024
+        small = smallest_mb(self.image("hello.c", arch), arch)
+        small_cxx = smallest_mb(image, arch)
+        return [
+            row(f"library OS in the image, {arch}", kib, "KiB", 128),
+            row(f"image, C++ with iostream, {arch}", image.stat().st_size / 1e6, "MB", 2.2),
+            row(f"smallest RAM, C hello, {arch}", small, "MB", 3),
+            row(f"smallest RAM, C++ hello, {arch}", small_cxx, "MB", 6),
+        ]
+
+    def starts(self, arch: str) -> list[Row]:
+        stub = self.folder / f"stub.{arch}"
+        stub.write_bytes(guest_peers.stub(arch))
+        hello = self.image("hello_iostream.cpp", arch)
+        entries = [self.image(name, arch) for name in ("entry.c", "entry_iostream.cpp")]
+        floor, ours, c_entry, cxx_entry = medians(
+            self.rounds,
+            lambda: first_output(("-kernel", stub), "!", arch),
+            lambda: first_output(("-kernel", hello), "hello", arch),
+            *(lambda image=image: entry(image, arch) for image in entries),
+        )
+        beyond = ours[1] - floor[1]
+        return [
+            row(f"guest entry to main, C, {arch}", c_entry[0], "ms", 5),
+            row(f"guest entry to main, iostream, {arch}", cxx_entry[0], "ms", 5),
+            row(
+                f"start to first output, C++ hello, {arch}",
+                ours[0],
+                "ms",
+                round(floor[0] + 15, 1),
+                f"stub {floor[0]:.1f} ms; QEMU's CPU {ours[3]:.1f}, stub {floor[3]:.1f} ms",
+            ),
+            row(
+                f"QEMU's RSS beyond stub's and guest's pages, {arch}",
+                beyond,
+                "MB",
+                8,
+                f"{ours[1] + ours[2]:.0f} MB in all, guest's {ours[2]:.0f}; stub "
+                f"{floor[1] + floor[2]:.0f}",
+            ),
+        ]
+
+    def linux_starts(self) -> list[Row]:
+        names = "Debian's cloud kernel starts later by", "tinyconfig kernel starts later by"
+        if not self.peers:
+            return [row(name, None, "x", None, NOT_BUILT) for name in names]
+        hello = "hello_iostream.cpp"
+        ours, cloud, tiny = medians(
+            self.rounds,
+            lambda: first_output(("-kernel", self.image(hello)), "hello"),
+            lambda: first_output(self.linux(guest_peers.CLOUD, hello), "hello", mb=128),
+            lambda: first_output(self.linux(guest_peers.TINY, hello), "hello", mb=128),
+        )
+        return [
+            row(
+                names[0], cloud[0] / ours[0], "x", (40, float("inf")),
+                f"{cloud[0]:.0f} ms, {cloud[1] + cloud[2]:.0f} MB RSS; ours {ours[0]:.0f} ms",
+            ),
+            row(
+                names[1], tiny[0] / ours[0], "x", None,
+                f"{tiny[0]:.0f} ms, {tiny[1] + tiny[2]:.0f} MB RSS",
+            ),
+        ]  # fmt: skip
+
+    def costs(self) -> list[Row]:
+        names = (
+            *("null system call", "context switch, sched_yield", "context switch, futex"),
+            *("context switch, pipe", "page fault, a fresh page"),
+        )
+        mine = lambda: sections(("-kernel", self.image("costs.c")))  # noqa: E731
+        if not self.peers:
+            (ours,) = medians(self.rounds, mine)
+            return [
+                row(name, value, "us", None, NOT_BUILT)
+                for name, value in zip(names, ours, strict=True)
+            ]
+        ours, tiny = medians(
+            self.rounds, mine, lambda: sections(self.linux(guest_peers.TINY, "costs.c"))
+        )
+        return [
+            row(f"{name}, QEMU's CPU", value, "us", round(theirs, 2), f"tinyconfig {theirs:.2f}")
+            for name, value, theirs in zip(names, ours, tiny, strict=True)
+        ]
+
+    def computes(self) -> list[Row]:
+        name = "CPU-bound program: ours / Debian's kernel"
+        if not self.peers:
+            return [row(name, None, "x", (0.97, 1.03), NOT_BUILT)]
+        ours, debian = medians(
+            max(self.rounds, 3),
+            lambda: work(("-kernel", self.image("work.c"))),
+            lambda: work(self.linux(guest_peers.CLOUD, "work.c")),
+        )
+        peer = f"{ours[0]:.2f} s, {debian[0]:.2f} s of QEMU's CPU"
+        return [row(name, ours[0] / debian[0], "x", (0.97, 1.03), peer)]
+
+    def channel(self) -> list[Row]:
+        trip, out, into = trio.run(guest_channel.measure, self.folder, self.rounds)
+        limits = [
+            statistics.median(
+                guest_channel.console_limit(self.folder, out=way) for _ in range(self.rounds)
+            )
+            for way in (True, False)
+        ]
+        rows = [row("channel, round trip with the Python host", trip, "ms", 0.3)]
+        for name, speed, limit in (("from", out, limits[0]), ("to", into, limits[1])):
+            binds = f"CPU: host {speed.host_ns:.1f}, QEMU {speed.guest_ns:.1f} ns/B"
+            rows.append(
+                row(
+                    f"channel, {name} the guest",
+                    speed.mb_s,
+                    "MB/s",
+                    (200, float("inf")),
+                    f"bare console {limit:.0f} MB/s; {binds}",
+                )
+            )
+        return rows
+
+    def parks(self) -> list[Row]:
+        image = self.image("waiting.cpp")
+        ((park, warm, snapshot),) = medians(self.rounds, lambda: park_once(image))
+        return [
+            row("park request to parked", park, "ms", 10),
+            row("`cont` to a warm guest's answer", warm, "ms", 10),
+            row("snapshot of a waiting guest", snapshot, "KiB", 512),
+        ]
+
+    def all(self) -> Iterator[Row]:
+        for arch in QEMU:
+            yield from self.sizes(arch)
+            yield from self.starts(arch)
+        yield from self.linux_starts()
+        yield from self.costs()
+        yield from self.computes()
+        yield from self.channel()
+        yield from self.parks()
+
+
+# --- showing it ---
+
+
+def machine() -> str:
+    model = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(": ")[2]
+    version = subprocess.run((X86[0], "--version"), capture_output=True, text=True).stdout
+    load = os.getloadavg()[0]
+    return f"{model}, {os.cpu_count()} CPUs, load {load:.1f}, TCG, {version.splitlines()[0]}"
+
+
+def line_of(r: Row) -> str:
+    low, high = r["aim"] if isinstance(r["aim"], tuple) else (0, r["aim"])
+    words = ""
+    if high is not None:
+        words = f"{low:g} to {high:g}" if low and high != float("inf") else f"{high:g}"
+        words = f"aim {words if high != float('inf') else f'over {low:g}'}"
+        words += ", MISSED" if r["met"] is False else ""
+    value = "-" if r["value"] is None else f"{r['value']:.2f}"
+    return f"{r['name']:50} {value:>9} {r['unit']:5} {words:24} {r['peer']}"
+
+
+def jsonable(r: Row) -> Row:
+    aim = r["aim"]
+    if isinstance(aim, tuple):
+        aim = [None if bound == float("inf") else bound for bound in aim]
+    return {**r, "aim": aim}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", action="store_true", help="fetch and build the Linuxes first")
     options = parser.parse_args()
-    rows = measure(options.rounds)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    if options.peers:
+        guest_peers.make()
+    where = machine()
+    if not options.json:
+        print(f"{where}, medians of {options.rounds}")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for r in Bench(Path(folder), options.rounds).all():
+            rows.append(r)
+            if not options.json:
+                print(line_of(r), flush=True)
     if options.json:
-        print(json.dumps({"rows": rows}))
-        return
-    for r in rows:
-        aim = "" if r["aim"] is None else f"aim {r['aim']:g}{'' if r['met'] else ', MISSED'}"
-        print(f"{r['name']:34} {r['value']:9.2f} {r['unit']:4} {aim:18} {r['peer']}")
+        print(json.dumps({"machine": where, "rows": [jsonable(r) for r in rows]}))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.membership import Verifier, found
 from radics_mesh.vmm import adoption, lock, qemu
+from radics_mesh.vmm.architecture import X86_64, Architecture
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.channel import Ready
 from radics_mesh.vmm.frames import Hello, Message, Output, Send, Subscribe
@@ -155,7 +156,7 @@ class Bench:
     async def move(self) -> Times:
         """Park here, go on there."""
         digest = Digest.of(self.image.read_bytes())
-        subject = Subject(VmId(bytes(20)), 1, digest, qemu.ARCHITECTURE, qemu.CPU, b"", int(NOW))
+        subject = Subject(VmId(bytes(20)), 1, digest, X86_64.name, X86_64.baseline, b"", int(NOW))
         target = await prepare(self.vm("two"))
         async with clocked(await launch(self.vm("one"))) as source:
             await source.moment("subscribed")
@@ -242,9 +243,14 @@ def peers_command_line() -> Iterator[None]:
     ours = qemu.arguments
 
     def arguments(
-        fds: qemu.Inheritance, memory_bytes: int, accelerator: str, *, paused: bool
+        guests: Architecture,
+        fds: qemu.Inheritance,
+        memory_bytes: int,
+        accelerator: str,
+        *,
+        paused: bool,
     ) -> list[str]:
-        words = ours(fds, memory_bytes, accelerator, paused=False)
+        words = ours(guests, fds, memory_bytes, accelerator, paused=False)
         at = words.index("-sandbox")
         del words[at : at + 2]
         return [*words, "-incoming", "defer"] if paused else words

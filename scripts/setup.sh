@@ -4,14 +4,18 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="qemu-system-x86 g++ gcc make python3-venv tshark iproute2"
+PACKAGES="qemu-system-x86 qemu-system-arm g++ gcc make python3-venv tshark iproute2 golang-go"
 # Elsewhere than on Debian we only look for the commands.
-COMMANDS="qemu-system-x86_64 g++ gcc make tshark ip"
+COMMANDS="qemu-system-x86_64 qemu-system-aarch64 g++ gcc make tshark ip go"
+# Images are built for both architectures everywhere.
 if [ "$(uname -m)" = aarch64 ]; then
     PACKAGES="$PACKAGES g++-x86-64-linux-gnu"
     COMMANDS="$COMMANDS x86_64-linux-gnu-g++"
+else
+    PACKAGES="$PACKAGES g++-aarch64-linux-gnu"
+    COMMANDS="$COMMANDS aarch64-linux-gnu-g++"
 fi
-MISSING_HINT="QEMU (qemu-system-x86_64), g++, gcc, make, tshark, iproute2, Python >= 3.11 with venv"
+MISSING_HINT="QEMU (qemu-system-x86_64, qemu-system-aarch64), g++, a cross g++, gcc, make, tshark, iproute2, Go >= 1.19, Python >= 3.11 with venv"
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {

@@ -23,4 +23,5 @@ def test_another_system_is_told_what_to_install(tmp_path: Path) -> None:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("setup: error: this is not Debian; install these and run again: QEMU")
-    assert "missing: qemu-system-x86_64 g++ gcc make tshark ip" in line
+    assert "missing: qemu-system-x86_64 qemu-system-aarch64 g++ gcc make tshark ip" in line
+    assert "-linux-gnu-g++" in line

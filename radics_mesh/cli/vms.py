@@ -30,24 +30,33 @@ class _Output(click.Path):
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
 
 
+_SOURCE = click.Path(exists=True, readable=True, resolve_path=True, path_type=Path)
+
+
 @click.command()
-@click.argument("program", type=_FILE)
+@click.argument("program", type=_SOURCE)
 @click.option("-o", "--output", required=True, type=_Output(dir_okay=False))
-@click.option("--arch", default="x86_64", show_default=True, type=click.Choice(["x86_64"]))
+@click.option("--arch", metavar="ARCH[,ARCH]", help="x86_64, aarch64 or both; else this host's.")
 @click.option("--file", "files", multiple=True, metavar="SRC:DST", help="Bake a file in.")
 @click.option("-g", "debug", is_flag=True, help="Keep symbols, for backtraces and gdb.")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def build(
     program: Path,
     output: Path,
-    arch: str,
+    arch: str | None,
     files: tuple[str, ...],
     debug: bool,
     flags: tuple[str, ...],
 ) -> None:
-    """Make one bootable image of a C++ PROGRAM. FLAGS after -- go to the compiler.
+    """Make one bootable image of a PROGRAM. FLAGS after -- go to the compiler.
 
-    C++20 and -O2, unless FLAGS say otherwise. Needs no running node.
+    Its name says the language: C++ (.cpp .cc .cxx), C (.c), Go (.go, or the folder of a main
+    package), Python (.py), Rust (.rs). A static ELF file is taken as it is. C++20 and -O2, unless
+    FLAGS say otherwise. Needs no running node.
+
+    An image is for one kind of processor; nodes of the other kind emulate it. --arch with both
+    makes two, OUTPUT's name with the architecture before its suffix: prog.x86_64.img and
+    prog.aarch64.img.
 
     --file, given any number of times, bakes the file or directory SRC in; the program finds it
     under the absolute path DST.
@@ -57,21 +66,26 @@ def build(
     """
     # Imported here only: no other command needs the compiler's side.
     from radics_mesh.vmm.baked import collect
-    from radics_mesh.vmm.build import build_image
+    from radics_mesh.vmm.build import architectures, build_image, outputs
 
-    def tell(step: str) -> None:
-        click.echo(f"build: {step}", err=True)
+    baked = collect(files)
+    for name, path in outputs(output, architectures(arch)).items():
 
-    report = build_image(
-        [program],
-        output,
-        arch=arch,
-        flags=flags,
-        files=collect(files),
-        debug=debug,
-        on_progress=tell,
-    )
-    click.echo(f"{output}: {report.image_bytes} bytes in {report.compile_s + report.bake_s:.1f} s")
+        def tell(step: str, name: str = name) -> None:
+            click.echo(f"build: {name}: {step}", err=True)
+
+        report = build_image(
+            [program],
+            path,
+            arch=name,
+            flags=flags,
+            files=baked,
+            debug=debug,
+            name=output.stem,
+            on_progress=tell,
+        )
+        took_s = report.compile_s + report.bake_s
+        click.echo(f"{path}: {report.image_bytes} bytes in {took_s:.1f} s")
 
 
 @click.command()

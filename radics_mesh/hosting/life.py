@@ -379,12 +379,13 @@ class Life:
 
     def _subject(self, settings: Settings, *, saved: bool = False) -> Subject:
         papers = Papers(settings, self._host.table.mailbox(self.row.vm_id), saved)
+        architecture = self._host.images.architecture(self.chain.birth.image)
         return Subject(
             vm=self.row.vm_id,
             epoch=self.chain.epoch,
             image=self.chain.birth.image,
-            architecture=qemu.ARCHITECTURE,
-            cpu=qemu.CPU,
+            architecture=architecture.name,
+            cpu=architecture.baseline,
             mailbox=papers.pack(),
             created=int(self._host.me.clock.wall()),
         )

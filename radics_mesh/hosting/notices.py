@@ -17,7 +17,6 @@ from radics_mesh.hosting.table import VmRow
 from radics_mesh.ids import VmId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
-from radics_mesh.vmm import qemu
 from radics_mesh.vmm.images import ImageStore
 
 log = structlog.get_logger(__name__)
@@ -94,6 +93,5 @@ class Notices:
         )
         await self._directory.announce(Kind.VM_NAME, chain.name, {"vm": subject})
         size = self._images.path(image).stat().st_size
-        await self._directory.announce(
-            Kind.IMAGE, image.hex(), {"size": size, "arch": qemu.ARCHITECTURE}
-        )
+        arch = self._images.architecture(image).name
+        await self._directory.announce(Kind.IMAGE, image.hex(), {"size": size, "arch": arch})

@@ -32,8 +32,8 @@ from radics_mesh.me import Me
 from radics_mesh.ownership import born
 from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
+from radics_mesh.vmm import architecture, qemu
 from radics_mesh.vmm import images as image_files
-from radics_mesh.vmm import qemu
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Piece, Release, decode
 from radics_mesh.vmm.handoff_state import Tenure
@@ -194,8 +194,7 @@ class Hosting:
     async def _keep_image(self, path: Path) -> Digest:
         def keep() -> Digest:
             info = self._host.images.put(image_files.read(path))
-            if info.architecture != qemu.ARCHITECTURE:
-                raise UsageError(f"{path} is for {info.architecture}, not {qemu.ARCHITECTURE}")
+            qemu.find(architecture.named(info.architecture))
             return info.digest
 
         return await trio.to_thread.run_sync(keep)

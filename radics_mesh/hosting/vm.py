@@ -34,7 +34,6 @@ from radics_mesh.hosting.vm_moving import Moving
 from radics_mesh.hosting.vm_task import FULL_WAIT_S
 from radics_mesh.hosting.vm_tenancy import Job
 from radics_mesh.ids import NodeId
-from radics_mesh.vmm import qemu
 from radics_mesh.vmm.handoff_messages import Message, Terms
 from radics_mesh.vmm.handoff_state import Phase
 
@@ -270,9 +269,14 @@ class Vm(Moving):
         self._check_held()
         if self.life.guest is None and self.row.wanted is not Wanted.SAVED:
             raise UsageError(f"{self.name} cannot move now: it is {self.state}")
-        path = self._host.images.path(self.life.chain.birth.image)
+        image = self.life.chain.birth.image
+        architecture = self._host.images.architecture(image)
+        size_bytes = self._host.images.path(image).stat().st_size
         terms = Terms(
-            qemu.ARCHITECTURE, qemu.CPU, self.row.settings.memory_bytes, path.stat().st_size
+            architecture.name,
+            architecture.baseline,
+            self.row.settings.memory_bytes,
+            size_bytes,
         )
         now = trio.current_time()
         self.handoff.offer(move.target, terms, now, key=key, one_way=move.one_way)

@@ -21,7 +21,7 @@ from radics_mesh.hosting.vm_tenancy import HEALTHY_S, RETRY_S, Tenancy
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
-from radics_mesh.vmm import handoff_state, qemu
+from radics_mesh.vmm import architecture, handoff_state, qemu
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase, Tenure
 from radics_mesh.vmm.snapshot import Snapshot
@@ -189,7 +189,7 @@ class Moving(Tenancy):
             snapshot = await self.life.unpack(content)
             if snapshot.digest != digest or snapshot.manifest.vm != self.vm_id:
                 raise WireError("another snapshot than was announced")
-            snapshot.check_fits(image, qemu.ARCHITECTURE, qemu.CPU)
+            snapshot.check_fits(image)
             Papers.parse(snapshot.manifest.mailbox)
             await self.life.store(snapshot, content)
 
@@ -219,9 +219,10 @@ class Moving(Tenancy):
     async def _consider(self, offer: handoff_state.Consider) -> None:
         terms = offer.terms
         try:
-            if (terms.arch, terms.baseline) != (qemu.ARCHITECTURE, qemu.CPU):
+            wanted = architecture.named(terms.arch)
+            if terms.baseline != wanted.baseline:
                 raise UsageError(f"no {terms.arch} {terms.baseline} guests here")
-            qemu.find()
+            qemu.find(wanted)
             self._host.check_room(terms.memory_bytes, but=self.vm_id)
         except MeshError as error:
             self.handoff.decline(offer, reason_of(error))

@@ -1,6 +1,7 @@
 """Virtual machines: images, QEMU, the guest's channel, snapshots, and who may run what.
 
-  build        program sources to one bootable image; image: what QEMU's loader makes of it
+  architecture what differs between x86_64 and aarch64
+  build        program sources to one bootable image (bake); image: what QEMU's loader makes of it
   images       content-addressed store of images
   accelerator  which accelerator really works here, found by booting a probe (probe)
   abi          constants twin of guest_lib/include/radics_abi.h

@@ -1,9 +1,10 @@
 """Which accelerator really works here, found by running a guest against a deadline.
 
 /dev/kvm may exist and be unusable: on some virtual machines a guest that takes a second under TCG
-(emulation) takes a minute under KVM. So a probe runs under both, as a guest would be run (same
-command line, user and sandbox), and KVM is taken only if it ends properly and sooner. The answer
-holds until the machine boots again or QEMU is another one; it is kept in a file.
+(emulation) takes a minute under KVM. So a probe of the host's own architecture runs under both, as
+a guest would be run (same command line, user and sandbox), and KVM is taken only if it ends
+properly and sooner; guests of another architecture are emulated whatever it finds. The answer holds
+until the machine boots again or QEMU is another one; it is kept in a file.
 
 A probe costs at most twice the deadline and never raises for what it finds: TCG always works.
 """
@@ -23,13 +24,15 @@ import trio
 
 from radics_mesh.durable import write_durably
 from radics_mesh.errors import MeshError, UsageError
-from radics_mesh.vmm import adoption, probe, qemu
+from radics_mesh.vmm import adoption, architecture, probe, qemu
+from radics_mesh.vmm import image as image_file
+from radics_mesh.vmm.architecture import AARCH64, X86_64
 
 log = structlog.get_logger(__name__)
 
 TCG, KVM = "tcg", "kvm"
 ACCELERATORS = (TCG, KVM)
-PROBE = probe.kernel(probe.WORK)
+PROBES = {X86_64: probe.kernel(probe.WORK), AARCH64: probe.ARM64}
 _DEADLINE_S = 5.0
 _MEMORY_BYTES = 16 << 20
 _KVM_DEVICE = Path("/dev/kvm")
@@ -49,9 +52,10 @@ async def choose(
     ram_directory: Path,
     *,
     configured: str | None = None,
-    image: bytes = PROBE,
+    image: bytes | None = None,
 ) -> Finding:
-    """The accelerator for this host's guests. `image` is the probe: a guest that ends by itself.
+    """The accelerator for this host's guests. `image`: instead of the probe, a guest that ends by
+    itself.
 
     `configured` overrides all; UsageError when it is unknown. UsageError also without QEMU.
     """
@@ -59,10 +63,11 @@ async def choose(
         if configured not in ACCELERATORS:
             raise UsageError(f"unknown accelerator {configured!r}: tcg or kvm")
         return Finding(configured, "configured")
-    key = [await trio.to_thread.run_sync(_qemu_version, qemu.find()), _BOOT_ID.read_text().strip()]
+    program = qemu.find(architecture.of_host())
+    key = [await trio.to_thread.run_sync(_qemu_version, program), _BOOT_ID.read_text().strip()]
     finding = _cached(cache, key)
     if finding is None:
-        finding = await _probe(image, ram_directory)
+        finding = await _probe(image or PROBES[architecture.of_host()], ram_directory)
         content = {"key": key, "accelerator": finding.accelerator, "reason": finding.reason}
         write_durably(cache, json.dumps(content).encode("utf-8"))
         log.info("accelerator chosen", accelerator=finding.accelerator, reason=finding.reason)
@@ -86,8 +91,8 @@ def _cached(cache: Path, key: list[str]) -> Finding | None:
 
 
 async def _probe(image: bytes, ram_directory: Path) -> Finding:
-    if platform.machine() != qemu.ARCHITECTURE:
-        return Finding(TCG, f"guests are {qemu.ARCHITECTURE}, this host is {platform.machine()}")
+    if platform.machine() not in architecture.ALL:
+        return Finding(TCG, f"there are no guests for {platform.machine()}, which this host is")
     if not _KVM_DEVICE.exists():
         return Finding(TCG, "there is no /dev/kvm")
     tcg_s = await time_guest(image, ram_directory, TCG)
@@ -123,5 +128,4 @@ async def time_guest(
         except MeshError as error:  # a process stuck in the kernel: nothing more can be done
             log.warning("accelerator probe", accelerator=accelerator, reason=str(error))
         files.discard()
-    # isa-debug-exit makes QEMU end with an odd code; QEMU's own failures are 1.
-    return took_s if code is not None and code % 2 == 1 and code != 1 else None
+    return took_s if code in image_file.architecture_of(image).end_codes else None

@@ -1,8 +1,10 @@
 """What a boot image puts into a machine's memory: the pages that a snapshot need not carry.
 
-An image is an ELF64 file (see `radics_mesh.vmm.build`). QEMU's loader copies each loadable
-segment's bytes to its physical address and zeroes what the segment has beyond its bytes; nothing
-else above the first megabyte is written at a start.
+For x86_64 an image is an ELF64 file, for aarch64 an arm64 Image (see `radics_mesh.vmm.bake`).
+QEMU's loader copies each loadable segment's bytes to its physical address and zeroes what the
+segment has beyond its bytes. Nothing else above the firmware's part is written at a start, but for
+the device tree in the middle of an aarch64 machine's memory, which the library OS reads and clears
+at a cold start, and a warm start does not look at.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from radics_mesh.errors import WireError
+from radics_mesh.vmm.architecture import AARCH64, X86_64, Architecture
 
 PAGE_BYTES = 4096
 IMAGE_BYTES_MAX = 1 << 30
@@ -19,14 +22,19 @@ IMAGE_BYTES_MAX = 1 << 30
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _PT_LOAD = 1
+# b, code | distance from RAM's start, length, flags | reserved | "ARM\x64", reserved
+_ARM64 = struct.Struct("<8sQQQ24s4sI")
+_ARM64_MAGIC = b"ARM\x64"
+# See snapshot.FIRMWARE_BYTES.
+_FIRMWARE_BYTES = 1 << 20
 _SEGMENTS_MAX = 64
 _ZERO = bytes(PAGE_BYTES)
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Bytes `image[offset : offset + file_bytes]` at physical `address`, then zeroes up to
-    `memory_bytes`."""
+    """Bytes `image[offset : offset + file_bytes]` at `address`, counted from RAM's start, then
+    zeroes up to `memory_bytes`."""
 
     address: int
     offset: int
@@ -34,13 +42,37 @@ class Segment:
     memory_bytes: int
 
 
+def architecture_of(image: bytes) -> Architecture:
+    """Whose machine QEMU would boot it on, by its first bytes. WireError: none's."""
+    if image[:6] == b"\x7fELF\x02\x01" and len(image) >= _HEADER.size:
+        if (machine := _HEADER.unpack_from(image)[2]) == X86_64.elf_machine:
+            return X86_64
+        raise WireError(f"image: an ELF file for another processor ({machine})")
+    if len(image) >= _ARM64.size and _ARM64.unpack_from(image)[5] == _ARM64_MAGIC:
+        return AARCH64
+    raise WireError("image: neither a 64-bit ELF file nor an arm64 Image")
+
+
 def load_segments(image: bytes) -> list[Segment]:
     """The image's loadable segments, by address. WireError for anything that is no image."""
     if len(image) < _HEADER.size or len(image) > IMAGE_BYTES_MAX:
         raise WireError(f"image: {len(image)} bytes cannot be one")
-    ident, _, _, _, _, at, _, _, _, entry_bytes, count, _, _, _ = _HEADER.unpack_from(image)
-    if ident[:6] != b"\x7fELF\x02\x01":
-        raise WireError("image: not a little-endian ELF64 file")
+    if architecture_of(image) is AARCH64:
+        return [_arm64_segment(image)]
+    return _elf_segments(image)
+
+
+def _arm64_segment(image: bytes) -> Segment:
+    _, offset, length, *_ = _ARM64.unpack_from(image)
+    if length != len(image):
+        raise WireError("image: cut off, or longer than it says")
+    if offset % PAGE_BYTES or not _FIRMWARE_BYTES <= offset < IMAGE_BYTES_MAX:
+        raise WireError("image: its place in memory cannot be")
+    return Segment(offset, 0, length, length)
+
+
+def _elf_segments(image: bytes) -> list[Segment]:
+    _, _, _, _, _, at, _, _, _, entry_bytes, count, _, _, _ = _HEADER.unpack_from(image)
     if entry_bytes != _SEGMENT.size or not 0 < count <= _SEGMENTS_MAX:
         raise WireError("image: bad table of segments")
     if at + count * _SEGMENT.size > len(image):
@@ -70,7 +102,7 @@ def _checked(segment: Segment, image_bytes: int) -> Segment:
 def loaded_pages(image: bytes, memory_bytes: int) -> dict[int, bytes]:
     """RAM after QEMU's loader, as page number -> 4096 bytes; a page that is not there is zero.
 
-    Only segments' pages: what firmware leaves in the first megabyte is nobody's. WireError also
+    Only segments' pages: what firmware leaves in its part is nobody's. WireError also
     when a segment lies beyond `memory_bytes`.
     """
     pages: dict[int, bytearray] = {}

@@ -14,7 +14,8 @@ from pathlib import Path
 from radics_mesh.durable import sync_directory, write_durably
 from radics_mesh.errors import GuestError, UsageError, WireError
 from radics_mesh.ids import Digest
-from radics_mesh.vmm.image import load_segments
+from radics_mesh.vmm.architecture import X86_64, Architecture
+from radics_mesh.vmm.image import PAGE_BYTES, architecture_of, load_segments
 
 IMAGE_MAX_BYTES = 256 << 20
 _SUFFIX = ".img"
@@ -22,7 +23,6 @@ _SUFFIX = ".img"
 # ELF-64, little-endian; only what tells a kernel that QEMU can boot from anything else.
 _HEADER = struct.Struct("<4sBB10xHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
-_MACHINES = {62: "x86_64"}
 _SEGMENTS_MAX = 64
 _PT_NOTE = 4
 # Owner, type 18 (XEN_ELFNOTE_PHYS32_ENTRY): where QEMU enters a PVH kernel.
@@ -42,24 +42,20 @@ def inspect(content: bytes) -> ImageInfo:
     if len(content) > IMAGE_MAX_BYTES:
         raise UsageError(f"not a RaDiCS image: over {IMAGE_MAX_BYTES >> 20} MiB")
     try:
-        architecture = _architecture(content)
+        found = architecture_of(content)
+        if found is X86_64:
+            _check_bootable(content)
         load_segments(content)
     except struct.error as error:
         raise UsageError("not a RaDiCS image: truncated") from error
     except WireError as error:
         raise UsageError(f"not a RaDiCS image: {error}") from error
-    return ImageInfo(Digest.of(content), architecture, len(content))
+    return ImageInfo(Digest.of(content), found.name, len(content))
 
 
-def _architecture(content: bytes) -> str:
+def _check_bootable(content: bytes) -> None:
     fields = _HEADER.unpack_from(content)
-    magic, width, order, _, machine = fields[:5]
     table, entry_bytes, entries = fields[7], fields[11], fields[12]
-    if (magic, width, order) != (b"\x7fELF", 2, 1):
-        raise UsageError("not a RaDiCS image: no 64-bit ELF file")
-    architecture = _MACHINES.get(machine)
-    if architecture is None:
-        raise UsageError(f"not a RaDiCS image: for an unknown processor ({machine})")
     if entry_bytes != _SEGMENT.size or entries > _SEGMENTS_MAX:
         raise UsageError("not a RaDiCS image: damaged program headers")
     for index in range(entries):
@@ -68,7 +64,7 @@ def _architecture(content: bytes) -> str:
         )
         note = content[offset : offset + min(length, 4096)]
         if kind == _PT_NOTE and (_PVH_NOTE in note or _PVH_NOTE_64 in note):
-            return architecture
+            return
     raise UsageError("not a RaDiCS image: nothing that QEMU could boot (a plain program?)")
 
 
@@ -115,6 +111,16 @@ class ImageStore:
         """For QEMU to boot from; errors as `load`."""
         self.load(digest)
         return self.path(digest)
+
+    def architecture(self, digest: Digest) -> Architecture:
+        """Errors as `load`; but only the first bytes are looked at."""
+        try:
+            with self.path(digest).open("rb") as file:
+                return architecture_of(file.read(PAGE_BYTES))
+        except FileNotFoundError as error:
+            raise UsageError(f"image {digest.short} is not on this node") from error
+        except WireError as error:
+            raise GuestError(f"image {digest.short} is damaged on disk") from error
 
     def digests(self) -> list[Digest]:
         found = []

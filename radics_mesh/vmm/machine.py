@@ -36,7 +36,7 @@ from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel, Panicked, Parked, Ready
 from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
 from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
-from radics_mesh.vmm.image import loaded_pages
+from radics_mesh.vmm.image import architecture_of, loaded_pages
 from radics_mesh.vmm.pipes import Pipes
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
@@ -454,7 +454,8 @@ class Machine:
 
 def _check_fits(state: Snapshot, image: Path, memory_bytes: int) -> None:
     """PeerError unless this host's guests and this image can carry the state on."""
-    state.check_fits(Digest.of(images.read(image)), qemu.ARCHITECTURE, qemu.CPU)
+    content = images.read(image)
+    state.check_fits(Digest.of(content), architecture_of(content))
     if state.manifest.memory_bytes != memory_bytes:
         raise PeerError("snapshot of a VM with another size of memory")
 

@@ -1,7 +1,8 @@
-"""The smallest guests that QEMU boots: raw machine code in a PVH kernel.
+"""The smallest guests that QEMU boots: raw machine code in a PVH kernel or an arm64 Image.
 
-A Xen note names the 32-bit entry; QEMU's loader and firmware do the rest. The node uses one of
-them to find out whether an accelerator works, without needing a compiler.
+For x86_64 a Xen note names the 32-bit entry; QEMU's loader and firmware do the rest. For aarch64
+the code lies behind the Image's header. The node uses one of each to find out whether an
+accelerator works, without needing a compiler.
 """
 
 from __future__ import annotations
@@ -32,3 +33,20 @@ WORK = bytes.fromhex(
     "b02a e6f4 fa f4 ebfd"
 )
 EXIT_CODE = 85
+
+
+def arm64_image(code: bytes) -> bytes:
+    """An arm64 Image; `code` is entered at its first byte, one MiB above RAM's start."""
+    branch, length = 0x14000010, 64 + len(code)
+    return struct.pack("<IIQQQ24s4sI", branch, 0, LOAD, length, 2, b"", b"ARM\x64", 0) + code
+
+
+# The same work, and an end by PSCI SYSTEM_OFF.
+ARM64 = arm64_image(
+    bytes.fromhex(
+        "0004a8d2 01008152 000000f9 00044091 21040071 a1ffff54"  # touch 2048 pages from 2 MiB on
+        "0020a1d2 01fa8052 021840b9 21040071 c1ffff54"  # read the serial port's flags 2000 times
+        "01a08552 2126a072 21040071 e1ffff54"  # count down from 20 million
+        "00018052 0080b072 020000d4 00000014"
+    )
+)

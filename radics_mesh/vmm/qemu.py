@@ -17,6 +17,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import platform
 import pwd
 import secrets
 import shutil
@@ -29,19 +30,13 @@ from pathlib import Path
 
 import trio
 
-from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
+from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError, WireError
 from radics_mesh.vmm import lock, pipes
+from radics_mesh.vmm.architecture import Architecture
+from radics_mesh.vmm.image import PAGE_BYTES, architecture_of
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 
-BINARY = "qemu-system-x86_64"
-PACKAGE = "qemu-system-x86"
-ARCHITECTURE = "x86_64"
-# The CPU that every guest sees everywhere, under TCG and KVM alike: glibc picks its string
-# routines once, so CPUID must not change over a move.
-CPU = "qemu64"
-# What the accelerators would add to it on their own, each another thing; a program could see it.
-_CPU_WITHOUT = ",-x2apic,-svm,kvm=off,tcg-cpuid=off"
 MEMORY_UNIT_BYTES = 1 << 20
 MEMORY_MIN_BYTES = 2 << 20
 UNPRIVILEGED_USER = "nobody"
@@ -100,6 +95,11 @@ class Files:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    @property
+    def architecture(self) -> Architecture:
+        """Whose machine the image is for. UsageError when it cannot be read or is none."""
+        return image_architecture(self.image)
+
     def stderr_tail(self) -> str:
         """The end of what QEMU said, for a message to people."""
         try:
@@ -115,11 +115,14 @@ class Files:
             (self.directory / name).unlink(missing_ok=True)
 
 
-def find() -> str:
+def find(architecture: Architecture) -> str:
     """QEMU's path; UsageError with what to install."""
-    path = shutil.which(BINARY)
+    path = shutil.which(architecture.binary)
     if path is None:
-        raise UsageError(f"{BINARY} is missing: install it (Debian: apt install {PACKAGE})")
+        raise UsageError(
+            f"{architecture.binary} is missing, which {architecture.name} guests need: "
+            f"install it (Debian: apt install {architecture.package})"
+        )
     return path
 
 
@@ -139,7 +142,19 @@ class Inheritance:
         return (self.lock, self.ram, self.image, self.qmp, *self.pipes)
 
 
-def arguments(fds: Inheritance, memory_bytes: int, accelerator: str, *, paused: bool) -> list[str]:
+def usable(accelerator: str, architecture: Architecture) -> str:
+    """What a guest runs under on a host whose own guests run under `accelerator`."""
+    return accelerator if architecture.name == platform.machine() else "tcg"
+
+
+def arguments(
+    architecture: Architecture,
+    fds: Inheritance,
+    memory_bytes: int,
+    accelerator: str,
+    *,
+    paused: bool,
+) -> list[str]:
     """The command line after the program's name.
 
     `/proc/self/fd/N` opens an inherited file again, past directories that QEMU may not enter.
@@ -148,8 +163,9 @@ def arguments(fds: Inheritance, memory_bytes: int, accelerator: str, *, paused: 
     accel = f"tcg,tb-size={_TCG_CACHE_MIB}" if accelerator == "tcg" else accelerator
     ram = f"memory-backend-file,id=ram,size={memory},mem-path=/proc/self/fd/{fds.ram},share=on"
     return [
-        *("-M", "microvm,acpi=off,rtc=off,memory-backend=ram"),
-        *("-accel", accel, "-cpu", CPU + _CPU_WITHOUT, "-m", memory, "-object", ram),
+        *("-M", f"{architecture.machine},memory-backend=ram"),
+        *("-accel", accel, "-cpu", architecture.cpu(accelerator)),
+        *("-m", memory, "-object", ram),
         *("-kernel", f"/proc/self/fd/{fds.image}"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-global", "virtio-mmio.force-legacy=false"),
@@ -157,7 +173,7 @@ def arguments(fds: Inheritance, memory_bytes: int, accelerator: str, *, paused: 
         *("-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=channel"),
         *("-chardev", f"socket,id=qmp,fd={fds.qmp},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
-        *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
+        *architecture.end,
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
         *(("-S",) if paused else ()),
     ]
@@ -166,9 +182,12 @@ def arguments(fds: Inheritance, memory_bytes: int, accelerator: str, *, paused: 
 async def start(files: Files, accelerator: str, *, paused: bool) -> Process:
     """Start a QEMU that holds the VM's lock. GuestError while another one lives.
 
+    `accelerator`: for guests of this host's architecture; another's is emulated.
     `paused`: it loads the image, then waits for QMP's `cont`. CapacityError: no room for its RAM.
     """
-    program = find()
+    architecture = files.architecture
+    program = find(architecture)
+    accelerator = usable(accelerator, architecture)
     with ExitStack() as stack:
         held = lock.take(files.lock)
         if held is None:
@@ -179,13 +198,24 @@ async def start(files: Files, accelerator: str, *, paused: bool) -> Process:
         try:
             files.write()  # before there is a RAM file, which nobody would find after our end
             fds = _open(files, held, stack)
-            command = [program, *arguments(fds, files.memory_bytes, accelerator, paused=paused)]
-            command = [*_limits(files.memory_bytes), *command]
+            options = arguments(architecture, fds, files.memory_bytes, accelerator, paused=paused)
+            command = [*_limits(files.memory_bytes), program, *options]
             child = await trio.to_thread.run_sync(_spawn, command, fds.descriptors, files.stderr)
         except BaseException:
             files.discard()
             raise
     return Process.of_child(child)
+
+
+def image_architecture(path: Path) -> Architecture:
+    """UsageError when the image cannot be opened or is none."""
+    try:
+        with path.open("rb") as file:
+            return architecture_of(file.read(PAGE_BYTES))
+    except OSError as error:
+        raise UsageError(f"cannot open the image {path}: {error.strerror}") from error
+    except WireError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _open(files: Files, held: int, stack: ExitStack) -> Inheritance:

@@ -37,11 +37,14 @@ from radics_mesh.errors import PeerError, WireError
 from radics_mesh.identity import KEY_BYTES, SIGNATURE_BYTES, Identity, verify
 from radics_mesh.ids import DIGEST_BYTES, ID_BYTES, Digest, VmId
 from radics_mesh.membership import CHAIN_MAX_BYTES, Verifier
+from radics_mesh.vmm import architecture as architectures
+from radics_mesh.vmm.architecture import Architecture
 
 VERSION = 1
 CONTEXT = "snapshot manifest"
 PAGE_BYTES = 4096
-# The low megabyte is the firmware's: QEMU rewrites it at every start, it is never guest state.
+# RAM's first megabyte is the firmware's and the guest's device's on both architectures: QEMU
+# rewrites it at every start, it is never guest state.
 FIRMWARE_BYTES = 1 << 20
 PACK_PAGES = 256
 MAILBOX_MAX_BYTES = 16 << 20
@@ -171,13 +174,19 @@ class Snapshot:
             if hashlib.sha256(content).digest() != self.manifest.hash(index):
                 raise WireError(f"snapshot: page {number} is altered")
 
-    def check_fits(self, image: Digest, architecture: str, cpu: str) -> None:
-        """PeerError that says why this host and image cannot carry the state on."""
+    def check_fits(self, image: Digest, architecture: Architecture | None = None) -> None:
+        """PeerError that says why this host and image cannot carry the state on.
+
+        `architecture`: the image's, when it is here; else the snapshot's own is believed.
+        """
         manifest = self.manifest
-        if manifest.architecture != architecture or manifest.cpu != cpu:
+        wanted = architecture or architectures.ALL.get(manifest.architecture)
+        if wanted is None:
+            raise PeerError(f"snapshot of a {manifest.architecture} guest: none run here")
+        if (manifest.architecture, manifest.cpu) != (wanted.name, wanted.baseline):
             raise PeerError(
                 f"snapshot of a {manifest.architecture} {manifest.cpu} guest, "
-                f"not {architecture} {cpu}"
+                f"not {wanted.name} {wanted.baseline}"
             )
         if manifest.image != image:
             raise PeerError(

@@ -37,6 +37,11 @@ PLAIN = (
     *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
     *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
 )
+A72 = "cortex-a72"
+VIRT = (
+    *("qemu-system-aarch64", "-M", "virt,gic-version=2", "-accel", "tcg"),
+    *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+)
 
 
 def run_plain(image: Path, memory_mb: int = 64) -> subprocess.CompletedProcess[bytes]:
@@ -243,8 +248,9 @@ class Host:
         name: str = "here",
         epoch: int = 1,
         acknowledge: bool = True,
-        cpu: str = "qemu64",
+        cpu: str = "",
         hello: bool = True,
+        ahead_s: int = 0,
         paused: bool = False,
         major: int = 1,
         minor: int = 1,
@@ -261,6 +267,7 @@ class Host:
         self.checkpoint_wanted = 0
         self.kinds: dict[int, tuple[int, str]] = {}
         self.errors: list[tuple[int, int, int, str]] = []
+        self.ahead_ns = ahead_s * 10**9  # by how much the clock on the wall is wrong here
         self.state: int | None = None
         self.parked: int | None = None
         self.panic: str | None = None
@@ -291,12 +298,24 @@ class Host:
 
     # --- QEMU ---
 
+    @property
+    def is_x86(self) -> bool:
+        with self.image.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+
     def _start(self, cpu: str, waiting: bool) -> None:
         ram = f"memory-backend-file,id=ram,size={self.memory},mem-path={self.ram_path},share=on"
         self.process = subprocess.Popen(
             (
-                *PLAIN,
-                *("-M", "memory-backend=ram", "-cpu", cpu, "-m", f"{self.memory >> 20}"),
+                *(PLAIN if self.is_x86 else VIRT),
+                *(
+                    "-M",
+                    "memory-backend=ram",
+                    "-cpu",
+                    cpu or ("qemu64" if self.is_x86 else A72),
+                    "-m",
+                    f"{self.memory >> 20}",
+                ),
                 *("-object", ram),
                 *("-kernel", str(self.image), "-serial", f"file:{self.folder / 'serial'}"),
                 *("-global", "virtio-mmio.force-legacy=false"),
@@ -390,7 +409,14 @@ class Host:
         self._nonce += 1
         body = struct.pack(
             "<HHQQQQ",
-            *(self.major, self.minor, self._nonce, self.epoch, time.time_ns(), self.acked),
+            *(
+                self.major,
+                self.minor,
+                self._nonce,
+                self.epoch,
+                time.time_ns() + self.ahead_ns,
+                self.acked,
+            ),
         ) + os.urandom(32)
         body += text("vm") + text("dtn://vm/") + text(self.name) + text(f"dtn://{self.name}/")
         for words in (self.args, self.env, self.sources):
@@ -465,6 +491,11 @@ class Host:
 
     def until_printed(self, text: bytes) -> None:
         self.until(lambda: text in self.world.stdout)
+
+    def until_subscribed(self, source: str) -> int:
+        """The stream."""
+        self.until(lambda: source in self.world.subscribed.values())
+        return next(n for n, name in self.world.subscribed.items() if name == source)
 
     def run_for(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

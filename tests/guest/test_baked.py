@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.baked import BakedFile, pack
-from radics_mesh.vmm.build import bake, build_image, build_kernel
+from radics_mesh.vmm.build import build_image, build_kernel
 from tests.guest.channel_host import plain_status, run_plain
 from tests.guest.conftest import Guest
 

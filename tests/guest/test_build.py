@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from radics_mesh.errors import UsageError, WireError
-from radics_mesh.vmm.build import BuildReport, bake, build_image, build_kernel, cross_prefix
+from radics_mesh.vmm.bake import bake
+from radics_mesh.vmm.build import BuildReport, build_image, build_kernel
 from radics_mesh.vmm.image import load_segments
+from radics_mesh.vmm.tools import cross_prefix
 from tests.guest.channel_host import plain_status, run_plain
 from tests.guest.conftest import missing
 

@@ -35,3 +35,7 @@ def verdicts(
 def test_says_what_it_says_here(source: Path, verdicts: Mapping[str, Future[Verdict]]) -> None:
     verdict = verdicts[source.name].result()
     assert verdict.agrees, f"{verdict.here}: {verdict.wrong}"
+
+
+def test_there_are_enough() -> None:
+    assert len(programs()) >= 100

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from radics_mesh.vmm.build import GUEST_LIB, build_image
+from radics_mesh.vmm.build import build_image
+from radics_mesh.vmm.tools import GUEST_LIB
 from tests.guest.channel_host import PAGE, Host, World, plain_status, run_plain
 from tests.guest.conftest import PROGRAMS, Guest
 

@@ -6,6 +6,8 @@ import random
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.guest.channel_host import PARK, Host, World, frame, journey, plain_status
 from tests.guest.conftest import Guest
 
@@ -183,3 +185,74 @@ def test_another_amount_of_memory_is_refused(guest: Build) -> None:
         host.until(lambda: host.panic is not None)
         assert host.panic is not None
         assert "memory" in host.panic
+
+
+# Where it waits, and what it says when its wait is over.
+PLACES = {
+    "run": "ran",
+    "handler": "handled",
+    "sleep": "slept",
+    "boottime": "together",
+    "pipe": "read",
+    "poll": "polled",
+    "select": "selected",
+    "epoll": "waited",
+    "eventfd": "counted",
+    "condition": "woken",
+    "join": "joined",
+    "sigsuspend": "suspended",
+    "sigwait": "awaited",
+    "receive": "received",
+    "receive with a limit": "late",
+    "gone": "last",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_parked_wherever_it_is(guest: Build, place: str) -> None:
+    world = World()
+    with journey(guest("everywhere").image, world, args=("everywhere", place)) as move:
+        host = move()
+        host.until_printed(b"waiting\n")
+        host = move()
+        world.publish(0, b"go")
+        if place == "receive":
+            world.publish(1, b"order")
+        assert host.finish() == plain_status(0)
+    assert world.stdout.decode().splitlines() == ["waiting", PLACES[place]]
+
+
+@pytest.mark.parametrize("place", ["wall sleep", "wall futex", "wall timer", "wall timerfd"])
+def test_who_waits_for_a_time_of_day_goes_by_the_new_hosts_clock(guest: Build, place: str) -> None:
+    world = World()
+    with journey(guest("everywhere").image, world, args=("everywhere", place)) as move:
+        host = move()
+        host.until_printed(b"waiting\n")
+        host = move(ahead_s=-7200)
+        host.run_for(0.05)
+        assert world.stdout == b"waiting\n"
+        assert move(ahead_s=3600).finish() == plain_status(0)
+    assert b"WRONG" not in world.stdout
+
+
+def test_the_first_random_numbers_after_a_warm_start_are_fresh(guest: Build) -> None:
+    past = World()
+    with Host(guest("everywhere").image, past, args=("everywhere", "chance")) as host:
+        host.until_printed(b"waiting\n")
+        snapshot = host.park()
+    seen = set()
+    for _ in range(2):
+        world = World(received=past.received, stdout=bytearray(past.stdout))
+        world.publish(0, b"go")
+        with Host(guest("everywhere").image, world, snapshot=snapshot, epoch=2) as host:
+            host.finish()
+        seen.add(bytes(world.stdout))
+    assert len(seen) == 2
+
+
+def test_a_host_of_version_1_0_is_not_told_what_changed(guest: Build) -> None:
+    world = World()
+    with Host(guest("everywhere").image, world, args=("everywhere", "pipe"), minor=0) as host:
+        host.until_printed(b"waiting\n")
+        host.park()
+        assert host.changed is None

@@ -1,12 +1,14 @@
-"""A short journey on every run; `make parks N=1000 SEED=7` goes further."""
+"""A short journey on every run; `make parks N=1000 SEED=7 ARCH=aarch64` goes further."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from tests.guest import parks
-from tests.guest.conftest import Guest
 
 
-def test_forty_parks_at_random_moments_make_no_difference(guest: Callable[[str], Guest]) -> None:
-    parks.travel(guest("traveller").image, 40, seed=2)
+@pytest.mark.parametrize(("arch", "n"), [("x86_64", 30), ("aarch64", 20)])
+def test_parks_at_random_moments_make_no_difference(tmp_path: Path, arch: str, n: int) -> None:
+    parks.travel(parks.build(tmp_path, arch), n, seed=2)

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from radics_mesh.vmm import accelerator
+from radics_mesh.vmm import accelerator, architecture
 from radics_mesh.vmm.accelerator import KVM, TCG
 from tests.kvm import findings, root
 from tests.kvm.findings import report
@@ -29,7 +29,7 @@ async def probe() -> None:
     """Both accelerators timed as the product does it, but with patience; then its own choice."""
     for name, what in ((TCG, findings.PROBE_TCG), (KVM, findings.PROBE_KVM)):
         took_s = await accelerator.time_guest(
-            accelerator.PROBE, SHM, name, deadline_s=PROBE_DEADLINE_S
+            accelerator.PROBES[architecture.of_host()], SHM, name, deadline_s=PROBE_DEADLINE_S
         )
         report(what, took_s is not None, "failed" if took_s is None else f"{took_s:.2f} s")
     chosen = await accelerator.choose(Path("/tmp/accelerator"), SHM)

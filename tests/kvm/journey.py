@@ -18,7 +18,7 @@ from radics_mesh.errors import GuestError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.membership import Verifier, found
-from radics_mesh.vmm import qemu
+from radics_mesh.vmm import architecture, qemu
 from radics_mesh.vmm.accelerator import KVM
 from radics_mesh.vmm.channel import WARM, Ready
 from radics_mesh.vmm.ends import End, Exited
@@ -145,8 +145,9 @@ class Traveller:
         started = trio.current_time()
         await machine.park(deadline_s=PARK_DEADLINE_S)
         took_s = trio.current_time() - started
+        here = architecture.of_host()
         subject = Subject(
-            *(VmId(bytes(20)), self._legs, self._digest, qemu.ARCHITECTURE, qemu.CPU, b""),
+            *(VmId(bytes(20)), self._legs, self._digest, here.name, here.baseline, b""),
             created=int(time.time()),
         )
         state = await machine.take(subject, self._signer)

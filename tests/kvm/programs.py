@@ -12,10 +12,11 @@ from pathlib import Path
 
 import trio
 
-from radics_mesh.vmm.build import GUEST_LIB, build_image, build_kernel, compile_program
+from radics_mesh.vmm.build import build_image, build_kernel, compile_program
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.frames import Hello, Log, Output
 from radics_mesh.vmm.machine import Launch, launch
+from radics_mesh.vmm.tools import GUEST_LIB
 
 CHECKOUT = GUEST_LIB.parent
 TRAVELLER = CHECKOUT / "tests" / "kvm" / "programs" / "traveller.cpp"

@@ -9,14 +9,16 @@ import pytest
 import trio
 
 from radics_mesh.errors import UsageError
-from radics_mesh.vmm import accelerator, probe
+from radics_mesh.vmm import accelerator, architecture, probe
 from tests.vmm import stubs
 
 SHM = Path("/dev/shm")
 
 
-async def test_a_guest_that_ends_is_timed() -> None:
-    took_s = await accelerator.time_guest(probe.kernel(probe.WORK), SHM, "tcg", deadline_s=20)
+@pytest.mark.parametrize("name", architecture.ALL)
+async def test_a_guest_that_ends_is_timed(name: str) -> None:
+    image = accelerator.PROBES[architecture.named(name)]
+    took_s = await accelerator.time_guest(image, SHM, "tcg", deadline_s=20)
     assert took_s is not None
     assert 0 < took_s < 20
 

@@ -21,6 +21,7 @@ from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.membership import Verifier, found
 from radics_mesh.vmm import images, lock, qemu
+from radics_mesh.vmm.architecture import X86_64
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.channel import RUNNING, WARM, Ready
 from radics_mesh.vmm.ends import Exited, Killed
@@ -140,7 +141,7 @@ def signer() -> tuple[Signer, Verifier]:
 
 def subject(image: Path) -> Subject:
     digest = Digest.of(image.read_bytes())
-    return Subject(VmId(bytes(20)), 1, digest, qemu.ARCHITECTURE, qemu.CPU, b"mail", int(NOW))
+    return Subject(VmId(bytes(20)), 1, digest, X86_64.name, X86_64.baseline, b"mail", int(NOW))
 
 
 async def stopped(pid: int) -> None:
@@ -295,7 +296,11 @@ async def test_a_snapshot_needs_a_parked_guest(vm: Launch) -> None:
 
 
 async def test_a_survey_of_what_changed_is_one_of_everything(vm: Launch) -> None:
-    """Over two lives: staged while it runs, parked, and started warm from that very snapshot."""
+    """Over two lives: staged while it runs, parked, and started warm from that very snapshot.
+
+    The memory is large, so that the guest's maps of it are many pages.
+    """
+    vm = dataclasses.replace(vm, memory_bytes=256 << 20)
     state, who, acknowledged = None, signer()[0], 0
     for life in range(2):
         where = vm if state is None else moved(vm, state, acknowledged)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from radics_mesh.errors import GuestError, UsageError, WireError
 from radics_mesh.ids import Digest
 from radics_mesh.vmm import images, probe
+from radics_mesh.vmm.architecture import AARCH64, X86_64
 from radics_mesh.vmm.images import ImageStore, inspect
 from tests.vmm import stubs
 
@@ -22,6 +23,7 @@ def test_what_is_put_is_loaded(tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images")
     info = store.put(IMAGE)
     assert (info.architecture, info.size_bytes) == ("x86_64", len(IMAGE))
+    assert store.architecture(info.digest) is X86_64
     assert info.digest == Digest.of(IMAGE)
     assert store.load(info.digest) == IMAGE
     assert store.digests() == [info.digest]
@@ -67,8 +69,15 @@ def test_other_files_in_the_directory_are_ignored(tmp_path: Path) -> None:
         IMAGE[:-1],
         Path("/bin/true").read_bytes(),
         IMAGE[:18] + b"\xb7\x00" + IMAGE[20:],
+        probe.ARM64[:63],
+        probe.ARM64[:-1],
+        probe.ARM64 + b"\0",
+        probe.ARM64[:8] + bytes(8) + probe.ARM64[16:],
     ],
-    ids=["empty", "script", "cut header", "cut segments", "cut code", "plain program", "aarch64"],
+    ids=[
+        *("empty", "script", "cut header", "cut segments", "cut code", "plain program", "aarch64"),
+        *("cut Image header", "cut Image", "longer Image", "Image at the firmware's place"),
+    ],
 )
 def test_garbage_is_no_image(content: bytes) -> None:
     with pytest.raises(UsageError, match="not a RaDiCS image"):
@@ -77,9 +86,19 @@ def test_garbage_is_no_image(content: bytes) -> None:
 
 @given(st.binary(max_size=300), st.integers(0, 200))
 def test_no_bytes_break_inspect(garbage: bytes, keep: int) -> None:
-    for content in (garbage, IMAGE[:keep] + garbage, IMAGE[:keep] + garbage + IMAGE[keep:]):
-        with suppress(UsageError):
-            assert inspect(content).architecture == "x86_64"
+    for image, architecture in ((IMAGE, "x86_64"), (probe.ARM64, "aarch64")):
+        for content in (garbage, image[:keep] + garbage, image[:keep] + garbage + image[keep:]):
+            with suppress(UsageError):
+                assert inspect(content).architecture == architecture
+
+
+def test_an_image_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    info = store.put(probe.ARM64)
+    assert info.architecture == "aarch64"
+    assert store.architecture(info.digest) is AARCH64
+    with pytest.raises(UsageError, match="not on this node"):
+        store.architecture(Digest.of(b"other"))
 
 
 def test_an_unreadable_file_is_a_usage_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from radics_mesh.errors import CapacityError, GuestError, UsageError
-from radics_mesh.vmm import adoption, lock, probe, qemu
+from radics_mesh.vmm import adoption, architecture, lock, probe, qemu
 from radics_mesh.vmm.ends import Died, Killed
 from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.machine import Event, Launch, Machine, adopt, launch, prepare
@@ -142,6 +142,15 @@ async def test_a_missing_qemu_names_the_package(
     monkeypatch.setenv("PATH", str(vm.directory))
     with pytest.raises(UsageError, match="apt install qemu-system-x86"):
         await launch(vm)
+    vm.image.write_bytes(probe.ARM64)
+    with pytest.raises(UsageError, match=r"aarch64 guests need: .*apt install qemu-system-arm"):
+        await launch(vm)
+
+
+def test_only_a_hosts_own_guests_are_accelerated() -> None:
+    own = architecture.of_host()
+    for guests in architecture.ALL.values():
+        assert qemu.usable("kvm", guests) == ("kvm" if guests is own else "tcg")
 
 
 async def test_an_accelerator_that_is_none_is_told_by_qemu(

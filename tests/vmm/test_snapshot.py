@@ -18,6 +18,7 @@ from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.membership import Verifier, found
 from radics_mesh.vmm import snapshot
+from radics_mesh.vmm.architecture import AARCH64, X86_64
 from radics_mesh.vmm.snapshot import PAGE_BYTES, Manifest, Signer, Snapshot, Subject
 
 NOW = Wall(1_800_000_000.0)
@@ -174,13 +175,18 @@ def test_another_members_name_is_refused(state: Snapshot) -> None:
 
 
 def test_what_does_not_fit_is_named(state: Snapshot) -> None:
-    state.check_fits(IMAGE, "x86_64", "qemu64")
+    state.check_fits(IMAGE)
+    state.check_fits(IMAGE, X86_64)
     with pytest.raises(PeerError, match="wrong image"):
-        state.check_fits(Digest.of(b"other"), "x86_64", "qemu64")
-    with pytest.raises(PeerError, match="not aarch64 cortex-a72"):
-        state.check_fits(IMAGE, "aarch64", "cortex-a72")
-    with pytest.raises(PeerError, match="not x86_64 host"):
-        state.check_fits(IMAGE, "x86_64", "host")
+        state.check_fits(Digest.of(b"other"), X86_64)
+    with pytest.raises(PeerError, match="not aarch64 armv8-a"):
+        state.check_fits(IMAGE, AARCH64)
+    on_host = dataclasses.replace(state.manifest, cpu="host")
+    with pytest.raises(PeerError, match="of a x86_64 host guest, not x86_64 qemu64"):
+        dataclasses.replace(state, manifest=on_host).check_fits(IMAGE)
+    on_vax = dataclasses.replace(state.manifest, architecture="vax")
+    with pytest.raises(PeerError, match="of a vax guest: none run here"):
+        dataclasses.replace(state, manifest=on_vax).check_fits(IMAGE)
 
 
 def test_a_page_that_expands_without_end_is_refused(state: Snapshot) -> None:

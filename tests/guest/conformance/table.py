@@ -62,7 +62,8 @@ def natively(binary: Path) -> Outcome:
 
 
 def in_a_guest(binary: Path, arch: str, expected: Outcome) -> str | None:
-    image = binary.with_suffix(f".{arch}.img")
+    image = binary.parent / arch / f"{binary.name}.img"
+    image.parent.mkdir(exist_ok=True)
     build_image([binary], image, arch=arch)
     try:
         done = run_plain(image)
@@ -98,7 +99,8 @@ def judge(source: Path, folder: Path, archs: Sequence[str]) -> Verdict:
     for arch in archs:
         there = binary
         if arch != HERE:
-            there = folder / f"{source.stem}.{arch}"
+            there = folder / f"for-{arch}" / source.stem
+            there.parent.mkdir(exist_ok=True)
             compile_program([source], there, arch=arch, flags=FLAGS)
         wrong[arch] = in_a_guest(there, arch, expected)
     binary.unlink()

@@ -16,9 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -401,6 +404,126 @@ static void *clerk(void *unused)
     return NULL;
 }
 
+/* A file that is written through its descriptor and through two maps of it, in turn. */
+static void *mapper(void *unused)
+{
+    (void)unused;
+    enum { PAGES = 12, WORDS = PAGES * 512 };
+    static uint64_t model[WORDS];
+    int fd = memfd_create("map", 0);
+    uint64_t chance = 19, *shared = MAP_FAILED, *copy = MAP_FAILED;
+    CHECK(ftruncate(fd, PAGES * PAGE) == 0, errno, fd);
+    for (; !stop; rest(MS)) {
+        size_t at = next(&chance) % WORDS;
+        if (shared == MAP_FAILED)
+            shared = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        switch (next(&chance) % 4) {
+        case 0:
+            model[at] = next(&chance);
+            CHECK(pwrite(fd, &model[at], 8, (off_t)at * 8) == 8, errno, at);
+            break;
+        case 1:
+            munmap(shared, PAGES * PAGE);
+            shared = MAP_FAILED;
+            continue;
+        case 2: /* private: what is written there is seen nowhere else */
+            copy = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+            CHECK(copy[at] == model[at], copy[at], at);
+            copy[at] ^= 1;
+            rest(MS);
+            CHECK(copy[at] == (model[at] ^ 1), copy[at], at);
+            munmap(copy, PAGES * PAGE);
+            break;
+        default:
+            shared[at] = model[at] = next(&chance);
+        }
+        CHECK(memcmp(shared, model, sizeof model) == 0, at, 0);
+        uint64_t seen;
+        CHECK(pread(fd, &seen, 8, (off_t)at * 8) == 8 && seen == model[at], seen, at);
+    }
+    close(fd);
+    return NULL;
+}
+
+/* ---- counters and timers behind descriptors -------------------------------------------------- */
+static int counter;
+
+static void *adder(void *unused)
+{
+    (void)unused;
+    for (uint64_t chance = 23; !stop; rest((long)(next(&chance) % 3) * MS))
+        eventfd_write(counter, 1);
+    eventfd_write(counter, 1u << 20);
+    return NULL;
+}
+
+static void *waiter(void *unused)
+{
+    (void)unused;
+    struct itimerspec beat = {{0, 4 * MS}, {0, 4 * MS}};
+    int set = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    struct epoll_event of_counter = {.events = EPOLLIN, .data.fd = counter}, seen[2];
+    struct epoll_event of_timer = {.events = EPOLLIN, .data.fd = timer};
+    uint64_t rung = 0, from = now_of(CLOCK_MONOTONIC);
+    epoll_ctl(set, EPOLL_CTL_ADD, counter, &of_counter);
+    epoll_ctl(set, EPOLL_CTL_ADD, timer, &of_timer);
+    timerfd_settime(timer, 0, &beat, NULL);
+    for (;;) {
+        int n = epoll_wait(set, seen, 2, -1);
+        CHECK(n > 0 || errno == EINTR, n, errno);
+        for (int i = 0; i < n; i++) {
+            uint64_t value = 0;
+            CHECK(read(seen[i].data.fd, &value, 8) == 8 && value > 0, value, errno);
+            if (seen[i].data.fd == counter && value >= 1u << 20)
+                return NULL;
+            rung += seen[i].data.fd == timer ? value : 0;
+            uint64_t beats = (now_of(CLOCK_MONOTONIC) - from) / (4 * MS);
+            CHECK(rung <= beats, rung, beats);
+        }
+    }
+}
+
+/* ---- what the library OS keeps for the program ------------------------------------------------ */
+static void *keeper(void *unused)
+{
+    (void)unused;
+    char key[16], value[1200], kept[1200];
+    uint64_t chance = 29, seeds[20] = {0};
+    for (; !stop; rest(2 * MS)) {
+        size_t i = next(&chance) % 20;
+        snprintf(key, sizeof key, "key %zu", i);
+        memset(value, (int)(seeds[i] & 255), sizeof value);
+        long n = radics_kv_get(key, kept, sizeof kept);
+        CHECK(n == (seeds[i] ? (long)(seeds[i] % 1000 + 1) : -ENOENT), n, seeds[i]);
+        CHECK(n < 0 || memcmp(kept, value, (size_t)n) == 0, n, i);
+        seeds[i] = next(&chance) % 4 ? next(&chance) : 0;
+        memset(value, (int)(seeds[i] & 255), sizeof value);
+        CHECK((seeds[i] ? radics_kv_put(key, value, seeds[i] % 1000 + 1) : radics_kv_erase(key)) ==
+                      0 ||
+                  (!seeds[i] && n == -ENOENT),
+              i, seeds[i]);
+    }
+    return NULL;
+}
+
+static void *bell(void *unused)
+{
+    (void)unused;
+    struct radics_message m;
+    char nothing[8];
+    while (!stop) {
+        uint64_t before = now_of(CLOCK_MONOTONIC);
+        int64_t timer = radics_timer(3 * MS, 0);
+        CHECK(timer > 0, timer, 0);
+        long n;
+        while ((n = radics_receive(RADICS_TIMERS, nothing, sizeof nothing, -1, &m)) == -EINTR)
+            ;
+        CHECK(n == 0 && m.number == (uint64_t)timer, n, m.number);
+        CHECK(now_of(CLOCK_MONOTONIC) - before >= 3 * MS, before, timer);
+    }
+    return NULL;
+}
+
 /* ---- threads are born and die ------------------------------------------------------------------------ */
 static __thread long own;
 
@@ -484,7 +607,8 @@ static void serve(void)
 }
 
 static void *(*const crew[])(void *) = {compute, sleeper,  watcher, pumper, drinker, asker,
-                                        faulter, gardener, baker,   clerk,  parent,  echo};
+                                        faulter, gardener, baker,   clerk,  parent,  mapper,
+                                        adder,   waiter,   keeper,  bell,   echo};
 #define CREW (sizeof crew / sizeof *crew)
 
 int main(void)
@@ -499,7 +623,7 @@ int main(void)
     sigemptyset(&question);
     sigaddset(&question, SIGUSR1);
     sigprocmask(SIG_BLOCK, &question, NULL); /* the listener takes it, in sigsuspend alone */
-    if (pipe(ends))
+    if (pipe(ends) || (counter = eventfd(0, 0)) < 0)
         return 2;
     pthread_create(&listener_thread, NULL, listener, NULL);
     for (size_t i = 0; i < CREW; i++)

@@ -1,0 +1,7 @@
+#include <radics.hpp>
+
+int main()
+{
+    while (radics::receive()) {
+    }
+}

@@ -1,0 +1,3 @@
+module radics
+
+go 1.19

@@ -1,0 +1,25 @@
+"""What a language is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from radics_mesh.vmm.baked import BakedFile
+
+
+@dataclass(frozen=True)
+class Job:
+    """One program to make."""
+
+    source: Path
+    output: Path  # where the static ELF file goes
+    arch: str
+    flags: Sequence[str]  # for the language's own compiler; they come last, so they win
+    library: Path  # the folder of libradics.a for `arch`
+    tell: Callable[[str], None]  # hears one short line a step, and warnings
+
+
+# Makes `output`; what more the image needs is the answer. Raises UsageError.
+Compiler = Callable[[Job], Sequence[BakedFile]]
