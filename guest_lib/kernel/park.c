@@ -15,6 +15,7 @@
 #include "changes.h"
 #include "channel.h"
 #include "clock.h"
+#include "describe.h"
 #include "layout.h"
 #include "page.h"
 #include "thread.h"
@@ -25,15 +26,16 @@
 struct park_header {
     uint64_t magic;
     uint32_t version, bytes;
+    uint64_t description; /* where it is: bytes from the start of RAM */
     struct cpu_mask mask;
     uint64_t memory_bytes;
-    uint64_t now_ns; /* monotonic */
-    uint64_t sp;     /* for stack_resume */
+    uint64_t sp; /* for stack_resume */
     uint64_t nonce;
     uint64_t check; /* of all before */
 };
 
 static struct park_header header;
+uint64_t park_now;
 bool park_asked;
 static uint64_t host_knows; /* the stage whose changes it has */
 
@@ -62,7 +64,8 @@ static void finish(void)
     header.bytes = sizeof header;
     header.memory_bytes = memory_size();
     cpu_mask_read(&header.mask);
-    header.now_ns = clock_now();
+    header.description = (uint64_t)&description - KERNEL_BASE - RAM_BASE;
+    park_now = clock_now();
     header.check = check(&header);
     changes_stage(header.nonce, host_knows);
     channel_parked(header.nonce, header.memory_bytes);
@@ -94,7 +97,7 @@ _Noreturn void park_resume(uint64_t memory_bytes)
     serial_init();
     changes_restart();
     interrupt_route_devices();
-    clock_resume(h.now_ns);
+    clock_resume(park_now);
     cpu_mask_read(&mask);
     const char *refusal = NULL;
     if (memory_bytes && memory_bytes != h.memory_bytes)

@@ -4,6 +4,7 @@
 
 #include "kernel.h"
 
+extern uint64_t park_now; /* when the VM was parked last: monotonic, ns */
 void park_request(uint64_t nonce, uint64_t known);
 extern bool park_asked;
 static inline bool park_wanted(void) { return park_asked; }

@@ -16,7 +16,8 @@
 
 #define STACK_STRINGS_MAX (PROGRAM_STACK / 4)
 
-static uint64_t base, stack_end, break_start, break_end;
+uint64_t process_base, process_auxv;
+static uint64_t stack_end, break_start, break_end;
 static uint64_t strings_at, environment_at, strings_end;
 
 /* ---- places ------------------------------------------------------------------------------- */
@@ -153,6 +154,7 @@ static uint64_t build_stack(const struct elf *e, const struct process_arguments 
         environment_at = strings_end;
     }
     push_word(&at, 0, &error);
+    process_auxv = at;
     error |= user_write(at, auxv, sizeof auxv);
     return error ? 0 : sp;
 }
@@ -178,7 +180,7 @@ struct thread *process_load(const struct process_arguments *arguments)
             headers = e.base + p->p_vaddr + (e.header.e_phoff - p->p_offset);
     }
     break_end = break_start += random_distance(13);
-    base = e.base;
+    process_base = e.base;
     struct thread *t = thread_new();
     if (!t ||
         space_map(stack_end - PROGRAM_STACK, PROGRAM_STACK, PROT_READ | PROT_WRITE, SPACE_STACK))
@@ -211,8 +213,6 @@ const char *process_names_region(const struct region *r)
     bool heap = r->start < break_end && r->end > break_start && !r->source;
     return heap ? "[heap]" : r->end > strings_at && r->start <= strings_at ? "[stack]" : "";
 }
-
-uint64_t process_base(void) { return base; }
 
 /* ---- the end ------------------------------------------------------------------------------ */
 

@@ -20,7 +20,8 @@ size_t process_strings(char *to, size_t cap, bool environment);
 const char *process_names_region(const struct region *r);
 struct thread *process_load(const struct process_arguments *arguments);
 
-uint64_t process_base(void); /* what is added to the addresses in the program's ELF file */
+extern uint64_t process_base; /* what is added to the addresses in the program's ELF file */
+extern uint64_t process_auxv; /* where the program's auxiliary vector is */
 
 _Noreturn void process_exit(int status);
 /* By a signal; `detail` goes on where "killed by SIGNAME" ends. */

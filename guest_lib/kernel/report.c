@@ -6,6 +6,7 @@
 #include "layout.h"
 #include "process.h"
 #include "radics_abi.h"
+#include "registers.h"
 #include "space.h"
 #include "thread.h"
 #include "wire.h"
@@ -20,7 +21,7 @@ static const uint8_t *peek(uint64_t address)
 {
     if (address < PROGRAM_START || address >= PROGRAM_END)
         return NULL;
-    const uint64_t *entry = paging_entry(address, false);
+    const uint64_t *entry = paging_look(address);
     if (!entry || !*entry)
         return NULL;
     return (uint8_t *)phys_to_virt(paging_address(*entry)) + (address & PAGE_MASK);
@@ -59,7 +60,8 @@ static void put(uint8_t **to, const void *bytes, size_t n)
 
 static void put_registers(uint8_t **to, const struct thread *t)
 {
-    uint8_t n = (uint8_t)registers_count;
+    static const uint16_t registers_at[] = REGISTERS_AT;
+    uint8_t n = REGISTERS_COUNT;
     PUT(to, n);
     for (unsigned i = 0; i < n; i++) {
         uint64_t value = 0;
@@ -100,7 +102,7 @@ static size_t put_thread(uint8_t *to, const struct thread *t, size_t stack_max)
 
 size_t report_end(uint8_t *to)
 {
-    uint64_t base = process_base();
+    uint64_t base = process_base;
     PUT(&to, base);
     return sizeof base + put_thread(to, current, REPORT_STACK_MAX);
 }
@@ -168,7 +170,7 @@ static const struct thread *thread_number(unsigned i)
 static uint8_t *put_frame(uint8_t *out, const uint8_t *thread, size_t n)
 {
     struct encoder e;
-    uint64_t base = process_base();
+    uint64_t base = process_base;
     frame_begin(&e, out, RADICS_F_STACKS_BACK);
     FRAME_PUT(&e, asked.nonce);
     FRAME_PUT(&e, asked.total);

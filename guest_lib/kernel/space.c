@@ -10,9 +10,13 @@
 #define REGIONS_FIRST 32
 #define AROUND (64 * 1024UL)
 
-static struct region *regions;
-static size_t count, capacity;
+struct region *space_regions;
+size_t space_count;
+static size_t capacity;
 static uint64_t gaps_top;
+/* Short, as they are everywhere here. */
+#define regions space_regions
+#define count space_count
 
 int space_init(uint64_t top)
 {

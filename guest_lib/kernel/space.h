@@ -26,6 +26,8 @@ struct region {
     uint64_t source_end; /* image: zeroes from here on; anonymous: 0 */
 };
 
+extern struct region *space_regions; /* sorted */
+extern size_t space_count;
 int space_init(uint64_t top); /* new mappings go below it */
 int space_map(uint64_t start, uint64_t length, uint32_t prot, uint32_t flags);
 int space_map_image(uint64_t start, uint64_t length, uint32_t prot, uint64_t source,

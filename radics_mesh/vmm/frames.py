@@ -339,6 +339,11 @@ def _stream(body: _Reader) -> StreamState:
     return StreamState(_stream_id(body), body.integer(8), body.integer(8))
 
 
+def parse_told(body: bytes) -> ThreadTold:
+    """The body of a STACKS_BACK frame."""
+    return read_told(_Reader(body))
+
+
 def parse_output(body: bytes) -> Output:
     """The body of an OUT frame, as a guest numbered it."""
     return _output(_Reader(body))

@@ -29,6 +29,7 @@ HELLO_ACK, STREAM, OUT, PARKED, PANIC, CHANGED = 0x81, 0x82, 0x83, 0x84, 0x85, 0
 ERROR_BACK = 0x87
 LOG, SEND, SUBSCRIBE, EXIT, REQUEST, SERVE, CLOSE, CHECKPOINT, HINT = 1, 2, 3, 4, 5, 6, 7, 8, 9
 REPLIES, STDIN = 62, 63
+STACKS, STACKS_BACK = 6, 0x88
 DEADLINE_S = 30.0
 PARK_NONCE = 77
 
@@ -279,6 +280,9 @@ class Host:
         self._output = bytearray()
         self._fed: dict[int, int] = {}
         self._nonce = 0
+        self.stacks: dict[int, bytes] = {}
+        self.threads = -1
+        self._stacks_nonce = 1000
         self._stack = contextlib.ExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
         self.ram_path = self.folder / "ram"
@@ -453,6 +457,15 @@ class Host:
     def _has(self, nonce: int) -> bool:
         return self.changed is not None and self.changed.nonce == nonce and self.changed.whole
 
+    def ask_stacks(self) -> list[bytes]:
+        """The bodies of the frames that tell of every thread now."""
+        self.stacks.clear()
+        self.threads = -1
+        self._stacks_nonce += 1
+        self.write(frame(STACKS, struct.pack("<Q", self._stacks_nonce)))
+        self.until(lambda: len(self.stacks) == self.threads)
+        return [self.stacks[index] for index in range(self.threads)]
+
     def turn(self, timeout_s: float = 0.2) -> bool:
         """Once around: feed, write, read. False when QEMU has closed the channel."""
         self._feed()
@@ -544,6 +557,12 @@ class Host:
         reserved = self.minor > 0 and stream in (REPLIES, STDIN)
         return reserved or stream in self.world.subscribed or stream in self.world.served
 
+    def _stacks(self, r: Reader) -> None:
+        nonce, threads, index = r.take("Q"), r.take("H"), r.take("H")
+        if nonce == self._stacks_nonce:
+            self.stacks[index] = r.data
+            self.threads = threads
+
     def _frame(self, encoded: bytes) -> None:
         raw = uncobs(encoded)
         if raw is None or len(raw) < 6 or zlib.crc32(raw[:-4]) != struct.unpack("<I", raw[-4:])[0]:
@@ -555,11 +574,17 @@ class Host:
             self._progress(r.take("H"), r)
         elif kind == OUT and self.state is not None:
             self._said(r)
-        elif kind == PARKED:
-            assert r.take("Q") == PARK_NONCE
-            self.parked = r.take("Q")
+        elif kind == STACKS_BACK:
+            self._stacks(r)
         elif kind == CHANGED:
             self._report(r)
+        else:
+            self._noted(kind, r)
+
+    def _noted(self, kind: int, r: Reader) -> None:
+        if kind == PARKED:
+            assert r.take("Q") == PARK_NONCE
+            self.parked = r.take("Q")
         elif kind == PANIC:
             self.panic = r.text()
         elif kind == ERROR_BACK:

@@ -43,7 +43,8 @@ _Noreturn void stack_resume(uint64_t saved);
 /* ---- memory (paging.c) -------------------------------------------------------------------- */
 enum { MAP_WRITE = 1, MAP_EXEC = 2, MAP_USER = 4, MAP_DEVICE = 8, MAP_BORROWED = 16 };
 void paging_init(uint64_t memory_bytes, uint64_t image_end);
-void paging_load(void); /* make the final page tables the live ones */
+extern uint64_t *const paging_roots[2]; /* of the program's half, and of the kernel's */
+void paging_load(void);                 /* make the final page tables the live ones */
 /* The entry of a virtual page; NULL if there is no table for it and `create` is false or there is
  * no memory. */
 uint64_t *paging_entry(uint64_t va, bool create);
@@ -103,10 +104,8 @@ int64_t frame_result(const struct frame *f);
 bool frame_in_syscall(const struct frame *f);
 void frame_restart(struct frame *f); /* make the system call happen again */
 uint64_t frame_pc(const struct frame *f);
-/* registers.c: where a thread's registers are, in the order in which debuggers want them: offsets in
- * struct frame, or, marked so, in struct thread; REGISTER_NONE: always 0. */
-extern const uint16_t registers_at[];
-extern const unsigned registers_count; /* at most 40 */
+/* REGISTERS_AT in registers.h: where a thread's registers are, in the order in which debuggers want
+ * them: offsets in struct frame, or, marked so, in struct thread; REGISTER_NONE: always 0. */
 #define REGISTER_IN_THREAD 0x8000
 #define REGISTER_NONE 0xffff
 /* Whether these bytes before an address, all of them, may be a call that returns there. */

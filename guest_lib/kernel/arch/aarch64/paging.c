@@ -29,6 +29,7 @@
 #define DEVICES_END 0x0a200000UL
 
 static uint64_t roots[2][512] __attribute__((aligned(4096)));
+uint64_t *const paging_roots[2] = {roots[0], roots[1]};
 
 static uint64_t *root(uint64_t va) { return roots[va >> 63]; }
 

@@ -25,6 +25,7 @@
 #define BIG_SIZE (2UL << 20)
 
 static uint64_t root[512] __attribute__((aligned(4096)));
+uint64_t *const paging_roots[2] = {root, root};
 
 static uint64_t *step(uint64_t *table, uint64_t va, unsigned shift, bool create)
 {

@@ -1,43 +1,5 @@
-/*
- * registers.c: where a thread's registers are, in the order of Linux's user_regs_struct, which is
- * what debuggers know (arch/x86/include/asm/user_64.h).
- */
-#include "../../thread.h"
+/* registers.c: what must be known of the architecture to look at a program from outside. */
 #include "../arch.h"
-
-#define AT(name) offsetof(struct frame, name)
-#define IN_THREAD(name) (REGISTER_IN_THREAD | offsetof(struct thread, name))
-
-const uint16_t registers_at[] = {
-    AT(r15),
-    AT(r14),
-    AT(r13),
-    AT(r12),
-    AT(rbp),
-    AT(rbx),
-    AT(r11),
-    AT(r10),
-    AT(r9),
-    AT(r8),
-    AT(rax),
-    AT(rcx),
-    AT(rdx),
-    AT(rsi),
-    AT(rdi),
-    AT(error), /* orig_rax */
-    AT(rip),
-    AT(cs),
-    AT(rflags),
-    AT(rsp),
-    AT(ss),
-    IN_THREAD(fs_base),
-    IN_THREAD(gs_base),
-    REGISTER_NONE,
-    REGISTER_NONE,
-    REGISTER_NONE,
-    REGISTER_NONE, /* ds, es, fs, gs */
-};
-const unsigned registers_count = ARRAY_SIZE(registers_at);
 
 uint64_t frame_pc(const struct frame *f) { return f->rip; }
 
