@@ -40,15 +40,15 @@ void changes_own(uint64_t pa, bool kernel)
 void changes_init(uint64_t *maps, uint64_t n)
 {
     words = n;
-    own = maps;
-    changed = maps + n;
-    told = maps + 2 * n;
-    uint64_t maps_at = ALIGN_DOWN((uint64_t)maps - DIRECT_BASE, PAGE_SIZE);
+    own = maps + n;
+    changed = maps + 2 * n;
+    told = maps + 3 * n;
     for (uint64_t at = (uint64_t)kernel_start; at < (uint64_t)text_start; at += PAGE_SIZE)
         set(own, at - KERNEL_BASE); /* bss, where it lies before */
     for (uint64_t at = (uint64_t)rodata_end; at < (uint64_t)kernel_end; at += PAGE_SIZE)
         set(own, at - KERNEL_BASE);
-    for (uint64_t pa = maps_at; pa < (uint64_t)(told + n) - DIRECT_BASE; pa += PAGE_SIZE)
+    for (uint64_t pa = (uint64_t)maps - DIRECT_BASE; pa < (uint64_t)(told + n) - DIRECT_BASE;
+         pa += PAGE_SIZE)
         set(own, pa);
 }
 

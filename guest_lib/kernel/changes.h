@@ -22,7 +22,7 @@
 
 #define CHANGES_MAPS 3 /* that page.c makes room for beside its own */
 
-/* `maps`: zero, `words` each, a bit a page of RAM. */
+/* `maps`: page.c's own, then CHANGES_MAPS of the same size; zero, page-aligned, a bit a page. */
 void changes_init(uint64_t *maps, uint64_t words);
 void changed_page(uint64_t pa);
 void changed_at(const void *p);             /* a place in the direct map; others are the kernel's */

@@ -15,6 +15,7 @@ void clock_resume(uint64_t at_ns); /* go on from here, on whatever host this is 
 uint64_t clock_now(void);          /* monotonic, ns */
 uint64_t clock_wall(void);         /* Unix time, ns */
 void clock_set_wall(uint64_t wall_ns);
+void clock_rang(void);
 void clock_alarm(uint64_t at_ns); /* be interrupted at about this time, or earlier */
 
 #endif

@@ -19,7 +19,7 @@ void page_init(uint64_t memory_bytes, uint64_t first_free)
     memset(taken, 0, map_bytes);
     first = hint = (first_free - RAM_BASE + map_bytes) / PAGE_SIZE;
     free_count = end - first;
-    changes_init(taken + words, words);
+    changes_init(taken, words);
 }
 
 uint64_t page_alloc(enum page_use use)

@@ -512,9 +512,9 @@ int64_t sys_renameat2(int from_at, uint64_t from, int to_at, uint64_t to, unsign
         directory_remove(b.parent, target);
     }
     a.inode->references++; /* outlives the moment without a name */
+    unsigned links = a.inode->links;
     error = directory_add(b.parent, b.name, b.length, a.inode);
     if (!error) {
-        unsigned links = a.inode->links;
         directory_remove(a.parent, old);
         if (S_ISDIR(a.inode->mode)) {
             a.inode->links = links;

@@ -99,6 +99,19 @@ static int map_segment(const struct elf *e, const Elf64_Phdr *p)
     return error;
 }
 
+/* Go's runtime asks for address space, of which it needs little as memory: 32 MB for the map of its
+ * heap alone. And to a no it has no answer but to end. */
+static bool made_by_go(const struct elf *e, const Elf64_Phdr *p)
+{
+    static const struct {
+        Elf64_Nhdr head;
+        char name[4];
+    } note = {{4, 0, 4}, "Go"};
+    const uint8_t *at = e->bytes + p->p_offset;
+    return p->p_type == PT_NOTE && p->p_offset < e->size && e->size - p->p_offset >= sizeof note &&
+           !memcmp(at, &note, 4) && !memcmp(at + 8, &note.head.n_type, sizeof note - 8);
+}
+
 static void push_word(uint64_t *at, uint64_t word, int *error)
 {
     *error |= USER_PUT(*at, word);
@@ -172,6 +185,8 @@ struct thread *process_load(const struct process_arguments *arguments)
         const Elf64_Phdr *p = program_header(&e, i);
         if (p->p_type == PT_INTERP)
             panic("the program is linked dynamically; it must be static");
+        if (made_by_go(&e, p))
+            space_promise_all();
         if (p->p_type != PT_LOAD)
             continue;
         if ((error = map_segment(&e, p)))

@@ -196,6 +196,7 @@ static void on_hello(const uint8_t *body, size_t n)
     } else {
         random_mix(h.seed, 32);
         clock_set_wall(h.wall_ns);
+        threads_wall_set();
         for (int i = 0; i < 4; i++) {
             memcpy(to[i], h.names[i], h.lengths[i]);
             to[i][h.lengths[i]] = 0;

@@ -14,6 +14,7 @@ struct region *space_regions;
 size_t space_count;
 static size_t capacity;
 static uint64_t gaps_top;
+static bool promise_all;
 /* Short, as they are everywhere here. */
 #define regions space_regions
 #define count space_count
@@ -25,6 +26,8 @@ int space_init(uint64_t top)
     capacity = REGIONS_FIRST;
     return regions ? 0 : -ENOMEM;
 }
+
+void space_promise_all(void) { promise_all = true; }
 
 /* Index of the first region that ends after the address. */
 static size_t index_of(uint64_t address)
@@ -214,7 +217,7 @@ static void carve(uint64_t start, uint64_t end)
  * bad_alloc; a promise already made that memory cannot keep ends the program at the touch. */
 static bool fits(uint64_t length, uint32_t prot, uint32_t flags)
 {
-    return !(prot & PROT_WRITE) || flags & (SPACE_STACK | SPACE_SHARED) ||
+    return promise_all || !(prot & PROT_WRITE) || flags & (SPACE_STACK | SPACE_SHARED) ||
            length / PAGE_SIZE <= pages_free();
 }
 

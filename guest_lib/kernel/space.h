@@ -29,6 +29,7 @@ struct region {
 extern struct region *space_regions; /* sorted */
 extern size_t space_count;
 int space_init(uint64_t top); /* new mappings go below it */
+void space_promise_all(void); /* refuse nothing for being more than there is */
 int space_map(uint64_t start, uint64_t length, uint32_t prot, uint32_t flags);
 int space_map_image(uint64_t start, uint64_t length, uint32_t prot, uint64_t source,
                     uint64_t source_end);

@@ -6,7 +6,9 @@
 #include "heap.h"
 #include "page.h"
 #include "park.h"
+#include "poll.h"
 #include "process.h"
+#include "time.h"
 #include "timer.h"
 #include "user.h"
 
@@ -136,13 +138,15 @@ static void sleep_until(struct thread *t, uint64_t deadline)
     list_add_before(at, &t->sleep);
 }
 
-int thread_wait(struct wait_queue *q, uint64_t deadline)
+int thread_wait(struct wait_queue *q, uint64_t until)
 {
     if (signals_pending(current))
         return -EINTR;
-    if (deadline != NEVER) {
+    if (until != NEVER) {
+        uint64_t deadline = time_monotonic(until);
         if (deadline <= clock_now())
             return -ETIMEDOUT;
+        current->until = until;
         sleep_until(current, deadline);
     }
     if (q)
@@ -150,6 +154,21 @@ int thread_wait(struct wait_queue *q, uint64_t deadline)
     current->state = WAITING;
     schedule();
     return current->wake_result;
+}
+
+void threads_wall_set(void)
+{
+    struct list before = sleepers;
+    poll_again(); /* timerfd's */
+    if (list_empty(&sleepers))
+        return;
+    before.next->prev = before.prev->next = &before;
+    list_init(&sleepers);
+    while (!list_empty(&before)) {
+        struct thread *t = container_of(before.next, struct thread, sleep);
+        list_remove(&t->sleep);
+        sleep_until(t, t->until & TIME_WALL ? time_monotonic(t->until) : t->deadline);
+    }
 }
 
 void thread_wake(struct thread *t, int result)
@@ -176,6 +195,7 @@ int wake_all(struct wait_queue *q)
 
 void threads_tick(void)
 {
+    clock_rang();
     uint64_t now = clock_now();
     while (!list_empty(&sleepers)) {
         struct thread *t = container_of(sleepers.next, struct thread, sleep);

@@ -33,8 +33,8 @@ struct thread {
     struct list wait;  /* in a wait queue */
     struct list sleep; /* in the sleepers, by deadline */
     struct list all;
-    uint64_t deadline;
-    uint64_t ran_ns; /* without the present stretch, if it is the current one */
+    uint64_t deadline, until; /* monotonic; and as it was asked for, see time.h */
+    uint64_t ran_ns;          /* without the present stretch, if it is the current one */
     char name[16];
     uint64_t futex; /* address waited on */
     uint32_t futex_bits;
@@ -64,6 +64,7 @@ uint64_t process_cpu_ns(void);
 void wait_queue_init(struct wait_queue *q);
 /* Blocks until woken (its result), the deadline (-ETIMEDOUT) or a signal (-EINTR). q may be NULL. */
 int thread_wait(struct wait_queue *q, uint64_t deadline);
+void threads_wall_set(void); /* the wall clock has been set: who waits for a time of it? */
 void thread_wake(struct thread *t, int result);
 int wake_all(struct wait_queue *q); /* how many */
 

@@ -30,13 +30,16 @@ int64_t time_deadline(uint64_t at, bool absolute, bool wall, uint64_t *deadline)
         return -EFAULT;
     if (!time_to_ns(&t, &ns))
         return -EINVAL;
-    if (absolute && wall) {
-        uint64_t wall_now = clock_wall();
-        ns = ns > wall_now ? ns - wall_now : 0;
-        absolute = false;
-    }
-    *deadline = absolute ? ns : now + ns;
+    *deadline = absolute ? ns | (wall ? TIME_WALL : 0) : now + ns;
     return 0;
+}
+
+uint64_t time_monotonic(uint64_t deadline)
+{
+    if (deadline == NEVER || !(deadline & TIME_WALL))
+        return deadline;
+    uint64_t at = deadline & ~TIME_WALL, now = clock_now(), wall = clock_wall();
+    return at > wall ? now + (at - wall) : now;
 }
 
 /* A thread's or a process's own clock has a negative number, made of its id (pthread_getcpuclockid,

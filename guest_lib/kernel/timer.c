@@ -18,8 +18,8 @@
 #define SI_TIMER (-2)
 
 struct timer {
-    bool used, cpu; /* cpu: counts processor time */
-    bool wall;      /* a time to set it to is one of the wall clock */
+    bool used, cpu;     /* cpu: counts processor time */
+    bool wall, by_wall; /* its clock is the wall's; it was set to a time of that */
     int notify, tid, number;
     uint64_t value;
     uint64_t at, every; /* by its clock; at is NEVER while it stands still */
@@ -35,7 +35,10 @@ static struct timer timers[TIMERS_MAX] = {
 static struct timer *end = timers + INTERVAL_TIMERS; /* above all that were ever used */
 bool timers_armed;                                   /* false: none will ever run out */
 
-static uint64_t now_of(const struct timer *t) { return t->cpu ? process_cpu_ns() : clock_now(); }
+static uint64_t now_of(const struct timer *t)
+{
+    return t->cpu ? process_cpu_ns() : t->by_wall ? clock_wall() : clock_now();
+}
 
 /* ---- running out -------------------------------------------------------------------------- */
 
@@ -69,7 +72,7 @@ static void run_out(struct timer *t, uint64_t now)
 void timers_tick(uint64_t now)
 {
     for (struct timer *t = timers; t < end; t++)
-        if (t->used && t->at != NEVER && (t->cpu ? process_cpu_ns() : now) >= t->at)
+        if (t->used && t->at != NEVER && (t->cpu || t->by_wall ? now_of(t) : now) >= t->at)
             run_out(t, now_of(t));
 }
 
@@ -81,8 +84,9 @@ uint64_t timers_deadline(bool running)
         any |= t->used && t->at != NEVER;
         if (!t->used || t->at == NEVER || (t->cpu && !running))
             continue;
-        uint64_t spent = t->cpu ? process_cpu_ns() : 0;
-        first = MIN(first, !t->cpu ? t->at : t->at > spent ? clock_now() + (t->at - spent) : 0);
+        bool other = t->cpu || t->by_wall;
+        uint64_t there = other ? now_of(t) : 0;
+        first = MIN(first, !other ? t->at : t->at > there ? clock_now() + (t->at - there) : 0);
     }
     timers_armed = any;
     return first;
@@ -118,14 +122,8 @@ static int set(struct timer *t, struct setting s, uint64_t unit, bool absolute)
     s.first.ns *= (int64_t)unit;
     if (!time_to_ns(&s.every, &every) || !time_to_ns(&s.first, &first))
         return -EINVAL;
-    uint64_t now = now_of(t);
-    if (absolute && t->wall) {
-        uint64_t wall = clock_wall();
-        t->at = first > wall ? now + (first - wall) : now;
-    } else {
-        t->at = absolute ? first : now + first;
-    }
-    t->at = first ? t->at : NEVER;
+    t->by_wall = absolute && t->wall;
+    t->at = !first ? NEVER : absolute ? first : now_of(t) + first;
     timers_armed = true;
     t->every = every;
     t->overrun = 0;

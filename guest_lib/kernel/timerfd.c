@@ -14,13 +14,16 @@
 struct timerfd {
     struct wait_queue readers;
     int clock;
-    uint64_t at, every; /* monotonic; at is NEVER while it stands still */
+    bool by_wall;       /* `at` is a time of the wall clock */
+    uint64_t at, every; /* at is NEVER while it stands still */
 };
+
+static uint64_t now_of(const struct timerfd *t) { return t->by_wall ? clock_wall() : clock_now(); }
 
 /* How often it has run out until now; and it goes on from there. */
 static uint64_t take(struct timerfd *t)
 {
-    uint64_t now = clock_now(), n = 0;
+    uint64_t now = now_of(t), n = 0;
     if (t->at > now)
         return 0;
     n = t->every ? (now - t->at) / t->every + 1 : 1;
@@ -38,7 +41,7 @@ static int64_t timerfd_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
     while (!(times = take(t))) {
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
-        if (thread_wait(&t->readers, t->at) == -EINTR)
+        if (thread_wait(&t->readers, t->at | (t->by_wall ? TIME_WALL : 0)) == -EINTR)
             return -ERESTARTSYS;
     }
     f->changes++; /* the next time is news */
@@ -47,12 +50,16 @@ static int64_t timerfd_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
 
 static unsigned timerfd_events(struct file *f)
 {
-    return ((struct timerfd *)f->data)->at <= clock_now() ? POLLIN : 0;
+    return ((struct timerfd *)f->data)->at <= now_of(f->data) ? POLLIN : 0;
 }
 
 static void timerfd_close(struct file *f) { heap_free(f->data); }
 
-static uint64_t timerfd_ready_at(struct file *f) { return ((struct timerfd *)f->data)->at; }
+static uint64_t timerfd_ready_at(struct file *f)
+{
+    const struct timerfd *t = f->data;
+    return time_monotonic(t->at | (t->by_wall ? TIME_WALL : 0));
+}
 
 static const struct file_operations operations = {.read = timerfd_read,
                                                   .close = timerfd_close,
@@ -87,7 +94,7 @@ static int64_t timerfd_of(int fd, struct timerfd **t)
 
 static struct setting setting_of(const struct timerfd *t)
 {
-    uint64_t now = clock_now(), at = t->at;
+    uint64_t now = now_of(t), at = t->at;
     if (t->every && at <= now)
         at += ((now - at) / t->every + 1) * t->every;
     return (struct setting){time_split(t->every),
@@ -120,8 +127,8 @@ int64_t sys_timerfd_settime(int fd, int flags, uint64_t fresh, uint64_t old)
     if (old && USER_PUT(old, before))
         return -EFAULT;
     bool absolute = flags & 1; /* TFD_TIMER_ABSTIME */
-    uint64_t now = clock_now(), from = absolute && clock_is_wall(t->clock) ? clock_wall() : now;
-    t->at = !first ? NEVER : !absolute ? now + first : now + (first > from ? first - from : 0);
+    t->by_wall = absolute && clock_is_wall(t->clock);
+    t->at = !first ? NEVER : absolute ? first : now_of(t) + first;
     t->every = every;
     wake_all(&t->readers);
     file_changed(file_get(fd));

@@ -234,7 +234,7 @@ def travel(image: Path, n: int, seed: int, tell: Callable[[str], None] | None = 
     except Exception as error:
         raise AssertionError(f"seed {seed}, after the last step: {error}") from error
     got = seen(journey.world)
-    for what in sorted(expected.keys() | got.keys()):
+    for what in sorted(expected.keys() | got.keys(), reverse=True):
         still, moved = expected.get(what), got.get(what)
         assert moved == still, f"seed {seed}: {what}\nundisturbed: {still}\nmoved: {moved}"
 

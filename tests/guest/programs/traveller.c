@@ -632,6 +632,8 @@ int main(void)
         pthread_create(&players[side], NULL, player, (void *)side);
     setitimer(ITIMER_REAL, &beat, NULL);
     serve();
+    while (!alarms || !played || !answered) /* in a short life */
+        rest(MS);
     pthread_mutex_lock(&mutex);
     stop = 1;
     pthread_cond_broadcast(&changed);
@@ -641,7 +643,6 @@ int main(void)
     for (int side = 0; side < 2; side++)
         pthread_join(players[side], NULL);
     pthread_join(listener_thread, NULL);
-    CHECK(alarms > 0 && played > 0 && answered > 0, alarms, played);
     printf("broken %d\n", broken);
     return broken != 0;
 }

@@ -140,6 +140,7 @@ void paging_free_table(uint64_t va)
     if (entry && *entry) {
         page_free(*entry & ADDRESS);
         *entry = 0;
+        changed_at(entry);
     }
 }
 

@@ -100,7 +100,11 @@ int signal_frame_push(struct thread *t, int number, const struct signal_action *
     if (user_write(at, &s, FRAME_WRITTEN) || USER_PUT(record, link))
         return -EFAULT;
 
-    frame_init(f, action->handler, at);
+    /* The other registers stay as they are: Go's handler finds its goroutine in x28. */
+    f->vector = VECTOR_RESUME;
+    f->pc = action->handler;
+    f->sp = at;
+    f->pstate = PSTATE_EL0;
     f->x[0] = (uint64_t)number;
     f->x[1] = at + offsetof(struct signal_frame, info);
     f->x[2] = at + offsetof(struct signal_frame, flags);

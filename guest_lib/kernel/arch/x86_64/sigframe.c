@@ -127,7 +127,12 @@ int signal_frame_push(struct thread *t, int number, const struct signal_action *
     if (user_write(fp, &t->fp, sizeof t->fp) || USER_PUT(at, s))
         return -EFAULT;
 
-    frame_init(f, action->handler, at);
+    /* The other registers stay as they are, as on Linux. */
+    f->vector = VECTOR_RESUME;
+    f->rip = action->handler;
+    f->rsp = at;
+    f->rflags = 0x202;
+    f->rax = 0;
     f->rdi = (uint64_t)number;
     f->rsi = at + offsetof(struct signal_frame, info);
     f->rdx = at + offsetof(struct signal_frame, flags);
