@@ -271,6 +271,10 @@ REQUESTS: Mapping[str, Request] = {
     "feed": Request({"name": _TEXT, "data": (bytes,), "end": (bool,)}, {"end": False}),
     # Stream of {"data": bytes}: the guest's output, from what is kept of it on.
     "logs": Request({"name": _TEXT, "follow": (bool,)}, {"follow": False}, stream=True),
+    # -> {"name": str, "threads": [[str]]}: for each thread a line about it, and its callers.
+    "stack": _NAMED,
+    # -> {"name": str, "image": str, "snapshot": str}: the files of a VM that is saved here.
+    "saved": _NAMED,
     # -> {"vm": VmRow}
     "stop": _NAMED,
     "save": _NAMED,

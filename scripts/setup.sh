@@ -4,9 +4,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="qemu-system-x86 qemu-system-arm g++ gcc make python3-venv tshark iproute2 golang-go"
+PACKAGES="qemu-system-x86 qemu-system-arm g++ gcc make python3-venv tshark iproute2 golang-go gdb-multiarch"
 # Elsewhere than on Debian we only look for the commands.
-COMMANDS="qemu-system-x86_64 qemu-system-aarch64 g++ gcc make tshark ip go"
+COMMANDS="qemu-system-x86_64 qemu-system-aarch64 g++ gcc make tshark ip go gdb-multiarch"
 # Images are built for both architectures everywhere.
 if [ "$(uname -m)" = aarch64 ]; then
     PACKAGES="$PACKAGES g++-x86-64-linux-gnu"
@@ -15,7 +15,7 @@ else
     PACKAGES="$PACKAGES g++-aarch64-linux-gnu"
     COMMANDS="$COMMANDS aarch64-linux-gnu-g++"
 fi
-MISSING_HINT="QEMU (qemu-system-x86_64, qemu-system-aarch64), g++, a cross g++, gcc, make, tshark, iproute2, Go >= 1.19, Python >= 3.11 with venv"
+MISSING_HINT="QEMU (qemu-system-x86_64, qemu-system-aarch64), g++, a cross g++, gcc, make, tshark, iproute2, Go >= 1.19, gdb-multiarch, Python >= 3.11 with venv"
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {

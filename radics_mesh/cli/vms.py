@@ -183,6 +183,42 @@ def _print_log(item: dict[str, Any]) -> None:
 @click.command()
 @click.argument("name")
 @state_option
+def stack(name: str, state: Path) -> None:
+    """Print what each thread of a VM waits in, running or saved.
+
+    With the names of functions and lines when it was built with -g.
+    """
+    for thread in ask(state, "stack", name=name)["threads"]:
+        for number, line in enumerate(thread):
+            click.echo(cells.printable(f"  {line}" if number else line))
+
+
+@click.command()
+@click.argument("saved", metavar="NAME|SNAPSHOT")
+@click.option("-o", "--output", required=True, type=_Output(dir_okay=False))
+@click.option("--image", type=_FILE, help="The image that a SNAPSHOT file is of.")
+@state_option
+def core(saved: str, output: Path, image: Path | None, state: Path) -> None:
+    """Write a saved VM's program as a core file, for gdb.
+
+    Then: gdb PROG.debug CORE, with the PROG.debug that build -g wrote (gdb-multiarch for another
+    architecture than this computer's).
+    """
+    from radics_mesh.debug.core import write_core
+    from radics_mesh.debug.saved import load_saved
+
+    snapshot = Path(saved)
+    if image is None:
+        found = ask(state, "saved", name=saved)
+        image, snapshot = Path(found["image"]), Path(found["snapshot"])
+    debuggable, guest = load_saved(image, snapshot)
+    threads = write_core(guest, debuggable.program.architecture, output)
+    click.echo(f"{output}: {threads} threads")
+
+
+@click.command()
+@click.argument("name")
+@state_option
 def stop(name: str, state: Path) -> None:
     """End a VM for good."""
     _print_vm(ask(state, "stop", name=name))
@@ -249,4 +285,4 @@ def _print_vm(answer: dict[str, Any]) -> None:
     click.echo(cells.printable(f"{vm['name']} ({vm['id'][:8]}) is {vm['state']} on {vm['node']}"))
 
 
-COMMANDS = [build, run, feed, ps, logs, stop, save, resume, migrate, where, why]
+COMMANDS = [build, run, feed, ps, logs, stack, core, stop, save, resume, migrate, where, why]

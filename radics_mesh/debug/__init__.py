@@ -7,7 +7,9 @@
   image        program and symbols of an image
   backtrace    names for addresses
   waits        the system call that a thread waits in
-  explain      all of that, in a child process with bounds, since images come from anybody
+  memory       a parked guest's RAM and page tables; parked_guest: its threads and regions in that
+  saved        image and snapshot together; core: a core file of them
+  explain      threads as text, in a child process with bounds, since images come from anybody
 
 A guest tells registers and stacks raw (radics_mesh.vmm.threads), because only here is the ELF file
 that explains them.

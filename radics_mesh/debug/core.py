@@ -31,8 +31,11 @@ _WHOLE_MAX = 256 << 20
 _SEGMENTS_MAX = 0xFFFE
 
 
-def write_core(guest: ParkedGuest, architecture: Architecture, path: Path) -> None:
-    """Blocks. WireError: the guest's memory makes no sense. UsageError: no such file."""
+def write_core(guest: ParkedGuest, architecture: Architecture, path: Path) -> int:
+    """How many threads there are. Blocks.
+
+    WireError: the guest's memory makes no sense. UsageError: the file cannot be written.
+    """
     threads, regions = guest.threads(), guest.regions()
     notes = _notes(threads, guest.auxv())
     regions = regions[: _SEGMENTS_MAX - 1]
@@ -61,6 +64,7 @@ def write_core(guest: ParkedGuest, architecture: Architecture, path: Path) -> No
             file.truncate(at)
     except OSError as error:
         raise UsageError(f"{path}: {os.strerror(error.errno or 0)}") from error
+    return len(threads)
 
 
 def _length(region: Region, content: Sequence[tuple[int, bytes]]) -> int:

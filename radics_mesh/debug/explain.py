@@ -4,8 +4,8 @@ An image may come from anybody in the mesh, and what it says of itself (call fra
 tables) is read by code that was not written for enemies. So that is done by a child with bounded
 memory and time; when it fails, the addresses that are known without it must do.
 
-The child's input is msgpack: [image's path, [[number, stream's name]], [thread]], its output one
-list of lines a thread.
+The child's input is msgpack: [image's path, snapshot's path, [[number, stream's name]], [thread]],
+its output one list of lines a thread. With a snapshot, the threads are those in it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import trio
 from radics_mesh.codec import Fields, pack
 from radics_mesh.debug.backtrace import Backtracer, Frame, demangled
 from radics_mesh.debug.image import read_image
+from radics_mesh.debug.saved import load_saved
 from radics_mesh.debug.waits import describe
-from radics_mesh.errors import WireError
+from radics_mesh.errors import GuestError, MeshError, WireError
 from radics_mesh.vmm import abi, images
 from radics_mesh.vmm.threads import REGISTERS_MAX, STACK_MAX, THREADS_MAX, ThreadReport
 
@@ -39,19 +40,40 @@ async def explain(
     image: Path, threads: Sequence[ThreadReport], streams: Mapping[int, str] | None = None
 ) -> list[list[str]]:
     """For each thread a line about it and one for each frame, innermost first. Never raises."""
-    question = pack([str(image), list((streams or {}).items()), list(map(_packed, threads))])
+    try:
+        told = await _ask([str(image), "", _pairs(streams), list(map(_packed, threads))])
+        if len(told) == len(threads):
+            return told
+    except GuestError as error:
+        log.warning("a backtrace could not be made", image=image.name, reason=str(error)[:200])
+    return [[_title(t), "(no backtrace could be made)"] for t in threads]
+
+
+async def explain_saved(image: Path, snapshot: Path) -> list[list[str]]:
+    """The same of the threads in a snapshot. GuestError: they could not be read."""
+    return await _ask([str(image), str(snapshot), [], []])
+
+
+async def _ask(question: list[object]) -> list[list[str]]:
     try:
         with trio.fail_after(_WALL_S):
             done = await trio.run_process(
-                [sys.executable, "-m", __name__], stdin=question, capture_stdout=True, stderr=None
+                [sys.executable, "-m", __name__],
+                stdin=pack(question),
+                capture_stdout=True,
+                capture_stderr=True,
             )
         answer = Fields.parse(done.stdout, "explanation", limit_bytes=_INPUT_MAX)
-        told = [_lines(item) for item in answer.items(limit=THREADS_MAX)]
-        if len(told) == len(threads):
-            return told
-    except (OSError, WireError, trio.TooSlowError, subprocess.CalledProcessError) as error:
-        log.warning("a backtrace could not be made", image=image.name, reason=str(error)[:200])
-    return [[_title(t), "(no backtrace could be made)"] for t in threads]
+        return [_lines(item) for item in answer.items(limit=THREADS_MAX)]
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise GuestError(f"its threads could not be explained: {''.join(said)}") from error
+    except (OSError, WireError, trio.TooSlowError) as error:
+        raise GuestError(f"its threads could not be explained: {error}") from error
+
+
+def _pairs(streams: Mapping[int, str] | None) -> list[list[object]]:
+    return [[number, name] for number, name in (streams or {}).items()]
 
 
 def _lines(item: object) -> list[str]:
@@ -127,15 +149,25 @@ def _child() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     data = sys.stdin.buffer.read(2 * _INPUT_MAX)
     fields = Fields.parse(data, "question", limit_bytes=len(data))
-    image, names = Path(fields.text(limit=4096)), fields.items(limit=abi.STREAMS_MAX)
+    image, snapshot = Path(fields.text(limit=4096)), fields.text(limit=4096)
+    streams = dict(map(_stream, fields.items(limit=abi.STREAMS_MAX)))
     threads = [_unpacked(item) for item in fields.items(limit=THREADS_MAX)]
-    streams = {}
-    for item in names:
-        pair = Fields(item, "stream")
-        streams[pair.integer()] = pair.text(limit=255)
-    backtracer = Backtracer(read_image(images.read(image)))
-    sys.stdout.buffer.write(pack([explained(backtracer, threads, streams)]))
+    if snapshot:
+        debuggable, guest = load_saved(image, Path(snapshot))
+        threads = [thread.report for thread in guest.threads()[:THREADS_MAX]]
+    else:
+        debuggable = read_image(images.read(image))
+    answer = explained(Backtracer(debuggable), threads, streams)
+    sys.stdout.buffer.write(pack([answer]))
+
+
+def _stream(item: object) -> tuple[int, str]:
+    pair = Fields(item, "stream")
+    return pair.integer(), pair.text(limit=255)
 
 
 if __name__ == "__main__":
-    _child()
+    try:
+        _child()
+    except MeshError as failure:  # one line for the parent, no traceback
+        sys.exit(str(failure))

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -108,7 +109,7 @@ class Life:
 
     async def store(self, snapshot: Snapshot, content: bytes) -> None:
         """Keep a snapshot durably; `content` is its packed form."""
-        path = self.directory / f"{snapshot.digest.hex()}.snap"
+        path = self.snapshot_path(snapshot.digest)
         await trio.to_thread.run_sync(lambda: write_durably(path, content, mode=0o600))
         self._loaded = snapshot
         self.last_snapshot_bytes = len(content)
@@ -126,11 +127,14 @@ class Life:
         verifier, now = self._host.me.verifier, self._host.me.clock.wall()
         return await trio.to_thread.run_sync(lambda: Snapshot.unpack(content, verifier, now))
 
+    def snapshot_path(self, digest: Digest) -> Path:
+        return self.directory / f"{digest.hex()}.snap"
+
     def packed(self, digest: Digest) -> bytes:
-        return (self.directory / f"{digest.hex()}.snap").read_bytes()
+        return self.snapshot_path(digest).read_bytes()
 
     def forget(self, digest: Digest) -> None:
-        (self.directory / f"{digest.hex()}.snap").unlink(missing_ok=True)
+        self.snapshot_path(digest).unlink(missing_ok=True)
         sync_directory(self.directory)
         if self._loaded is not None and self._loaded.digest == digest:
             self._loaded = None

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from radics_mesh.config import Config
+from radics_mesh.debug.explain import explain, explain_saved
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
@@ -270,6 +271,28 @@ class Hosting:
         vm = self._find(name, moved=True)
         async for text in vm.life.log.read(follow=follow):
             yield text
+
+    async def stack(self, name: str) -> list[list[str]]:
+        """What each thread of a VM does, and where it was called from: lines of text.
+
+        UsageError: it neither runs nor is saved here. GuestError: it did not say.
+        """
+        vm = self._find(name)
+        guest = vm.life.guest
+        if guest is None or guest.machine.is_parked:
+            image, snapshot = self.saved(name)
+            return await explain_saved(image, snapshot)
+        threads = await guest.machine.threads()
+        streams = {s.stream: s.source for s in guest.machine.streams() if s.source}
+        return await explain(guest.machine.files.image, threads, streams)
+
+    def saved(self, name: str) -> tuple[Path, Path]:
+        """Image and snapshot of a VM that is saved here; UsageError when it is not."""
+        vm = self._find(name)
+        digest = vm.handoff.tenure.snapshot
+        if vm.state != "saved" or digest is None:
+            raise UsageError(f"{name} is {vm.state}, not saved; `save {name}` parks it")
+        return self._host.images.path(vm.life.chain.birth.image), vm.life.snapshot_path(digest)
 
     def journal(self) -> list[JournalRow]:
         """What happened to VMs here, oldest first."""

@@ -178,6 +178,15 @@ class Requests:
         await self._node.hosting.feed(name, data, end=end)
         return {"name": name}
 
+    async def stack(self, name: str) -> Answer:
+        self._refuse_remote(name)
+        return {"name": name, "threads": await self._node.hosting.stack(name)}
+
+    async def saved(self, name: str) -> Answer:
+        self._refuse_remote(name)
+        image, snapshot = self._node.hosting.saved(name)
+        return {"name": name, "image": str(image.absolute()), "snapshot": str(snapshot.absolute())}
+
     async def stop(self, name: str) -> Answer:
         self._refuse_remote(name)
         await self._node.hosting.stop(name)

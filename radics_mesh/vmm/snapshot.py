@@ -214,6 +214,13 @@ class Snapshot:
         return snapshot
 
     @classmethod
+    def read(cls, data: bytes) -> Snapshot:
+        """Whoever signed it: to look at, not to start. WireError: malformed, or altered pages."""
+        snapshot = cls._split(data)
+        snapshot.check_pages()
+        return snapshot
+
+    @classmethod
     def _split(cls, data: bytes) -> Snapshot:
         if data[: len(_MAGIC)] != _MAGIC:
             raise WireError("not a snapshot")

@@ -30,12 +30,12 @@ WHERE = {
 }
 
 
-@pytest.fixture(scope="session")
-def waiters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session", params=["x86_64", "aarch64"])
+def waiters(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if missing:
         pytest.skip(f"no {', '.join(missing)} on this machine")
-    image = tmp_path_factory.mktemp("waiters") / "waiters.img"
-    build_image([PROGRAMS / "waiters.c"], image, debug=True)
+    image = tmp_path_factory.mktemp(f"waiters-{request.param}") / "waiters.img"
+    build_image([PROGRAMS / "waiters.c"], image, arch=request.param, debug=True)
     return image
 
 
@@ -96,7 +96,7 @@ def test_the_program_goes_on_after_it_told(waiters: Path) -> None:
         host.until_printed(b"waiting\n")
         all_wait(host)
         world.publish(1, b"go on")
-        assert host.finish() == plain_status(4)
+        assert host.finish() == (plain_status(4) if host.is_x86 else 0)
 
 
 def gdb(waiters: Path, core: Path, *commands: str) -> str:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from radics_mesh.debug.core import write_core
+from radics_mesh.debug.saved import load_saved
+from radics_mesh.errors import UsageError
 from radics_mesh.vmm.build import build_image
 from tests.hosting.conftest import missing
 from tests.hosting.world import MEMORY_BYTES, Site, World, until
@@ -13,13 +16,22 @@ from tests.hosting.world import MEMORY_BYTES, Site, World, until
 PROGRAMS = Path(__file__).parents[1] / "guest" / "programs"
 
 
-@pytest.fixture(scope="session")
-def ending(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(factory: pytest.TempPathFactory, source: str) -> Path:
     if missing:
         pytest.skip(f"no {', '.join(missing)} on this machine")
-    image = tmp_path_factory.mktemp("ending") / "ending.img"
-    build_image([PROGRAMS / "ending.cpp"], image, debug=True)
+    image = (factory.mktemp("debug") / source).with_suffix(".img")
+    build_image([PROGRAMS / source], image, debug=True)
     return image
+
+
+@pytest.fixture(scope="session")
+def ending(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory, "ending.cpp")
+
+
+@pytest.fixture(scope="session")
+def waiters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory, "waiters.c")
 
 
 async def logged(site: Site, name: str) -> list[str]:
@@ -43,3 +55,26 @@ async def test_a_killed_program_leaves_reason_and_backtrace(world: World, ending
     (choose,) = [line for line in frames if " in choose(std::string const&)" in line]
     assert choose.endswith(" at ending.cpp:43")
     assert " in main+0x" in frames[frames.index(choose) + 1]
+
+
+async def test_stack_and_core_of_a_vm(world: World, waiters: Path, tmp_path: Path) -> None:
+    site = await world.start(0)
+    await site.hosting.run_vm(waiters, "w", memory_bytes=MEMORY_BYTES)
+    await until(lambda: site.has("w"))
+    with pytest.raises(UsageError, match="w is running, not saved"):
+        site.hosting.saved("w")
+    place = "receive from stream 1 ('numbers')"
+    told: list[list[str]] = []
+    while not any(place in title for title, *_ in told) or len(told) < 6:
+        told = await site.hosting.stack("w")
+    (main,) = [frames for title, *frames in told if place in title]
+    assert any(" in main+0x" in line and " at waiters.c:" in line for line in main)
+
+    await site.hosting.save("w")
+    saved = await site.hosting.stack("w")
+    assert [lines[1:] for lines in saved if "computer" not in lines[0]] == [
+        lines[1:] for lines in told if "computer" not in lines[0]
+    ]
+    image, guest = load_saved(*site.hosting.saved("w"))
+    assert write_core(guest, image.program.architecture, tmp_path / "core") == 6
+    assert (tmp_path / "core").read_bytes()[:4] == b"\x7fELF"

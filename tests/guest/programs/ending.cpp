@@ -51,7 +51,11 @@ void Well::poke(volatile int *p)
     else if (how == "thread")
         std::thread([] { deep::Well().poke(reinterpret_cast<int *>(8)); }).join();
     else if (how == "illegal")
-        __builtin_trap();
+#ifdef __x86_64__
+        asm volatile("ud2");
+#else
+        asm volatile(".inst 0");
+#endif
     std::puts("end of choose");
 }
 
