@@ -28,6 +28,7 @@ enum { S_ACKNOWLEDGE = 1, S_DRIVER = 2, S_DRIVER_OK = 4, S_FEATURES_OK = 8 };
 #define QUEUE 16
 #define RX_BYTES (LOW_RX_SIZE / QUEUE)
 #define DEVICE_WRITES 2
+#define NO_INTERRUPT 1
 
 struct queue {
     struct {
@@ -124,7 +125,7 @@ void virtio_receive(void (*sink)(const uint8_t *bytes, size_t n))
     uint32_t why = device[R_INTERRUPT];
     if (why)
         device[R_INTERRUPT_ACK] = why;
-    bool any = false;
+    bool dry = false; /* the device may have found no buffer, and waits to be told of one */
     while (rx->used.index != rx_seen) {
         barrier();
         uint32_t id = rx->used.ring[rx_seen % QUEUE].id % QUEUE;
@@ -132,16 +133,22 @@ void virtio_receive(void (*sink)(const uint8_t *bytes, size_t n))
         rx_seen++;
         sink(phys_to_virt(LOW_RX + id * RX_BYTES), n);
         offer(rx, (uint16_t)id);
-        any = true;
+        dry |= rx->used.index == (uint16_t)(rx->available.index - 1);
     }
-    if (any)
+    if (dry)
         device[R_NOTIFY] = 0;
 }
 
+/* Only who was told to wait wants an interrupt when the buffer is free again. */
 uint8_t *virtio_buffer(size_t *cap)
 {
     *cap = LOW_TX_SIZE;
-    return tx->used.index == tx->available.index ? phys_to_virt(LOW_TX) : NULL;
+    tx->available.flags = 0;
+    barrier();
+    if (tx->used.index != tx->available.index)
+        return NULL;
+    tx->available.flags = NO_INTERRUPT;
+    return phys_to_virt(LOW_TX);
 }
 
 void virtio_send(size_t n)
