@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PACKAGES="qemu-system-x86 qemu-system-arm g++ gcc make python3-venv tshark iproute2 golang-go gdb-multiarch"
+PACKAGES="$PACKAGES python3.11 libpython3.11-dev libexpat1-dev zlib1g-dev"
 # Elsewhere than on Debian we only look for the commands.
 COMMANDS="qemu-system-x86_64 qemu-system-aarch64 g++ gcc make tshark ip go gdb-multiarch"
 # Images are built for both architectures everywhere.
@@ -102,6 +103,14 @@ system() {
     fi
 }
 
+# What Python programs for the other architecture are linked with; `build` gets it itself if need be.
+foreign_root() {
+    [ "$(uname -m)" = aarch64 ] && other=x86_64 || other=aarch64
+    [ ! -e ".cache/sysroot/$other" ] && command -v apt-get >/dev/null || return 0
+    step "unpacking Debian's Python for $other" scripts/sysroot.sh "$other" \
+        "$PWD/.cache/sysroot/$other" libpython3.11-dev libexpat1-dev zlib1g-dev
+}
+
 usable_python() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
@@ -152,5 +161,6 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 system
+foreign_root
 install_python_packages
 build_guest_library

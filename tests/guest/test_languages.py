@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from radics_mesh.errors import UsageError
 from radics_mesh.vmm.build import build_image
-from tests.guest.channel_host import Host, World, plain_status, run_plain
+from tests.guest.channel_host import Host, World, journey, plain_status, run_plain
 from tests.guest.conftest import missing
 
 LANGUAGES = Path(__file__).parent / "languages"
@@ -61,7 +62,7 @@ too long: true
 """
 
 
-@pytest.mark.parametrize("name", ["errand.go"])
+@pytest.mark.parametrize("name", ["errand.go", "errand.py"])
 def test_an_errand(image: Build, name: str) -> None:
     world = World()
     with Host(
@@ -98,6 +99,51 @@ def test_an_errand(image: Build, name: str) -> None:
     assert (4, "on an errand") in world.logs
 
 
+# --- the examples ---
+
+
+def test_the_go_example(image: Build) -> None:
+    world = World()
+    with Host(image(EXAMPLES / "relay.go"), world, args=("relay", "dtn://base/x")) as h:
+        text = h.until_subscribed("text")
+        for n in range(25):
+            world.publish(text, b"x" * (n if n < 20 else 5))
+        h.until(lambda: bool(world.served) and len(world.sent) == 2)
+        world.publish(next(iter(world.served)), b"?", sender="dtn://vm.a/~1", to="longest")
+        h.until(lambda: len(world.sent) == 3)
+        world.publish(text, b"", end=True)
+        h.finish()
+    assert world.stdout == b"25 lines; longest: " + b"x" * 19 + b"\n"
+    assert ("dtn://vm.a/~1", b"x" * 19) in world.sent
+    assert ("dtn://base/x", b"x" * 19) in world.sent
+
+
+def test_the_python_example_over_a_move(image: Build) -> None:
+    world = World()
+    with journey(image(EXAMPLES / "watch.py"), world, args=("watch", "dtn://base/alarms")) as go:
+        first = go()
+        weather = first.until_subscribed("weather")
+        for celsius in (20, 21, 22, 30):
+            world.publish(weather, b'{"station": "roof", "celsius": %d}' % celsius)
+        world.publish(weather, b"nonsense")
+        first.until(lambda: bool(world.sent))
+        second = go()
+        second.until_ready()
+        service = next(iter(world.served))
+        world.publish(service, b"", sender="dtn://vm.a/~1", to="means")
+        second.until(lambda: len(world.sent) == 2)
+        world.publish(weather, b'{"station": "roof", "celsius": 0}')
+        world.publish(weather, b"", end=True)
+        second.finish()
+    assert world.stdout == b"roof: 5 readings, mean 18.60\n"
+    assert [to for to, _ in world.sent] == [
+        *("dtn://base/alarms", "dtn://vm.a/~1"),
+        "dtn://base/alarms",
+    ]
+    assert b'"host": "host1"' in world.sent[2][1]
+    assert world.sent[1][1] in (b'{"roof": 21.0}', b'{"roof": 23.25}')
+
+
 # --- Go ---
 
 
@@ -116,3 +162,130 @@ def test_gos_runtime(image: Build, memory_mb: int) -> None:
         "recovered true",
     ]
     assert done.returncode == plain_status(3)
+
+
+# --- Python ---
+
+RUNTIME_PY = """\
+['runtime.py'] (3, 11) ['/app', '/lib/python3.11'] __main__
+{"a": [1, 2.5, null]} axc 841
+b'\\x07\\x00\\x00\\x00' [('a', 2)] 891568578
+True 2d711642
+0.125 2020-01-02
+threads 250 True
+slept worked
+kept ['__pycache__', 'radics_asyncio.py', 'runtime.py', 'runtime.pyc'] runtime.pyc
+[Errno 38] Function not implemented
+no memory for that
+Traceback (most recent call last):
+  File "/app/runtime.py", line 81, in <module>
+    fail()
+  File "/app/runtime.py", line 78, in fail
+    raise ValueError("no")
+ValueError: no
+"""
+
+
+def test_pythons_runtime(image: Build) -> None:
+    done = run_plain(image(LANGUAGES / "runtime.py"))
+    assert done.stdout.decode() == RUNTIME_PY
+    assert done.returncode == plain_status(1)
+
+
+def build_python(folder: Path, *flags: str, **sources: str) -> list[str]:
+    """What `build` says meanwhile."""
+    said: list[str] = []
+    for name, text in sources.items():
+        path = folder / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    build_image(
+        [folder / "app.py"], folder / "app.img", flags=flags, arch="x86_64", on_progress=said.append
+    )
+    return said
+
+
+def test_a_program_of_several_modules(tmp_path: Path) -> None:
+    build_python(
+        tmp_path,
+        "by_name",
+        app="import kit.tool, importlib\nprint(kit.tool.answer())\n"
+        "print(importlib.import_module('by_name').word)\n",
+        by_name="word = 'named'\n",
+        unused="import numpy\n",
+        **{
+            "kit/__init__": "",
+            "kit/tool": "from . import part\nfrom .part import half\n"
+            "def answer(): return half + part.half\n",
+            "kit/part": "half = 21\n",
+        },
+    )
+    done = run_plain(tmp_path / "app.img", 16)
+    assert (done.stdout, done.returncode) == (b"42\nnamed\n", plain_status(0))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import os\nimport numpy", "app.py:2 imports numpy, and there is no such module"),
+        ("import mmap", "app.py:1 imports mmap, a shared object; a guest's Python is static"),
+        ("import sqlite3", "dbapi2.py:27 imports _sqlite3, a shared object"),
+        ("import", "reading app.py failed"),
+    ],
+)
+def test_what_a_guests_python_cannot_have(tmp_path: Path, source: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_python(tmp_path, app=source)
+    assert not (tmp_path / "app.img").exists()
+
+
+def test_imports_that_may_fail_are_no_error(tmp_path: Path) -> None:
+    said = build_python(
+        tmp_path,
+        app="try:\n    import numpy\nexcept ImportError:\n    numpy = None\n"
+        "import socket\n"
+        "def never():\n    import sqlite3\n"
+        "print(numpy)\n"
+        "try:\n    socket.socket()\nexcept OSError as error:\n    print(error)\n",
+    )
+    assert "warning: app.py imports socket: there are no sockets in a guest" in said
+    done = run_plain(tmp_path / "app.img")
+    assert done.stdout.startswith(b"None\n[Errno ")
+
+
+# --- what build refuses ---
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ('package main\nimport "C"\nfunc main() {}', "a.go imports C; a guest's Go is without cgo"),
+        ("package other", "package other is no main package"),
+        ("package main\nfunc main() { x }", "compiling a.go failed"),
+    ],
+)
+def test_go_that_is_refused(tmp_path: Path, source: str, message: str) -> None:
+    (tmp_path / "a.go").write_text(source)
+    with pytest.raises(UsageError, match=message):
+        build_image([tmp_path / "a.go"], tmp_path / "a.img", arch="x86_64")
+
+
+def test_a_folder_that_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(UsageError, match="built only if it holds a Go package"):
+        build_image([tmp_path / "x"], tmp_path / "x.img", arch="x86_64")
+
+
+def test_a_go_module_of_several_packages(tmp_path: Path) -> None:
+    for name, text in {
+        "go.mod": "module example.org/app\n\ngo 1.19\n",
+        "main.go": 'package main\nimport ("example.org/app/part"; "net"; "radics")\n'
+        'func main() { println(part.Answer, radics.ABI()); net.Listen("tcp", ":1") }',
+        "part/part.go": "package part\nconst Answer = 42\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    said: list[str] = []
+    build_image([tmp_path], tmp_path / "x.img", arch="x86_64", on_progress=said.append)
+    assert any(line.endswith("imports net: there are no sockets in a guest") for line in said)
+    assert run_plain(tmp_path / "x.img").stdout.startswith(b"42 1.1\n")

@@ -8,8 +8,9 @@ from pathlib import Path
 from radics_mesh.errors import UsageError
 from radics_mesh.vmm.languages.go import compile_go
 from radics_mesh.vmm.languages.job import Compiler
+from radics_mesh.vmm.languages.python import compile_python
 
-_BY_SUFFIX: dict[str, Compiler] = {".go": compile_go}
+_BY_SUFFIX: dict[str, Compiler] = {".go": compile_go, ".py": compile_python}
 
 
 def compiler_of(sources: Sequence[Path]) -> Compiler | None:
