@@ -145,7 +145,7 @@ def test_dies_by_a_signal(guest: Build, world: World) -> None:
 def test_out_of_memory_is_told(guest: Build, world: World) -> None:
     with host(guest, world, "touch", memory_mb=32) as h:
         h.finish()
-    assert world.exit == (2, 9, "out of memory")
+    assert world.exit == (2, 9, "out of memory: it touched more than there is")
 
 
 def test_hostile_program_on_the_channel(guest: Build, world: World) -> None:
