@@ -127,6 +127,16 @@ static void boot(void) /* what a program sees of time does not stand out by cloc
     say(apart >= -1000000000 && apart <= 1000000000 ? "together" : "WRONG");
 }
 
+static void stood(void) /* an hour passed on the wall, and none of it here */
+{
+    struct timespec from, wall_from;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    clock_gettime(CLOCK_REALTIME, &wall_from);
+    sem_wait(&go);
+    int64_t here = since(CLOCK_MONOTONIC, &from), wall = since(CLOCK_REALTIME, &wall_from);
+    say(here >= 0 && here < 600000000000 && wall > 3000000000000 ? "stood" : "WRONG");
+}
+
 /* ---- in a system call ------------------------------------------------------------------------ */
 static void pipes(void)
 {
@@ -319,6 +329,7 @@ static const struct place {
     {"handler", handler, 1},
     {"sleep", slept, 0},
     {"boottime", boot, 0},
+    {"clock", stood, 0},
     {"pipe", pipes, 0},
     {"poll", polled, 0},
     {"select", selected, 0},
