@@ -158,8 +158,8 @@ int thread_wait(struct wait_queue *q, uint64_t until)
 
 void threads_wall_set(void)
 {
+    poll_again(); /* timerfd's; it takes threads out of the list */
     struct list before = sleepers;
-    poll_again(); /* timerfd's */
     if (list_empty(&sleepers))
         return;
     before.next->prev = before.prev->next = &before;
