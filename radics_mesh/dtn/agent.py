@@ -29,7 +29,7 @@ from radics_mesh.dtn.routing import Router
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Locate, Waiting
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError, WireError
-from radics_mesh.ids import Eid, NodeId
+from radics_mesh.ids import Eid, NodeId, VmId
 from radics_mesh.me import Me
 
 __all__ = ["Agent", "BundleSummary", "Contact", "Delivery", "Registration"]
@@ -160,6 +160,10 @@ class Agent:
             self._endpoints.route(held)
         self._endpoints.claim()
         return registration
+
+    def share_of(self, vm_id: VmId) -> float:
+        """The part of the store's quota that bundles of a VM take here."""
+        return self._store.bytes_of[vm_id] / self._store.quota_bytes
 
     # --- neighbours ---
 

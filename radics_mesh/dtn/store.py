@@ -45,7 +45,7 @@ from radics_mesh.dtn.filter import Filter
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.salvage import open_database
 from radics_mesh.errors import CapacityError, UsageError, WireError
-from radics_mesh.ids import Eid, NodeId
+from radics_mesh.ids import Eid, NodeId, VmId
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +80,8 @@ class BundleStore:
         self._next_key = 1
         self._sequence = self._sequence_end = int(read_meta(connection, _SEQUENCE) or 0)
         self.bytes_held = 0
+        # Of that, bundles that VMs have sent, by VM.
+        self.bytes_of: Counter[VmId] = Counter()
         self.counters: Counter[str] = Counter()
         self._commits = Commits(Writer(connection, files))
 
@@ -124,6 +126,10 @@ class BundleStore:
     def uptime(self) -> float:
         """Seconds that a store in this directory has been open, all together."""
         return self._uptime_before + self._clock.monotonic() - self._started
+
+    @property
+    def quota_bytes(self) -> int:
+        return self._quota_bytes
 
     @property
     def transactions(self) -> int:
@@ -182,6 +188,7 @@ class BundleStore:
         del self._adding[held.bundle_id]
         if write.error is None:
             self._by_key[held.key] = self._by_id[held.bundle_id] = held
+            self._count(held, held.size_bytes)
             stored(held)
         else:
             self.bytes_held -= held.size_bytes
@@ -259,10 +266,19 @@ class BundleStore:
     def _index(self, held: Held) -> None:
         self._by_key[held.key] = self._by_id[held.bundle_id] = held
         self.bytes_held += held.size_bytes
+        self._count(held, held.size_bytes)
+
+    def _count(self, held: Held, size_bytes: int) -> None:
+        vm_id = held.bundle_id.source.vm_id
+        if vm_id is not None:
+            self.bytes_of[vm_id] += size_bytes
+            if not self.bytes_of[vm_id]:
+                del self.bytes_of[vm_id]
 
     def _forget(self, held: Held) -> None:
         del self._by_key[held.key], self._by_id[held.bundle_id]
         self.bytes_held -= held.size_bytes
+        self._count(held, -held.size_bytes)
 
     def _isolate(self, key: int, bundle_id: str, *, large: bool) -> None:
         self.counters["isolated"] += 1

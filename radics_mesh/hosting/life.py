@@ -365,6 +365,7 @@ class Life:
             table=host.table,
             mesh=host.mesh,
             hint=self._keep_hint,
+            warn=lambda text: host.journal("warning", f"{self.row.name} {text}"),
             checkpoint=self._checkpoint,
         )
         guest = Guest(machine, self.chain, self.row.settings, self.log, outside)

@@ -8,6 +8,7 @@ no second effect, because its bundle has the same id and the log is cut back.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -37,6 +38,7 @@ from radics_mesh.ownership import Ownership
 from radics_mesh.sources.feed import Feed
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm import abi
+from radics_mesh.vmm.allowance import Allowance
 from radics_mesh.vmm.channel import Ready
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.frames import (
@@ -54,7 +56,7 @@ from radics_mesh.vmm.frames import (
     StreamState,
     Subscribe,
 )
-from radics_mesh.vmm.machine import Event, Machine
+from radics_mesh.vmm.machine import Event, Garbling, Machine
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,17 @@ _BATCH = 64
 # up, and it stands still without having lost anything.
 FULL_WAIT_S = 0.5
 _LEAVE_S = 2.0
+# What a guest may say in the long run: bytes and outputs a second. A flood is not lost, but waits
+# in the guest; the disk of its node is not worn out for it.
+SAID_BYTES_S, SAID_S = 16 << 20, 2000
+# The same of those that cost the node a transaction each: streams, hints, requests to itself.
+CHANGES_S = 20
+# The part of the bundle store that one VM's bundles may take before it has to wait.
+STORE_SHARE = 0.25
+# A guest that was held back is said to be for so long, and is said so anew as often.
+TROUBLE_S = 30.0
+# Replies that may wait for a VM when its node adds one of its own.
+ANSWERS_MAX_BYTES = 1 << 20
 # What a request to the node itself is addressed to.
 OWN_SERVICE = ":"
 MESH_SERVICE = ":mesh"
@@ -77,7 +90,8 @@ class Outside:
     """What a guest reaches through its host.
 
     `mesh`: what the node knows, as lines of text (guest_lib/client/mesh.c reads them); `hint`: keep
-    durably where the program would like to be; `checkpoint`: its output of that number wants one.
+    durably where the program would like to be; `warn`: tell people of the guest; `checkpoint`: its
+    output of that number wants one.
     """
 
     node: Eid
@@ -86,6 +100,7 @@ class Outside:
     table: Table
     mesh: Callable[[], bytes]
     hint: Callable[[str], None]
+    warn: Callable[[str], None]
     checkpoint: Callable[[int], None]
 
 
@@ -116,11 +131,14 @@ class Guest:
         self._agent, self._sources = outside.agent, outside.sources
         self._table = outside.table
         self._outside = outside
+        self._bytes = Allowance(SAID_BYTES_S, 4 * SAID_BYTES_S)
+        self._outputs = Allowance(SAID_S, 10 * SAID_S)
+        self._changes = Allowance(CHANGES_S, 5 * CHANGES_S)
+        self._troubled, self._troubled_at = "", -math.inf
         self._feeds: dict[int, Feed] = {}
         # One for each stream that is served: a feed, or a box of mail.
         self._scopes: dict[int, trio.CancelScope] = {}
         self._open = True
-        self._opened = trio.Event()
         self._posted = trio.Event()
         self._taken = trio.Event()
         self._scope = trio.CancelScope()
@@ -153,7 +171,6 @@ class Guest:
         Each box has a registration of its own: one that is full keeps no other one waiting.
         """
         self._open = True
-        self._opened.set()
         self._register("", prefix=True)
         self._register(REPLY_PREFIX, prefix=True)
         for box in self._table.boxes(self._vm_id):
@@ -173,7 +190,6 @@ class Guest:
     def close_mailbox(self) -> None:
         """From now on nothing is added to the mailbox."""
         self._open = False
-        self._opened = trio.Event()
         registrations, self._registrations = self._registrations, {}
         for registration in registrations.values():
             registration.close()
@@ -278,6 +294,7 @@ class Guest:
 
     async def _take(self, batch: Sequence[Event]) -> None:
         """Give a run of events their effect, make it durable once, tell the guest."""
+        await self._slow_down(batch)
         number, ending, checkpoint = 0, None, 0
         progress: dict[int, StreamState] = {}
         for event in batch:
@@ -290,6 +307,8 @@ class Guest:
                 progress[event.stream] = event
             elif isinstance(event, Ready):
                 await self._on_ready(event)
+            elif isinstance(event, Garbling):
+                self._trouble("is slowed down: it sends garbage")
             else:
                 self._end = event
         if number:
@@ -299,6 +318,38 @@ class Guest:
             await self._progressed(state)
         if checkpoint:  # behind its acknowledgement: it shall not ask for itself again
             self._outside.checkpoint(checkpoint)
+
+    async def _slow_down(self, batch: Sequence[Event]) -> None:
+        """Let a guest wait that says too much, or whose bundles fill the store."""
+        bodies = [event.body for event in batch if isinstance(event, Output)]
+        size_bytes = sum(map(_size_bytes, bodies))
+        now = trio.current_time()
+        wait_s = max(
+            self._bytes.spend(size_bytes, now),
+            self._outputs.spend(len(bodies), now),
+            self._changes.spend(sum(map(_is_change, bodies)), now),
+        )
+        if wait_s > 0:
+            self._trouble("is slowed down: it says too much")
+            await self.machine.alive_for(wait_s)
+        sends = any(isinstance(body, Send | Request) for body in bodies)
+        while sends and self._agent.share_of(self._vm_id) > STORE_SHARE:
+            self._trouble("waits: its bundles fill the store")
+            if not await self.machine.alive_for(FULL_WAIT_S):
+                return
+
+    def _trouble(self, what: str) -> None:
+        now = trio.current_time()
+        if now - self._troubled_at > TROUBLE_S:
+            self._outside.warn(what)
+        self._troubled_at, self._troubled = now, what
+
+    @property
+    def trouble(self) -> str:
+        """What the guest is held back for, of late, as people should read it."""
+        if trio.current_time() - self._troubled_at < TROUBLE_S:
+            return f"its guest {self._troubled}"
+        return ""
 
     async def _commit(self, number: int, ending: Ending | None) -> None:
         while True:
@@ -369,9 +420,11 @@ class Guest:
             self._say(f"this node has no service {request.to[:80]!r}")
 
     async def _answer(self, service: str, reply: bytes) -> None:
-        """The node's own reply to a request."""
-        while not await self._has_room(service):  # it is being parked: another node may answer
-            await self._opened.wait()
+        """The node's own reply to a request. Not to wait for room here: it is made by the very task
+        that would hear of it."""
+        if self._table.mail_bytes(self._vm_id, abi.STREAM_REPLIES) > ANSWERS_MAX_BYTES:
+            self._say("too many replies wait for this VM; a request to the node is not answered")
+            return
         node = self._outside.node
         await self._kept(lambda: self._table.post(self._vm_id, b"", node, service, reply))
         self._posted.set()
@@ -515,3 +568,19 @@ def hint_text(what: int, name: str) -> str:
         abi.HINT_NODE: f"on {name}",
         abi.HINT_STAY: "stay",
     }.get(what, "")
+
+
+def _is_change(body: object) -> bool:
+    if isinstance(body, Request):
+        return body.to.startswith(OWN_SERVICE)
+    return isinstance(body, Subscribe | Serve | Close | Hint)
+
+
+def _size_bytes(body: object) -> int:
+    match body:
+        case Log(_, text):
+            return len(text)
+        case Send() | Request():
+            return len(body.payload)
+        case _:
+            return 0

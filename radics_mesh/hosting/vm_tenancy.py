@@ -154,16 +154,21 @@ class Tenancy(ABC):
             boot_s=self.life.boot_s,
             pid=guest.machine.pid if guest else None,
             status=row.ending.code if row.ending else None,
-            note=self._silence() or row.note or (row.ending.why if row.ending else ""),
+            note=self._trouble() or row.note or (row.ending.why if row.ending else ""),
             last_move=self.last_move,
             sent_bytes=dict(guest.sent_bytes) if guest else {},
             received_bytes=dict(guest.received_bytes) if guest else {},
         )
 
-    def _silence(self) -> str:
-        """A guest may be stopped or stuck for reasons of its own: it is left alone, but said."""
-        silent_s = self.life.guest.machine.silent_s if self.life.guest else 0.0
-        return f"its guest has not answered for {silent_s:.0f} s" if silent_s > SILENT_S else ""
+    def _trouble(self) -> str:
+        """A guest may be stopped or stuck for reasons of its own: it is left alone, but said. One
+        that floods is held back, and that is said, too."""
+        if self.life.guest is None:
+            return ""
+        silent_s = self.life.guest.machine.silent_s
+        if silent_s > SILENT_S:
+            return f"its guest has not answered for {silent_s:.0f} s"
+        return self.life.guest.trouble
 
     # --- starting and ending --------------------------------------------------------------------
 

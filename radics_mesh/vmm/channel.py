@@ -18,7 +18,7 @@ A hello is repeated (with back-off) until it is answered. It is also how we ask 
 sign of one (a bad frame, a gap, messages that the guest does not confirm) starts a new one.
 
 GuestError is raised where going on is impossible: another major version, outputs that neither side
-can produce any more, a stream that went back behind what it confirmed.
+can produce any more, a stream that went back behind what it confirmed, more output than the window.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ from radics_mesh.vmm.changed import Assembly, Changed, ChangedFrame
 from radics_mesh.vmm.frames import Hello, HelloAck, Message, Output, StreamState
 from radics_mesh.vmm.threads import ThreadTold
 
+# A guest keeps its unacknowledged output below its window, but for its last words.
+_UNACKNOWLEDGED_MAX = abi.OUT_WINDOW + abi.FRAME_MAX
+# What a frame that means nothing costs us beside its bytes; a repeated one costs little.
+_BAD_FRAME_COST, _DUPLICATE_COST = 256, 16
+# A guest that reads nothing is told of no more errors once so much waits for it.
+_OUTPUT_FULL = 1 << 16
 _ENCODED_MAX = cobs.encoded_max(abi.FRAME_MAX)
 _HELLO_FIRST_S, _HELLO_MAX_S = 0.5, 8.0
 # Messages unconfirmed for so long: ask. The guest confirms when its program takes them, so a busy
@@ -157,8 +163,12 @@ class Channel:
         self._ack_due = False
         self._errors = abi.ERRORS_BURST
         self._errors_at = Monotonic(0.0)
-        # Frames of the guest's that meant nothing, over all connections.
-        self.bad_frames = 0
+        # Frames of the guest's that meant nothing, over all connections, and what they cost in
+        # bytes; repetitions count a little.
+        self.bad_frames = self.garbage_bytes = 0
+        # (number, bytes) of outputs that were handed up and are not acknowledged.
+        self._unacknowledged: deque[tuple[int, int]] = deque()
+        self._unacknowledged_bytes = 0
         self._hello_frame(0, Wall(0.0))
 
     # --- connections and time ---
@@ -246,6 +256,8 @@ class Channel:
         if number > self._acked:
             self._acked = number
             self._ack_due = self._connected
+            while self._unacknowledged and self._unacknowledged[0][0] <= number:
+                self._unacknowledged_bytes -= self._unacknowledged.popleft()[1]
 
     @property
     def acknowledged(self) -> int:
@@ -354,9 +366,12 @@ class Channel:
         if len(self._input) + len(part) > _ENCODED_MAX:
             if not self._skipping:
                 self._bad("frame: too long", abi.E_FRAME, 0, _ENCODED_MAX, now)
+            self.garbage_bytes += len(self._input)
             self._input.clear()
             self._skipping = True
-        elif not self._skipping:
+        if self._skipping:
+            self.garbage_bytes += len(part)
+        else:
             self._input += part
 
     def _frame(self, encoded: bytes, now: Monotonic, wall: Wall) -> list[Event]:
@@ -366,6 +381,7 @@ class Channel:
         except frames.BadFrame as error:
             if first:
                 return []
+            self.garbage_bytes += len(encoded)
             self._bad(str(error), error.code, error.frame_type, error.detail, now)
             self._lost(now, wall)
             return []
@@ -375,12 +391,18 @@ class Channel:
             case frames.Panic():
                 return [Panicked(frame.text)]
         # What comes from before this connection comes again after the hello.
-        return self._said(frame, now, wall) if self.ready else []
+        if not self.ready:
+            return []
+        # An output as the guest counts it: kind and body, without number, CRC and stuffing.
+        size_bytes = max(1, len(encoded) - len(encoded) // 254 - 15)
+        return self._said(frame, size_bytes, now, wall)
 
-    def _said(self, frame: frames.GuestFrame, now: Monotonic, wall: Wall) -> list[Event]:
+    def _said(
+        self, frame: frames.GuestFrame, size_bytes: int, now: Monotonic, wall: Wall
+    ) -> list[Event]:
         match frame:
             case Output():
-                return self._out(frame, now, wall)
+                return self._out(frame, size_bytes, now, wall)
             case StreamState():
                 return self._progress(frame, now)
             case ChangedFrame():
@@ -405,11 +427,14 @@ class Channel:
         """Count a frame that meant nothing, and tell the guest, if not too often."""
         self._count(reason)
         self.bad_frames += 1
+        self.garbage_bytes += _BAD_FRAME_COST
         grown = int(now - self._errors_at)
         if grown > 0:
             self._errors_at = Monotonic(self._errors_at + grown)
             self._errors = min(abi.ERRORS_BURST, self._errors + grown)
-        if self.ready and self.minor >= 1 and self._errors:
+        if self.minor < 1 or not self.ready or len(self._output) > _OUTPUT_FULL:
+            return
+        if self._errors:
             self._errors -= 1
             text = f"{reason}, {self.counters[reason]} so far"
             self._write(frames.encode_error(code, frame_type, detail, text))
@@ -423,7 +448,8 @@ class Channel:
         if ack.major != abi.ABI_MAJOR:
             raise GuestError(f"the guest speaks channel version {ack.major}, not {abi.ABI_MAJOR}")
         if ack.nonce != self._nonce:
-            self._count("hello: answer to another hello")
+            reason = "hello: answer to another hello"
+            self._bad(reason, abi.E_SEQUENCE, abi.F_HELLO_ACK, self._nonce or 0, now)
             return []
         if ack.out_next > self._received + 1:
             raise GuestError(f"outputs {self._received + 1} to {ack.out_next - 1} are lost")
@@ -463,9 +489,10 @@ class Channel:
         waiting = any(state.have < state.sent for state in self._streams.values())
         self._confirm_at = Monotonic(now + self._confirm_wait_s) if waiting else None
 
-    def _out(self, output: Output, now: Monotonic, wall: Wall) -> list[Event]:
+    def _out(self, output: Output, size_bytes: int, now: Monotonic, wall: Wall) -> list[Event]:
         if output.number <= self._received:
             self.counters["duplicates"] += 1
+            self.garbage_bytes += _DUPLICATE_COST
             return []
         if output.number > self._received + 1:
             due = self._received + 1
@@ -473,6 +500,10 @@ class Channel:
             self._lost(now, wall)
             return []
         self._received = output.number
+        self._unacknowledged.append((output.number, size_bytes))
+        self._unacknowledged_bytes += size_bytes
+        if self._unacknowledged_bytes > _UNACKNOWLEDGED_MAX:
+            raise GuestError(f"more than {_UNACKNOWLEDGED_MAX} bytes of output at once")
         body = output.body
         match body:
             case frames.Subscribe(stream, source, at):
@@ -489,6 +520,7 @@ class Channel:
             self._bad("stream: impossible report", abi.E_STREAM, abi.F_STREAM, told.stream, now)
             return []
         if told.have < state.have or (told.have, told.done) == (state.have, state.done):
+            self.garbage_bytes += _DUPLICATE_COST
             return []
         if told.have > state.have:
             self._confirm_wait_s = _CONFIRM_FIRST_S

@@ -10,6 +10,8 @@ Four ends, each its own event: `Exited` (the program said so), `Panicked` (the l
 channel's contract; its QEMU is killed. Cancelling `run` leaves QEMU running: the next node process
 adopts it.
 
+A guest that sends garbage is read no faster than _GARBAGE_BYTES_S of it, and a `Garbling` says so.
+
 Whoever takes events must not wait in `deliver` in the same task. Back-pressure on the guest is not
 to acknowledge: it stops at RADICS_OUT_WINDOW of unacknowledged output.
 """
@@ -32,6 +34,7 @@ from radics_mesh.errors import GuestError, LinkError, PeerError, UsageError
 from radics_mesh.ids import Digest
 from radics_mesh.vmm import adoption, images, qemu, snapshot, survey
 from radics_mesh.vmm import channel as channels
+from radics_mesh.vmm.allowance import Allowance
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel, Panicked, Parked, Ready
 from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
@@ -54,6 +57,10 @@ _SLICE_BYTES = 8192
 _PARK_DEADLINE_S = 10.0
 # A guest tells of its threads at its next interrupt; frames may be lost, then it is asked again.
 _THREADS_DEADLINE_S, _THREADS_AGAIN_S = 10.0, 1.5
+# Garbage of a guest's that is read a second, and at once: losses on a busy host are far below.
+_GARBAGE_BYTES_S, _GARBAGE_BURST_BYTES = 64 << 10, 1 << 20
+# It is said again after so long.
+_GARBLING_S = 10.0
 _STAGE_DEADLINE_S = 5.0
 
 
@@ -70,7 +77,14 @@ class Launch:
     snapshot: Snapshot | None = None
 
 
-Event = Ready | Output | StreamState | End
+@dataclass(frozen=True)
+class Garbling:
+    """The guest has to wait, because so much of what it sends means nothing."""
+
+    bad_frames: int
+
+
+Event = Ready | Output | StreamState | Garbling | End
 
 
 class Machine:
@@ -101,6 +115,9 @@ class Machine:
         self._staged: Changed | None = None
         self._told: dict[int, dict[int, ThreadTold]] = {}
         self._tidied = False
+        self._garbage = Allowance(_GARBAGE_BYTES_S, _GARBAGE_BURST_BYTES)
+        self._garbage_seen = 0
+        self._garbling_at = -math.inf
 
     # --- what the host wants of the guest ---
 
@@ -297,6 +314,12 @@ class Machine:
             lambda: snapshot.lay_template(files.ram, files.memory_bytes, _template(files))
         )
 
+    async def alive_for(self, seconds: float) -> bool:
+        """Wait so long, but no longer than QEMU lives; whether it still does."""
+        with trio.move_on_after(seconds):
+            await self._gone.wait()
+        return not self._gone.is_set()
+
     async def kill(self) -> None:
         """SIGKILL; returns when QEMU is reaped and its lock free, so really gone.
 
@@ -403,6 +426,18 @@ class Machine:
         if b"\0" in data:  # else a frame goes on, and there was nothing to do yet
             self._kick.set()
             await trio.lowlevel.checkpoint()
+        await self._brake()
+
+    async def _brake(self) -> None:
+        """Let a guest wait that has sent too much garbage."""
+        seen = self._channel.garbage_bytes
+        wait_s = self._garbage.spend(seen - self._garbage_seen, self._now())
+        self._garbage_seen = seen
+        if wait_s > 0 and self._now() - self._garbling_at > _GARBLING_S:
+            self._garbling_at = self._now()
+            await self._tell(Garbling(self._channel.bad_frames))
+        if wait_s > 0:
+            await trio.sleep(min(wait_s, 1.0))
 
     async def _happened(self, event: channels.Event) -> None:
         if isinstance(event, Parked):

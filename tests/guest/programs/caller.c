@@ -125,6 +125,23 @@ static void late(uint64_t after)
     radics_receive(RADICS_MAILBOX, buffer, sizeof buffer, -1, &m);
 }
 
+/* Much of one thing, for ever. */
+static void flood(const char *of)
+{
+    for (int i = 0;; i++) {
+        if (!strcmp(of, "flood-log")) {
+            memset(buffer, 'x', sizeof buffer);
+            write(1, buffer, sizeof buffer);
+        } else if (!strcmp(of, "flood-streams")) {
+            radics_close(radics_subscribe("nothing"));
+        } else if (!strcmp(of, "flood-mesh")) {
+            radics_request_cancel(radics_request_begin(":mesh", "", 0, -1));
+        } else {
+            radics_send("dtn://nowhere/", buffer, sizeof buffer, 0);
+        }
+    }
+}
+
 static void environment(void)
 {
     for (char **e = environ; *e; e++)
@@ -372,6 +389,8 @@ int main(int argc, char **argv)
     DO("slow", slow());
     DO("late", late((uint64_t)number));
     DO("environment", environment());
+    if (!strncmp(what, "flood", 5))
+        flood(what);
     DO("hint", hint(argc > 2 ? argv[2] : ""));
     DO("streams", streams());
     DO("timers", timers());
