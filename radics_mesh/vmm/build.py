@@ -191,7 +191,7 @@ def _program(
         compile_program(sources, scratch, arch=arch, flags=flags, debug=debug)
         return scratch.read_bytes(), ()
     library = GUEST_LIB / "build" / arch
-    more = compiler(Job(sources[0], scratch, arch, flags, library, tell))
+    more = compiler(Job(sources[0], scratch, arch, flags, debug, library, tell))
     return scratch.read_bytes(), more
 
 

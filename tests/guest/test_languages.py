@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -62,7 +63,12 @@ too long: true
 """
 
 
-@pytest.mark.parametrize("name", ["errand.go", "errand.py"])
+# Rust comes from its own installer, and no part of RaDiCS needs it.
+without_rust = pytest.mark.skipif(shutil.which("rustc") is None, reason="no rustc on this machine")
+RUST = pytest.param("errand.rs", marks=without_rust)
+
+
+@pytest.mark.parametrize("name", ["errand.go", "errand.py", RUST])
 def test_an_errand(image: Build, name: str) -> None:
     world = World()
     with Host(
@@ -142,6 +148,75 @@ def test_the_python_example_over_a_move(image: Build) -> None:
     ]
     assert b'"host": "host1"' in world.sent[2][1]
     assert world.sent[1][1] in (b'{"roof": 21.0}', b'{"roof": 23.25}')
+
+
+def test_the_c_example_over_a_move(image: Build) -> None:
+    world = World()
+    with journey(
+        image(EXAMPLES / "beacon.c"), world, args=("beacon", "dtn://base/x", "0.05")
+    ) as go:
+        go().until(lambda: len(world.sent) > 1)
+        second = go()
+        second.until(lambda: world.sent[-1][1].endswith(b" on host1"))
+        world.publish(0, b"text")
+        second.until(lambda: bool(world.hints))
+        world.publish(0, b"")
+        second.finish()
+    assert world.hints == [(1, "text")]
+    assert [text.split()[1] for _, text in world.sent] == [
+        b"%d" % (n + 1) for n in range(len(world.sent))
+    ]
+    assert world.stdout == b"%d beats\n" % len(world.sent)
+
+
+@without_rust
+def test_the_rust_example_over_a_move(image: Build) -> None:
+    world = World()
+    with journey(image(EXAMPLES / "echo.rs"), world) as go:
+        first = go()
+        first.until(lambda: bool(world.served))
+        [service] = world.served
+        world.publish(service, b"hey", sender="dtn://vm.a/~1", to="shout")
+        first.until(lambda: bool(world.sent))
+        second = go()
+        world.publish(service, b"stop", sender="dtn://vm.a/~2", to="shout")
+        second.finish()
+    assert world.stdout == b"vm listens at dtn://vm/shout\nasked 2 times\n"
+    assert world.sent == [
+        ("dtn://vm.a/~1", b"HEY (1, on host0)"),
+        ("dtn://vm.a/~2", b"STOP (2, on host1)"),
+    ]
+
+
+# --- Rust ---
+
+
+@without_rust
+def test_rusts_runtime(tmp_path: Path) -> None:
+    (tmp_path / "a.rs").write_text(
+        """\
+use std::{panic, sync::mpsc, thread};
+fn main() {
+    let (to, from) = mpsc::channel();
+    for i in 0..4 {
+        let to = to.clone();
+        thread::spawn(move || (0..100).for_each(|n| to.send(i * 100 + n).unwrap()));
+    }
+    drop(to);
+    println!("{}", from.iter().sum::<i32>());
+    println!("{}", panic::catch_unwind(|| panic!("caught")).is_err());
+    let few = vec![1];
+    println!("{}", few[std::env::args().count()]);
+}
+"""
+    )
+    build_image([tmp_path / "a.rs"], tmp_path / "a.img", arch="x86_64")
+    done = run_plain(tmp_path / "a.img", 16)
+    assert b"79800\n" in done.stdout
+    assert b"caught" in done.stdout
+    assert b"true\n" in done.stdout
+    assert b"the len is 1 but the index is 1" in done.stdout
+    assert done.returncode == plain_status(101)
 
 
 # --- Go ---

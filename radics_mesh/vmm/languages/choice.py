@@ -9,8 +9,9 @@ from radics_mesh.errors import UsageError
 from radics_mesh.vmm.languages.go import compile_go
 from radics_mesh.vmm.languages.job import Compiler
 from radics_mesh.vmm.languages.python import compile_python
+from radics_mesh.vmm.languages.rust import compile_rust
 
-_BY_SUFFIX: dict[str, Compiler] = {".go": compile_go, ".py": compile_python}
+_BY_SUFFIX: dict[str, Compiler] = {".go": compile_go, ".py": compile_python, ".rs": compile_rust}
 
 
 def compiler_of(sources: Sequence[Path]) -> Compiler | None:

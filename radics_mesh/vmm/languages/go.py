@@ -36,8 +36,9 @@ def compile_go(job: Job) -> Sequence[BakedFile]:
         environment = _environment(job.arch, workspace)
         where, what = _package(job.source)
         _check(job, where, what, environment)
+        strip = () if job.debug else ("-ldflags", "-s -w")
         run_tool(
-            ("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", job.output, *job.flags, what),
+            ("go", "build", "-trimpath", *strip, "-o", job.output, *job.flags, what),
             f"compiling {job.source.name}",
             environment=environment,
             folder=where,

@@ -17,6 +17,7 @@ class Job:
     output: Path  # where the static ELF file goes
     arch: str
     flags: Sequence[str]  # for the language's own compiler; they come last, so they win
+    debug: bool  # keep symbols
     library: Path  # the folder of libradics.a for `arch`
     tell: Callable[[str], None]  # hears one short line a step, and warnings
 

@@ -140,7 +140,8 @@ def _link(job: Job, root: Path, inittab: Path) -> None:
     [library] = (root / f"usr/lib/{_VERSION}").glob(f"config-*/lib{_VERSION}.a")
     triplet = f"{job.arch}-linux-gnu"
     # -idirafter: behind the compiler's own, so of a foreign root only what the compiler lacks.
-    command: list[str | Path] = [f"{cross_prefix(job.arch)}gcc", "-O2", "-static", "-s", "-w"]
+    command: list[str | Path] = [f"{cross_prefix(job.arch)}gcc", "-O2", "-static", "-w"]
+    command += ["-g"] if job.debug else ["-s"]
     command += ["-I", GUEST_LIB / "include", "-I", root / "usr/include" / _VERSION]
     command += ["-idirafter", root / "usr/include", "-o", job.output]
     command += [*sorted(_SOURCES.glob("*.c")), inittab]
