@@ -10,8 +10,10 @@ static const struct image_header *header;
 void image_init(void)
 {
     header = phys_to_virt((uint64_t)kernel_end - KERNEL_BASE);
-    if (header->magic != IMAGE_MAGIC || header->version != 1 || header->header_bytes != PAGE_SIZE)
+    if (header->magic != IMAGE_MAGIC || header->header_bytes != PAGE_SIZE)
         panic("the kernel has no program behind it: see `build`");
+    if (header->version != 1)
+        panic("the image is of a format that its kernel does not know");
     if (header->program_bytes > IMAGE_MAX || header->files_bytes > IMAGE_MAX ||
         header->tail_bytes > IMAGE_MAX || header->name[sizeof header->name - 1])
         panic("the image's header is broken");

@@ -80,6 +80,7 @@ struct image_header {
     char name[256];       /* argv[0] without a channel, NUL-terminated */
     uint64_t files_bytes; /* from the page after the program on; 0: none */
     uint64_t tail_bytes;  /* from the page after the files on: symbols, which only the host reads */
+    uint16_t abi_major, abi_minor; /* that the library OS speaks: for a host, before it starts it */
 };
 
 /* The baked files start with their number, 8 bytes, and one of these each, the next one at the next

@@ -72,6 +72,22 @@ static int elf_open(struct elf *e)
     return 0;
 }
 
+/* What is wrong with a segment; `after`: where the one before it ends. */
+static const char *fault_of(const struct elf *e, const Elf64_Phdr *p, uint64_t after)
+{
+    uint64_t limit = PROGRAM_END - e->base;
+    if (p->p_offset > e->size || p->p_filesz > e->size - p->p_offset)
+        return "is cut off";
+    if (p->p_memsz < p->p_filesz || (p->p_vaddr - p->p_offset) & PAGE_MASK)
+        return "is malformed";
+    if (p->p_vaddr >= limit || p->p_memsz > limit - p->p_vaddr ||
+        e->base + p->p_vaddr < PROGRAM_START)
+        return "lies outside of a program's memory";
+    if (e->base + p->p_vaddr < after)
+        return "overlaps another, or is not in order";
+    return p->p_flags & PF_W && p->p_flags & PF_X ? "is both writable and executable" : NULL;
+}
+
 /* Whole pages of the file, then zeroes. */
 static int map_segment(const struct elf *e, const Elf64_Phdr *p)
 {
@@ -80,9 +96,6 @@ static int map_segment(const struct elf *e, const Elf64_Phdr *p)
     uint64_t file_end = e->base + p->p_vaddr + p->p_filesz;
     uint32_t prot = (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
                     (p->p_flags & PF_X ? PROT_EXEC : 0);
-    if (p->p_offset > e->size || p->p_filesz > e->size - p->p_offset || p->p_memsz < p->p_filesz ||
-        (p->p_vaddr - p->p_offset) & PAGE_MASK)
-        return -ENOEXEC;
     uint64_t source = e->pa + ALIGN_DOWN(p->p_offset, PAGE_SIZE);
     /* A read-only segment's last page may show what follows in the file, as on Linux. */
     uint64_t source_end = prot & PROT_WRITE
@@ -172,28 +185,43 @@ static uint64_t build_stack(const struct elf *e, const struct process_arguments 
     return error ? 0 : sp;
 }
 
+/* Where the table of segments is in the program's memory; panics if it cannot be run. */
+static uint64_t map_program(const struct elf *e)
+{
+    uint64_t headers = 0, after = 0;
+    for (unsigned i = 0; i < e->header.e_phnum; i++) {
+        const Elf64_Phdr *p = program_header(e, i);
+        if (p->p_type == PT_INTERP)
+            panic("the program is linked dynamically; it must be static");
+        if (made_by_go(e, p))
+            space_promise_all();
+        if (p->p_type != PT_LOAD || !p->p_memsz)
+            continue;
+        const char *fault = fault_of(e, p, after);
+        int error = fault ? 0 : map_segment(e, p);
+        if (fault || error)
+            panic("the program's segment %u %s", i,
+                  fault              ? fault
+                  : error == -ENOMEM ? "needs more memory than there is"
+                                     : "cannot be mapped");
+        after = e->base + p->p_vaddr + p->p_memsz;
+        if (e->header.e_phoff - p->p_offset < p->p_filesz)
+            headers = e->base + p->p_vaddr + (e->header.e_phoff - p->p_offset);
+    }
+    const struct region *code = space_find(e->base + e->header.e_entry);
+    if (!code || !(code->prot & PROT_EXEC))
+        panic("the program's entry is not in its code");
+    return headers;
+}
+
 struct thread *process_load(const struct process_arguments *arguments)
 {
     struct elf e;
-    uint64_t headers = 0;
-    int error = elf_open(&e);
-    if (error || choose_places())
+    if (elf_open(&e) || choose_places())
         panic("the image holds no static ELF program for this machine");
     if (arguments->bytes > STACK_STRINGS_MAX)
         panic("arguments and environment are too long");
-    for (unsigned i = 0; i < e.header.e_phnum; i++) {
-        const Elf64_Phdr *p = program_header(&e, i);
-        if (p->p_type == PT_INTERP)
-            panic("the program is linked dynamically; it must be static");
-        if (made_by_go(&e, p))
-            space_promise_all();
-        if (p->p_type != PT_LOAD)
-            continue;
-        if ((error = map_segment(&e, p)))
-            panic("the program's segment %u cannot be mapped (%d)", i, error);
-        if (e.header.e_phoff - p->p_offset < p->p_filesz)
-            headers = e.base + p->p_vaddr + (e.header.e_phoff - p->p_offset);
-    }
+    uint64_t headers = map_program(&e);
     break_end = break_start += random_distance(13);
     process_base = e.base;
     struct thread *t = thread_new();

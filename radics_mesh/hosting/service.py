@@ -153,6 +153,7 @@ class Hosting:
         self._host.check_name(name)
         self._host.check_room(memory_bytes)
         digest = image if isinstance(image, Digest) else await self._keep_image(image)
+        await trio.to_thread.run_sync(self._check_fits, digest, memory_bytes)
         for old in [v for v in self._vms.values() if v.name == name and v.row.wanted in ENDED]:
             await old.call(old.discard)
         me = self._host.me
@@ -199,6 +200,9 @@ class Hosting:
             return info.digest
 
         return await trio.to_thread.run_sync(keep)
+
+    def _check_fits(self, digest: Digest, memory_bytes: int) -> None:
+        image_files.check_fits(self._host.images.load(digest), memory_bytes)
 
     async def stop(self, name: str) -> None:
         """End a VM for good. UsageError when there is none or it has ended."""

@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import struct
 
-from radics_mesh.errors import UsageError
+from radics_mesh.errors import UsageError, WireError
+from radics_mesh.vmm import abi
 from radics_mesh.vmm.architecture import AARCH64, ALL
+from radics_mesh.vmm.program import (
+    IMAGE_HEADER,
+    IMAGE_MAGIC,
+    IMAGE_VERSION,
+    PAGE_BYTES,
+    check_program,
+)
 
-PAGE_BYTES = 4096
-
-_IMAGE_MAGIC = 0x45474D4953436452
-_IMAGE_HEADER = struct.Struct("<QIIQ256sQQ")
 _ELF = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _PT_LOAD = 1
@@ -37,10 +41,18 @@ def bake(
     Raises UsageError when the program is no static ELF file for the kernel's machine.
     """
     machine = _ELF.unpack_from(kernel)[2]
-    _check_program(program, machine)
+    _check(program, machine)
     tail = len(symbols) if machine == AARCH64.elf_machine else 0
-    header = _IMAGE_HEADER.pack(
-        _IMAGE_MAGIC, 1, PAGE_BYTES, len(program), name.encode()[:255], len(files), tail
+    header = IMAGE_HEADER.pack(
+        IMAGE_MAGIC,
+        IMAGE_VERSION,
+        PAGE_BYTES,
+        len(program),
+        name.encode()[:255],
+        len(files),
+        tail,
+        abi.ABI_MAJOR,
+        abi.ABI_MINOR,
     )
     payload = b"".join(part.ljust(_page_up(len(part)), b"\0") for part in (header, program, files))
     return _boot(kernel, payload, symbols)
@@ -57,13 +69,20 @@ def _boot(kernel: bytes, payload: bytes, symbols: bytes = b"") -> bytes:
     return _elf_image(kernel, payload) + symbols
 
 
-def _check_program(program: bytes, machine: int) -> None:
-    if len(program) < _ELF.size or program[:4] != b"\x7fELF":
-        raise UsageError("the program is not an ELF file")
-    found = _ELF.unpack_from(program)[2]
+def _check(program: bytes, machine: int) -> None:
+    """UsageError that says why this library OS could not run it."""
+    try:
+        if len(program) >= _ELF.size and program[:4] == b"\x7fELF":
+            _check_machine(_ELF.unpack_from(program)[2], machine)
+        check_program(program)
+    except WireError as error:
+        raise UsageError(str(error)) from error
+
+
+def _check_machine(found: int, machine: int) -> None:
     if found != machine:
         names = {a.elf_machine: a.name for a in ALL.values()}
-        raise UsageError(
+        raise WireError(
             f"the program was compiled for another machine ({names.get(found, found)}) than "
             f"{names.get(machine, machine)}"
         )

@@ -16,6 +16,7 @@ from radics_mesh.errors import GuestError, UsageError, WireError
 from radics_mesh.ids import Digest
 from radics_mesh.vmm.architecture import X86_64, Architecture
 from radics_mesh.vmm.image import PAGE_BYTES, architecture_of, load_segments
+from radics_mesh.vmm.program import check_program, has_program, memory_needed, program_of
 
 IMAGE_MAX_BYTES = 256 << 20
 _SUFFIX = ".img"
@@ -46,11 +47,24 @@ def inspect(content: bytes) -> ImageInfo:
         if found is X86_64:
             _check_bootable(content)
         load_segments(content)
+        if has_program(content):  # else it boots, and its library OS says so
+            check_program(program_of(content))
     except struct.error as error:
         raise UsageError("not a RaDiCS image: truncated") from error
     except WireError as error:
         raise UsageError(f"not a RaDiCS image: {error}") from error
     return ImageInfo(Digest.of(content), found.name, len(content))
+
+
+def check_fits(content: bytes, memory_bytes: int) -> None:
+    """UsageError for an image of ours that a machine of this size could not start."""
+    needed = max((s.address + s.memory_bytes for s in load_segments(content)), default=0)
+    if has_program(content):
+        needed += memory_needed(program_of(content))
+    if needed > memory_bytes:
+        raise UsageError(
+            f"the image needs {-(-needed >> 20)} MiB of memory at least, not {memory_bytes >> 20}"
+        )
 
 
 def _check_bootable(content: bytes) -> None:
