@@ -10,6 +10,7 @@ from radics_mesh.codec import pack
 from radics_mesh.errors import WireError
 from radics_mesh.hosting.papers import (
     KEY_BYTES,
+    Box,
     Mail,
     Mailbox,
     Papers,
@@ -31,8 +32,16 @@ settings = st.builds(
     created=st.integers(0, 1 << 40),
     branch=st.integers(0, 100),
     moves=st.integers(0, 100),
+    environment=st.lists(short, max_size=3).map(tuple),
+    hint=short,
+    has_stdin=st.booleans(),
 )
-mail = st.builds(Mail, st.integers(1, 1 << 40), keys, short, short, st.binary(max_size=50))
+mail = st.builds(
+    Mail,
+    *(st.integers(1, 1 << 40), keys, short, short, st.binary(max_size=50)),
+    *(st.integers(0, 63), st.booleans()),
+)
+boxes = st.builds(Box, st.integers(1, 63), short, st.integers(1, 1 << 40))
 subscriptions = st.builds(
     Subscription,
     short,
@@ -46,6 +55,7 @@ mailboxes = st.builds(
     mail=st.lists(mail, max_size=3).map(tuple),
     window=st.lists(keys, max_size=3).map(tuple),
     subscriptions=st.lists(subscriptions, max_size=3).map(tuple),
+    boxes=st.lists(boxes, max_size=3).map(tuple),
 )
 
 
@@ -53,6 +63,17 @@ mailboxes = st.builds(
 def test_papers_survive_the_journey(papers: Papers) -> None:
     assert Papers.parse(papers.pack()) == papers
     assert Settings.parse(papers.settings.pack()) == papers.settings
+
+
+def test_papers_of_a_node_of_version_0_1_are_read() -> None:
+    settings = Settings(1 << 20, ("text",), ("x",), moves=3)
+    letter = [4, bytes(KEY_BYTES), "dtn://a/", "s", b"payload"]
+    old = pack([2, *settings.fields(), 7, 5, [letter], b"", [], True])
+    papers = Papers.parse(old)
+    assert papers.settings == settings
+    assert papers.saved
+    assert papers.mailbox.mail == (Mail(4, bytes(KEY_BYTES), "dtn://a/", "s", b"payload"),)
+    assert Settings.parse(pack(settings.fields())) == settings
 
 
 @given(st.binary(max_size=200) | msgpack_values.map(pack))

@@ -375,7 +375,7 @@ def test_an_endless_frame_is_cut_off() -> None:
 
 
 def guest_frames() -> st.SearchStrategy[bytes]:
-    kinds = st.sampled_from((0x81, 0x82, 0x83, 0x84, 0x85, 0x01, 0x7F))
+    kinds = st.sampled_from((0x81, 0x82, 0x83, 0x84, 0x85, 0x87, 0x01, 0x7F))
     return st.builds(twin.frame, kinds, st.binary(max_size=60))
 
 
