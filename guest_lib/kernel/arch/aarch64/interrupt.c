@@ -27,6 +27,7 @@
 
 #define TIMER_ON 1
 #define TIMER_MASKED 2
+#define TIMER_REACHED 4
 
 static volatile uint32_t *gicd(unsigned at) { return (volatile uint32_t *)(GICD_AT + at); }
 static volatile uint32_t *gicc(unsigned at) { return (volatile uint32_t *)(GICC_AT + at); }
@@ -72,11 +73,12 @@ void timer_pause(uint64_t ns)
 
 uint64_t timer_started_with(void) { return started_with; }
 
-/* The timer's condition holds until it is set anew, so it is masked until then. */
+/* The timer's condition holds until it is set anew, so it is masked until then. Not so when it has
+ * been set anew already: a hypervisor may deliver an interrupt that it had queued before. */
 void interrupt_done(void)
 {
     uint32_t number = *gicc(GICC_ACKNOWLEDGE) & 0x3ff;
-    if (number == TIMER_INTERRUPT)
+    if (number == TIMER_INTERRUPT && sysreg_read(cntv_ctl_el0) & TIMER_REACHED)
         sysreg_write(cntv_ctl_el0, TIMER_ON | TIMER_MASKED);
     if (number < SPURIOUS)
         *gicc(GICC_END) = number;
