@@ -15,7 +15,7 @@ import trio
 from radics_mesh.vmm.build import build_image, build_kernel, compile_program
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.frames import Hello, Log, Output
-from radics_mesh.vmm.machine import Launch, launch
+from radics_mesh.vmm.machine import Launch, Machine, launch
 from radics_mesh.vmm.tools import GUEST_LIB
 
 CHECKOUT = GUEST_LIB.parent
@@ -58,19 +58,27 @@ def source(name: str) -> Path:
 async def said(image: Path, accelerator: str) -> str:
     """All that it writes, and how it ends, in a QEMU as a node starts it."""
     words: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="radics-") as name, trio.fail_after(_DEADLINE_S):
+    with tempfile.TemporaryDirectory(prefix="radics-") as name:
         hello = Hello(image.stem, "dtn://vm.x/", "host", "dtn://host/", argv=(f"/{image.stem}",))
         place = Launch(Path(name), SHM, image, _MEMORY_BYTES, accelerator, hello)
         machine = await launch(place)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(machine.run)
-            async for event in machine.events:
-                if isinstance(event, Output):
-                    await machine.acknowledge(event.number)
-                    words.append(_written(event))
-                elif isinstance(event, End):
-                    words.append(str(event))
+            with trio.move_on_after(_DEADLINE_S):
+                await _listen(machine, words)
+            if machine.ended is None:
+                await machine.kill()
+                await _listen(machine, words)
     return "".join(words)
+
+
+async def _listen(machine: Machine, words: list[str]) -> None:
+    async for event in machine.events:
+        if isinstance(event, Output):
+            await machine.acknowledge(event.number)
+            words.append(_written(event))
+        elif isinstance(event, End):
+            words.append(str(event))
 
 
 def _written(output: Output) -> str:
