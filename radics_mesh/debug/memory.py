@@ -100,14 +100,14 @@ class AddressSpace:
 
     def program_pages(self) -> dict[int, int]:
         """Address -> page number in RAM, of all pages of the lower half, also hidden ones."""
-        tables_left = self.ram.size_bytes // PAGE_BYTES
+        seen: set[int] = set()  # no table is in two places
         found: dict[int, int] = {}
         waiting = [(self.roots[0], 0, 0)]
         while waiting:
             table, start, level = waiting.pop()
-            tables_left -= 1
-            if tables_left < 0:
+            if table in seen:
                 raise WireError("guest memory: page tables without end")
+            seen.add(table)
             for index, entry in self._entries(table):
                 address = start + (index << _SHIFTS[level])
                 place = (entry & self.tables.address_mask) - self.ram_base

@@ -143,6 +143,7 @@ class Guest:
         self._taken = trio.Event()
         self._scope = trio.CancelScope()
         self._end: End | None = None
+        self._explained = False
         self._disk_full = False
         self._nursery: trio.Nursery | None = None
         # By what follows the VM's endpoint: the mailbox, replies, services.
@@ -314,6 +315,9 @@ class Guest:
         if number:
             await self._commit(number, ending)
             await self.machine.acknowledge(number)
+        if ending is not None and ending.how and not self._explained:
+            await self._explain(ending, batch)
+            await self._commit(number, None)
         for state in progress.values():
             await self._progressed(state)
         if checkpoint:  # behind its acknowledgement: it shall not ask for itself again
@@ -396,17 +400,19 @@ class Guest:
                 await self._close(stream)
             case Hint(what, name):
                 await self._kept(lambda: self._outside.hint(hint_text(what, name)))
-            case Exit(how=how) if how:
-                await self._explain(output.body)
             case _:
                 pass  # Exit: recorded with the batch. Unreadable: there is nothing to do.
 
-    async def _explain(self, ended: Exit) -> None:
-        """How it ended, for who reads its log."""
-        lines = [ended.why]
-        if ended.thread is not None:
-            (told,) = await explain(self.machine.files.image, [ended.thread])
-            lines += [f"  {line}" for line in told]
+    async def _explain(self, ending: Ending, batch: Sequence[Event]) -> None:
+        """How it ended, for who reads its log. That it ended is durable by now, since a backtrace
+        takes its time; a crash meanwhile costs the backtrace only."""
+        self._explained = True  # whoever ends more than once is not worth more processes
+        lines = [ending.why]
+        for event in batch:
+            if isinstance(event, Output) and isinstance(event.body, Exit) and event.body.thread:
+                (told,) = await explain(self.machine.files.image, [event.body.thread])
+                lines += [f"  {line}" for line in told]
+                break
         text = "".join(f"[radics] {line}\n" for line in lines)
         await self._kept(lambda: self._log.append(text.encode("utf-8", "replace")))
 
