@@ -103,9 +103,10 @@ def _make_cloud(folder: Path) -> None:
 
 
 def _make_tiny(folder: Path) -> None:
-    missing = [
-        tool for tool in ("gcc", "make", "flex", "bison", "bc", "perl", "xz") if not _has(tool)
-    ]
+    tools = ("gcc", "make", "flex", "bison", "bc", "perl", "xz")
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if not Path("/usr/include/libelf.h").exists():
+        missing.append("libelf-dev")
     if missing:
         raise UsageError(f"building a Linux needs these too: {', '.join(missing)}")
     _unpack("linux-source-6.1", folder / "source")
@@ -119,10 +120,6 @@ def _make_tiny(folder: Path) -> None:
     _run("nice", "make", "-s", "-C", tree, f"-j{os.cpu_count() or 1}", "vmlinux")
     _run("strip", "-s", f"{tree}/vmlinux")
     _keep(Path(tree, "vmlinux"), TINY)
-
-
-def _has(tool: str) -> bool:
-    return shutil.which(tool) is not None
 
 
 def _unpack(package: str, to: Path) -> None:
