@@ -34,7 +34,7 @@ def compile_rust(job: Job) -> Sequence[BakedFile]:
         crate: list[str | Path] = ["--crate-type", "rlib", "-l", "static:-bundle=radics"]
         run_tool([*common, *crate, "-o", binding, _BINDING], "compiling the crate radics")
         symbols = ["-g"] if job.debug else ["-C", "strip=symbols"]
-        program = ["--extern", f"radics={binding}", "-o", job.output, job.source]
+        program: list[str | Path] = ["--extern", f"radics={binding}", "-o", job.output, job.source]
         run_tool([*common, *symbols, *program, *job.flags], f"compiling {job.source.name}")
     return ()
 
