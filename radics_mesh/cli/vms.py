@@ -85,7 +85,8 @@ def build(
             on_progress=tell,
         )
         took_s = report.compile_s + report.bake_s
-        click.echo(f"{path}: {report.image_bytes} bytes in {took_s:.1f} s")
+        needs = f"starts in {report.memory_bytes >> 20} MB of memory"
+        click.echo(f"{path}: {report.image_bytes} bytes in {took_s:.1f} s; {needs}")
 
 
 @click.command()

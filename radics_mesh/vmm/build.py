@@ -16,7 +16,7 @@ from radics_mesh.vmm import architecture
 from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.baked import BakedFile, pack
 from radics_mesh.vmm.languages.choice import compiler_of
-from radics_mesh.vmm.languages.job import Job
+from radics_mesh.vmm.languages.job import Job, Made
 from radics_mesh.vmm.symbols import pack_symbols
 from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, run_tool
 
@@ -34,6 +34,7 @@ class BuildReport:
     image_bytes: int
     kernel_bytes: int
     program_bytes: int
+    memory_bytes: int  # about what the VM needs until the program itself does something; whole MiB
     compile_s: float
     bake_s: float
 
@@ -145,7 +146,7 @@ def build_image(
     started = time.monotonic()
     scratch = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        program, more = _program(sources, scratch, arch, flags, tell, debug=debug)
+        program, made = _program(sources, scratch, arch, flags, tell, debug=debug)
         compiled = time.monotonic()
         symbols = b""
         if debug:
@@ -153,7 +154,7 @@ def build_image(
             scratch.write_bytes(program)
             program, symbols = _split(scratch, arch, output.with_suffix(".debug"))
         tell("image")
-        image = bake(kernel, program, name or output.stem, pack([*files, *more]), symbols)
+        image = bake(kernel, program, name or output.stem, pack([*files, *made.files]), symbols)
         scratch.write_bytes(image)
         scratch.replace(output)
     except OSError as error:
@@ -166,6 +167,7 @@ def build_image(
         image_bytes=len(image),
         kernel_bytes=len(kernel),
         program_bytes=len(program),
+        memory_bytes=-(-(len(image) + made.start_bytes) >> 20) << 20,
         compile_s=compiled - started,
         bake_s=time.monotonic() - compiled,
     )
@@ -179,20 +181,20 @@ def _program(
     tell: Callable[[str], None],
     *,
     debug: bool,
-) -> tuple[bytes, Sequence[BakedFile]]:
-    """The static ELF file, and what its language wants baked in with it."""
+) -> tuple[bytes, Made]:
+    """The static ELF file, and what its language adds."""
     if len(sources) == 1 and sources[0].is_file():
         with sources[0].open("rb") as file:
             if file.read(4) == b"\x7fELF":
-                return sources[0].read_bytes(), ()
+                return sources[0].read_bytes(), Made()
     tell("compile " + ", ".join(source.name for source in sources))
     compiler = compiler_of(sources)
     if compiler is None:
         compile_program(sources, scratch, arch=arch, flags=flags, debug=debug)
-        return scratch.read_bytes(), ()
+        return scratch.read_bytes(), Made()
     library = GUEST_LIB / "build" / arch
-    more = compiler(Job(sources[0], scratch, arch, flags, debug, library, tell))
-    return scratch.read_bytes(), more
+    made = compiler(Job(sources[0], scratch, arch, flags, debug, library, tell))
+    return scratch.read_bytes(), made
 
 
 def _split(scratch: Path, arch: str, kept: Path) -> tuple[bytes, bytes]:

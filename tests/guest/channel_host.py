@@ -45,10 +45,16 @@ VIRT = (
 )
 
 
+def is_x86(image: Path) -> bool:
+    with image.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
 def run_plain(image: Path, memory_mb: int = 64) -> subprocess.CompletedProcess[bytes]:
     """The command of the manual: output on stdout, nothing else."""
+    machine = PLAIN if is_x86(image) else (*VIRT, "-cpu", A72)
     return subprocess.run(
-        (*PLAIN, "-serial", "stdio", "-m", str(memory_mb), "-kernel", str(image)),
+        (*machine, "-serial", "stdio", "-m", str(memory_mb), "-kernel", str(image)),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=DEADLINE_S,
@@ -304,8 +310,7 @@ class Host:
 
     @property
     def is_x86(self) -> bool:
-        with self.image.open("rb") as file:
-            return file.read(4) == b"\x7fELF"
+        return is_x86(self.image)
 
     def _start(self, cpu: str, waiting: bool) -> None:
         ram = f"memory-backend-file,id=ram,size={self.memory},mem-path={self.ram_path},share=on"

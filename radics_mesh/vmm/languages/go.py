@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from radics_mesh.errors import UsageError
-from radics_mesh.vmm.baked import BakedFile
-from radics_mesh.vmm.languages.job import Job
+from radics_mesh.vmm.languages.job import Job, Made
 from radics_mesh.vmm.tools import GUEST_LIB, run_tool
 
 _ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -26,7 +25,7 @@ _WITHOUT = {
 }
 
 
-def compile_go(job: Job) -> Sequence[BakedFile]:
+def compile_go(job: Job) -> Made:
     """Raises UsageError for a program that needs cgo or is no main package."""
     if shutil.which("go") is None:
         raise UsageError("Go programs need Go: install golang-go")
@@ -43,7 +42,7 @@ def compile_go(job: Job) -> Sequence[BakedFile]:
             environment=environment,
             folder=where,
         )
-    return ()
+    return Made()
 
 
 def _package(source: Path) -> tuple[Path, str]:

@@ -22,5 +22,13 @@ class Job:
     tell: Callable[[str], None]  # hears one short line a step, and warnings
 
 
-# Makes `output`; what more the image needs is the answer. Raises UsageError.
-Compiler = Callable[[Job], Sequence[BakedFile]]
+@dataclass(frozen=True)
+class Made:
+    """What there is beside `Job.output`."""
+
+    files: Sequence[BakedFile] = ()  # to bake in
+    start_bytes: int = 3 << 20  # memory that a program without a line of its own touches
+
+
+# Makes `Job.output`. Raises UsageError.
+Compiler = Callable[[Job], Made]

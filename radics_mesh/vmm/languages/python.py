@@ -17,7 +17,7 @@ from radics_mesh.errors import UsageError
 from radics_mesh.vmm import sysroot
 from radics_mesh.vmm.baked import BakedFile
 from radics_mesh.vmm.languages import collect
-from radics_mesh.vmm.languages.job import Job
+from radics_mesh.vmm.languages.job import Job, Made
 from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, run_tool
 
 _VERSION = "python3.11"
@@ -25,6 +25,8 @@ _PYTHON = Path("/usr/bin") / _VERSION  # Debian's: another would have other C mo
 _SOURCES = GUEST_LIB / "python"
 _PACKAGES = ("libpython3.11-dev", "libexpat1-dev", "zlib1g-dev")
 
+# Measured: an interpreter that prints a line; modules take two to three times their byte code.
+_START_BYTES = 5 << 20
 # Whatever the program is, the interpreter starts with these.
 _START = (
     "_abc _codecs _collections _functools _imp _io _signal _stat _string _thread _warnings "
@@ -53,7 +55,7 @@ class Found(TypedDict):
     imports: list[str]
 
 
-def compile_python(job: Job) -> Sequence[BakedFile]:
+def compile_python(job: Job) -> Made:
     """`job.flags` are modules that the program imports by other means than a statement; "-I FOLDER"
     adds a folder to look in.
 
@@ -74,7 +76,9 @@ def compile_python(job: Job) -> Sequence[BakedFile]:
         first = [_FIRST[name] for name in found["imports"] if name in _FIRST]
         (scratch / "inittab.c").write_text(_inittab(builtin, job.source.stem, first))
         _link(job, root, scratch / "inittab.c")
-        return _tree(scratch / "tree")
+        files = _tree(scratch / "tree")
+    code_bytes = sum(len(file.content or b"") for file in files)
+    return Made(files, _START_BYTES + code_bytes * 5 // 2)
 
 
 def _flags(flags: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from radics_mesh.errors import UsageError
-from radics_mesh.vmm.baked import BakedFile
-from radics_mesh.vmm.languages.job import Job
+from radics_mesh.vmm.languages.job import Job, Made
 from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, run_tool
 
 _BINDING = GUEST_LIB / "rust" / "radics.rs"
@@ -21,12 +19,17 @@ _BINDING = GUEST_LIB / "rust" / "radics.rs"
 _LIBRARIES = ("gnu", "musl")
 
 
-def compile_rust(job: Job) -> Sequence[BakedFile]:
+def compile_rust(job: Job) -> Made:
     """Raises UsageError where there is no rustc, or no standard library for `job.arch`."""
     if shutil.which("rustc") is None:
         raise UsageError("Rust programs need rustc: install rustc")
-    target = _target(job.arch)
-    common: list[str | Path] = ["rustc", "--target", target, "--edition", "2021", "-O"]
+    triple = target(job.arch)
+    if triple is None:
+        raise UsageError(
+            f"rustc has no standard library for {job.arch}: "
+            f"rustup target add {job.arch}-unknown-linux-gnu"
+        )
+    common: list[str | Path] = ["rustc", "--target", triple, "--edition", "2021", "-O"]
     common += ["-C", "target-feature=+crt-static", "-C", "relocation-model=static"]
     common += ["-C", f"linker={cross_prefix(job.arch)}gcc", "-L", job.library]
     with tempfile.TemporaryDirectory() as scratch:
@@ -36,16 +39,14 @@ def compile_rust(job: Job) -> Sequence[BakedFile]:
         symbols = ["-g"] if job.debug else ["-C", "strip=symbols"]
         program: list[str | Path] = ["--extern", f"radics={binding}", "-o", job.output, job.source]
         run_tool([*common, *symbols, *program, *job.flags], f"compiling {job.source.name}")
-    return ()
+    return Made()
 
 
-def _target(arch: str) -> str:
+def target(arch: str) -> str | None:
     """The first target for `arch` whose standard library is there."""
     for library in _LIBRARIES:
-        target = f"{arch}-unknown-linux-{library}"
-        folder = run_tool(("rustc", "--print", "target-libdir", "--target", target), "rustc")
+        name = f"{arch}-unknown-linux-{library}"
+        folder = run_tool(("rustc", "--print", "target-libdir", "--target", name), "rustc")
         if any(Path(folder.strip()).glob("libstd-*.rlib")):
-            return target
-    raise UsageError(
-        f"rustc has no standard library for {arch}: rustup target add {arch}-unknown-linux-gnu"
-    )
+            return name
+    return None
