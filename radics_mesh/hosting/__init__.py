@@ -8,7 +8,10 @@ vm_moving  the hand-off's effects, carried out in order
 life       its guest: launched, parked, killed, adopted; its snapshots on disk
 strays     QEMUs that nobody remembers
 standby    a QEMU that waits for a snapshot which is still on its way
-vm_task    one running guest: its outputs become bundles, its mail and sources become messages
+vm_task    one running guest: its outputs become bundles and log
+vm_mail    what comes for it: bundles become mail in its boxes, mail becomes its messages
+vm_feeds   the same for what it is subscribed to
+vm_limits  what it may say; what is said of one that is held back
 blobs      images and snapshots between two nodes: what is sent, what is asked for
 moving     the pieces that these come in
 move       a move that somebody waits for
@@ -20,7 +23,7 @@ database   one connection, its transactions
 logs       what guests print: an append-only file a VM, bounded
 status     what people, the scheduler and the screen are told
 
-    bundle for a VM -> vm_task.receive -> table (durable) -> machine.deliver -> guest
+    bundle for a VM -> vm_mail.receive -> table (durable) -> machine.deliver -> guest
     guest -> machine.events -> vm_task -> agent.send, log (durable) -> table -> machine.acknowledge
     bundle for dtn://<node>/handoff -> service -> vm -> radics_mesh.vmm.handoff -> effects
 """

@@ -24,7 +24,8 @@ from radics_mesh.hosting.logs import VmLog
 from radics_mesh.hosting.papers import Papers, Settings
 from radics_mesh.hosting.standby import Standby
 from radics_mesh.hosting.table import VmRow
-from radics_mesh.hosting.vm_task import Guest, Outside
+from radics_mesh.hosting.vm_mail import Outside
+from radics_mesh.hosting.vm_task import Guest
 from radics_mesh.ids import Digest
 from radics_mesh.ownership import Ownership
 from radics_mesh.vmm import qemu

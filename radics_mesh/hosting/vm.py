@@ -30,8 +30,8 @@ from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
+from radics_mesh.hosting.vm_mail import FULL_WAIT_S
 from radics_mesh.hosting.vm_moving import Moving
-from radics_mesh.hosting.vm_task import FULL_WAIT_S
 from radics_mesh.hosting.vm_tenancy import Job
 from radics_mesh.ids import NodeId
 from radics_mesh.vmm.handoff_messages import Message, Terms

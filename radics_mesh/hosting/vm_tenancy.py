@@ -168,7 +168,7 @@ class Tenancy(ABC):
         silent_s = self.life.guest.machine.silent_s
         if silent_s > SILENT_S:
             return f"its guest has not answered for {silent_s:.0f} s"
-        return self.life.guest.trouble
+        return self.life.guest.limits.trouble
 
     # --- starting and ending --------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ from radics_mesh.vmm.threads import ThreadReport, ThreadTold, read_thread, read_
 _CRC_BYTES = 4
 # What the names of services begin with that are addresses of replies.
 REPLY_PREFIX = "~"
+# What a request to the node itself is addressed to.
+OWN_SERVICE = ":"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from radics_mesh.hosting import vm_task
+from radics_mesh.hosting import vm_limits
 from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.build import build_kernel, compile_program
 from radics_mesh.vmm.tools import GUEST_LIB
@@ -81,7 +81,9 @@ async def test_who_sends_garbage_is_slowed_down(
 async def test_who_says_more_than_its_window_is_ended(
     world: World, hostile: Path, caller: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vm_task, "SAID_BYTES_S", 1 << 16)  # so that it is not acknowledged at once
+    monkeypatch.setattr(
+        vm_limits, "SAID_BYTES_S", 1 << 16
+    )  # so that it is not acknowledged at once
     site = await world.start(0)
     await run(site, hostile, "flood")
     await until(lambda: site.has("flood", "failed"))
@@ -104,9 +106,9 @@ async def test_who_reads_nothing_is_told_of(world: World, hostile: Path, caller:
 async def test_who_floods_by_the_rules_is_slowed_down(
     world: World, caller: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(vm_task, "SAID_BYTES_S", 1 << 18)
-    monkeypatch.setattr(vm_task, "SAID_S", 20)
-    monkeypatch.setattr(vm_task, "CHANGES_S", 5)
+    monkeypatch.setattr(vm_limits, "SAID_BYTES_S", 1 << 18)
+    monkeypatch.setattr(vm_limits, "SAID_S", 20)
+    monkeypatch.setattr(vm_limits, "CHANGES_S", 5)
     site = await world.start(0)
     await run(site, caller, "flood", how)
     await until(lambda: "says too much" in site.vm("flood").note)
@@ -118,7 +120,7 @@ async def test_who_floods_by_the_rules_is_slowed_down(
 async def test_one_vm_does_not_fill_the_store(
     world: World, caller: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vm_task, "STORE_SHARE", 0.01)  # of the 64 MiB of a site here
+    monkeypatch.setattr(vm_limits, "STORE_SHARE", 0.01)  # of the 64 MiB of a site here
     site = await world.start(0)
     await run(site, caller, "flood", "flood-send")
     await until(lambda: "fill the store" in site.vm("flood").note)
