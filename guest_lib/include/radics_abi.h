@@ -132,7 +132,9 @@
  * of which there are `pages`; firmware's have no meaning. Frames of one nonce cover them all, in
  * ascending order without a gap, RADICS_CHANGED_MAX bytes of map in each but the last. All changes
  * that CHANGED does not name come after it: a host that reads the pages once it has the frames
- * misses none. A `since` that the host does not know means that it has to look at every page. */
+ * misses none. A `since` that the host does not know means that it has to look at every page; so
+ * does no answer: a guest with more than 4,000 MiB of RAM, whose map does not fit one transmission,
+ * gives none. */
 #define RADICS_F_CHANGED   0x86
 /* STACKS_BACK (1.1): u64 nonce | u16 threads (at most 256 are told of) | u16 index of this one
  *   | u64 base (what is added to the addresses in the program's ELF file) | thread
