@@ -46,7 +46,7 @@ async def explain(
             return told
     except GuestError as error:
         log.warning("a backtrace could not be made", image=image.name, reason=str(error)[:200])
-    return [[_title(t), "(no backtrace could be made)"] for t in threads]
+    return [[title(t), "(no backtrace could be made)"] for t in threads]
 
 
 async def explain_saved(image: Path, snapshot: Path) -> list[list[str]]:
@@ -123,7 +123,7 @@ def _numbers(items: list[object]) -> tuple[int, ...]:
 # --- the child ---
 
 
-def _title(t: ThreadReport) -> str:
+def title(t: ThreadReport) -> str:
     return f"thread {t.tid}{f' ({t.name})' if t.name else ''}"
 
 
@@ -133,7 +133,7 @@ def explained(
     """The answer, made in this process."""
     stacks = [backtracer.frames(t.base, t.registers, t.read) for t in threads]
     architecture = backtracer.architecture
-    heads = [f"{_title(t)}: {describe(t, architecture, streams, t.read)}" for t in threads]
+    heads = [f"{title(t)}: {describe(t, architecture, streams, t.read)}" for t in threads]
     return [[head, *_numbered(s)] for head, s in zip(heads, demangled(stacks), strict=True)]
 
 

@@ -7,6 +7,7 @@ take long, hence a process of its own for what comes from others (radics_mesh.de
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -22,24 +23,39 @@ class Lines:
 
     def __init__(self, content: bytes) -> None:
         self._info: Any = None
-        self._units: Any = None
+        self._units: list[tuple[int, int, int]] = []
         self._tables: dict[int, list[tuple[int, int, str]]] = {}
         try:
             file = ELFFile(io.BytesIO(content))
             if file.has_dwarf_info():
                 self._info = file.get_dwarf_info()
-                self._units = self._info.get_aranges()
+                self._units = list(self._ranges())
         except _BROKEN:
-            self._info = None
+            self._units = []
+
+    def _ranges(self) -> Iterator[tuple[int, int, int]]:
+        """(first address, end, where its unit is). Go writes no table of them."""
+        table = self._info.get_aranges()
+        if table is not None:
+            for entry in table.entries:
+                yield entry.begin_addr, entry.begin_addr + entry.length, entry.info_offset
+            return
+        for unit in self._info.iter_CUs():
+            attributes = unit.get_top_DIE().attributes
+            if "DW_AT_low_pc" in attributes and "DW_AT_high_pc" in attributes:
+                low, high = attributes["DW_AT_low_pc"].value, attributes["DW_AT_high_pc"]
+                end = high.value if high.form == "DW_FORM_addr" else low + high.value
+                yield low, end, unit.cu_offset
 
     def at(self, address: int) -> tuple[str, int] | None:
         """File, as the compiler was told of it, and line."""
-        if self._info is None or self._units is None:
-            return None
+        for low, high, unit in self._units:
+            if low <= address < high:
+                return self._in_unit(unit, address)
+        return None
+
+    def _in_unit(self, unit: int, address: int) -> tuple[str, int] | None:
         try:
-            unit = self._units.cu_offset_at_addr(address)
-            if unit is None:
-                return None
             if unit not in self._tables:
                 self._tables[unit] = self._table(unit)
         except _BROKEN:
@@ -71,4 +87,4 @@ def _file(program: Any, index: int) -> str:
     header = program.header
     entry = header.file_entry[index if header.version >= 5 else index - 1]
     name: str = entry.name.decode("utf-8", "replace")
-    return name
+    return name.rsplit("/", 1)[-1]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import trio
 
-from radics_mesh.debug.explain import explain
+from radics_mesh.debug.explain import explain, title
 from radics_mesh.errors import CapacityError, UsageError, WireError
 from radics_mesh.hosting.logs import VmLog
 from radics_mesh.hosting.papers import Settings
@@ -175,8 +175,8 @@ class Guest(FeedTask):
         lines = [ending.why]
         for event in batch:
             if isinstance(event, Output) and isinstance(event.body, Exit) and event.body.thread:
-                (told,) = await explain(self.machine.files.image, [event.body.thread])
-                lines += [f"  {line}" for line in told]
+                ((_, *frames),) = await explain(self.machine.files.image, [event.body.thread])
+                lines += [f"  {line}" for line in (f"in {title(event.body.thread)}", *frames)]
                 break
         text = "".join(f"[radics] {line}\n" for line in lines)
         await self._kept(lambda: self._log.append(text.encode("utf-8", "replace")))

@@ -65,6 +65,7 @@ WAYS = {
     "null": ((1, SIGSEGV), "at 0x0 touching 0x0", ["?", "choose("]),
     "memory": ((2, SIGKILL), "out of memory", ["touch_all()", "choose("]),
     "thread": ((1, SIGSEGV), "touching 0x8", ["deep::Well::poke(int volatile*)", "start_thread"]),
+    "handler": ((1, SIGSEGV), "touching 0x0", ["deep::Well::poke(int", "handler(int)", "raise"]),
     "illegal": ((1, SIGILL), "killed by SIGILL at 0x", ["choose("]),
 }
 
@@ -90,7 +91,9 @@ def test_a_frame_has_its_line(ending: Path) -> None:
     world = World()
     with Host(ending, world, args=("ending", "fault")) as host:
         host.finish()
-    assert backtrace(ending, world)[0].endswith(" at ending.cpp:16")
+    lines = (PROGRAMS / "ending.cpp").read_text().splitlines()
+    number = 1 + next(n for n, line in enumerate(lines) if "*p = 7;" in line)
+    assert backtrace(ending, world)[0].endswith(f" at ending.cpp:{number}")
 
 
 async def test_a_child_explains_and_a_broken_image_is_no_harm(ending: Path, tmp_path: Path) -> None:

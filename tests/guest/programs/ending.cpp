@@ -1,4 +1,5 @@
 // Ends in the way that its argument names, a few calls deep.
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -7,13 +8,14 @@
 #include <thread>
 #include <vector>
 
-namespace deep {
+namespace deep
+{
 struct Well {
     [[gnu::noinline]] void poke(volatile int *p);
 };
 void Well::poke(volatile int *p)
 {
-    *p = 7; // line 16
+    *p = 7;
     std::puts("not reached");
 }
 [[gnu::noinline]] int down(int n)
@@ -33,6 +35,12 @@ void Well::poke(volatile int *p)
         std::memset(block, 1, 1 << 20);
 }
 
+static void handler(int)
+{
+    deep::Well().poke(nullptr);
+    std::puts("not reached");
+}
+
 [[gnu::noinline]] void choose(const std::string &how)
 {
     if (how == "fault")
@@ -50,7 +58,10 @@ void Well::poke(volatile int *p)
         touch_all();
     else if (how == "thread")
         std::thread([] { deep::Well().poke(reinterpret_cast<int *>(8)); }).join();
-    else if (how == "illegal")
+    else if (how == "handler") {
+        std::signal(SIGUSR1, handler);
+        std::raise(SIGUSR1);
+    } else if (how == "illegal")
 #ifdef __x86_64__
         asm volatile("ud2");
 #else
