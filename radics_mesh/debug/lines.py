@@ -13,6 +13,7 @@ from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
+from elftools.dwarf.ranges import BaseAddressEntry
 from elftools.elf.elffile import ELFFile
 
 _BROKEN = (ELFError, ConstructError, LookupError, ValueError, TypeError, AttributeError, OSError)
@@ -41,11 +42,25 @@ class Lines:
                 yield entry.begin_addr, entry.begin_addr + entry.length, entry.info_offset
             return
         for unit in self._info.iter_CUs():
-            attributes = unit.get_top_DIE().attributes
-            if "DW_AT_low_pc" in attributes and "DW_AT_high_pc" in attributes:
-                low, high = attributes["DW_AT_low_pc"].value, attributes["DW_AT_high_pc"]
-                end = high.value if high.form == "DW_FORM_addr" else low + high.value
-                yield low, end, unit.cu_offset
+            for low, high in self._unit_ranges(unit):
+                yield low, high, unit.cu_offset
+
+    def _unit_ranges(self, unit: Any) -> Iterator[tuple[int, int]]:
+        attributes = unit.get_top_DIE().attributes
+        if "DW_AT_low_pc" not in attributes:
+            return
+        base = attributes["DW_AT_low_pc"].value
+        if "DW_AT_ranges" in attributes:
+            lists = self._info.range_lists()
+            for entry in lists.get_range_list_at_offset(attributes["DW_AT_ranges"].value, unit):
+                if isinstance(entry, BaseAddressEntry):
+                    base = entry.base_address
+                else:
+                    start = 0 if entry.is_absolute else base
+                    yield start + entry.begin_offset, start + entry.end_offset
+        elif "DW_AT_high_pc" in attributes:
+            high = attributes["DW_AT_high_pc"]
+            yield base, high.value if high.form == "DW_FORM_addr" else base + high.value
 
     def at(self, address: int) -> tuple[str, int] | None:
         """File, as the compiler was told of it, and line."""
