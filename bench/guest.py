@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -33,8 +34,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import guest_channel, guest_peers
 from bench.guest_channel import GUESTS, cpu_s
-from radics_mesh.vmm.build import GUEST_LIB, build_image, compile_program
-from radics_mesh.vmm.image import load_segments, loaded_pages
+from radics_mesh.vmm.build import build_image, compile_program
+from radics_mesh.vmm.image import loaded_pages
+from radics_mesh.vmm.tools import GUEST_LIB
 from tests.guest.channel_host import PAGE, Host, World
 
 X86 = (
@@ -202,6 +204,13 @@ def smallest_mb(image: Path, arch: str) -> float:
     return high / 1024
 
 
+def loaded_bytes(elf: bytes) -> int:
+    """What its segments have in the file."""
+    table_at, size, count = struct.unpack_from("<Q14xHH", elf, 32)
+    headers = (struct.unpack_from("<II6Q", elf, table_at + i * size) for i in range(count))
+    return sum(header[5] for header in headers if header[0] == 1)
+
+
 def park_once(image: Path) -> Sample:
     """Park request to PARKED in ms, `cont` to the hello's answer in ms, snapshot in KiB."""
     loaded = loaded_pages(image.read_bytes(), 32 << 20)
@@ -245,8 +254,7 @@ class Bench:
 
     def sizes(self, arch: str) -> list[Row]:
         image = self.image("hello_iostream.cpp", arch)
-        kernel = (GUEST_LIB / "build" / arch / "kernel.elf").read_bytes()
-        kib = sum(segment.file_bytes for segment in load_segments(kernel)) / 1024
+        kib = loaded_bytes((GUEST_LIB / "build" / arch / "kernel.elf").read_bytes()) / 1024
         small = smallest_mb(self.image("hello.c", arch), arch)
         small_cxx = smallest_mb(image, arch)
         return [

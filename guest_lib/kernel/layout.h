@@ -57,6 +57,7 @@
 
 /* Lent to the device; see above. */
 #define LOW_RINGS (RAM_BASE + 0x10000)
+#define LOW_CRC (RAM_BASE + 0x14000)
 #define LOW_PARK_STACK (RAM_BASE + 0x20000) /* grows down from here */
 #define LOW_RX (RAM_BASE + 0x30000)
 #define LOW_RX_SIZE 0x10000UL

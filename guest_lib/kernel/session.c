@@ -429,7 +429,7 @@ void channel_init(void)
         return;
     page_reserve(128);
     streams_init();
-    wire_reset();
+    wire_start();
     virtio_start();
 }
 
@@ -459,7 +459,7 @@ void channel_resume(const char *refusal)
     if (!virtio_find())
         panic("parked with a channel, started without");
     mute = refusal;
-    wire_reset();
+    wire_start();
     virtio_start();
     wait_hello();
     if (refusal)

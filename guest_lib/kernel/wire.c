@@ -12,54 +12,36 @@ static inline uint64_t word_get(const uint8_t *from)
 }
 static inline void word_put(uint8_t *to, uint64_t w) { __builtin_memcpy(to, &w, sizeof w); }
 
-/* ---- CRC-32 (IEEE 802.3), eight bytes a step (Kounavis and Berry, 2005): crc_table[k][b] is what
- * byte b becomes k bytes further on. Linear, so made of what each of its bits becomes ---------- */
-#define ENTRY(b, c0, c1, c2, c3, c4, c5, c6, c7)                                                   \
-    ((b)&1 ? c0 : 0) ^ ((b)&2 ? c1 : 0) ^ ((b)&4 ? c2 : 0) ^ ((b)&8 ? c3 : 0) ^                    \
-        ((b)&16 ? c4 : 0) ^ ((b)&32 ? c5 : 0) ^ ((b)&64 ? c6 : 0) ^ ((b)&128 ? c7 : 0)
-#define ENTRIES4(b, ...)                                                                           \
-    ENTRY(b, __VA_ARGS__), ENTRY(b + 1, __VA_ARGS__), ENTRY(b + 2, __VA_ARGS__),                   \
-        ENTRY(b + 3, __VA_ARGS__)
-#define ENTRIES16(b, ...)                                                                          \
-    ENTRIES4(b, __VA_ARGS__), ENTRIES4(b + 4, __VA_ARGS__), ENTRIES4(b + 8, __VA_ARGS__),          \
-        ENTRIES4(b + 12, __VA_ARGS__)
-#define ENTRIES64(b, ...)                                                                          \
-    ENTRIES16(b, __VA_ARGS__), ENTRIES16(b + 16, __VA_ARGS__), ENTRIES16(b + 32, __VA_ARGS__),     \
-        ENTRIES16(b + 48, __VA_ARGS__)
-#define TABLE(...)                                                                                 \
-    {                                                                                              \
-        ENTRIES64(0, __VA_ARGS__), ENTRIES64(64, __VA_ARGS__), ENTRIES64(128, __VA_ARGS__),        \
-            ENTRIES64(192, __VA_ARGS__)                                                            \
+/* ---- CRC-32 (IEEE 802.3), eight bytes a step (Kounavis and Berry, 2005) ----------------------- */
+#define POLYNOMIAL 0xedb88320u
+
+/* [k][b]: what byte b becomes k bytes further on. In low memory: neither in the image nor in a
+ * snapshot, and soon made anew. */
+#define CRC_TABLE ((uint32_t(*)[256])phys_to_virt(LOW_CRC))
+
+static void crc_start(void)
+{
+    uint32_t(*table)[256] = CRC_TABLE;
+    for (uint32_t b = 0; b < 256; b++) {
+        uint32_t crc = b;
+        for (unsigned bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? POLYNOMIAL : 0);
+        table[0][b] = crc;
     }
-static const uint32_t crc_table[8][256] = {
-    TABLE(0x77073096, 0xee0e612c, 0x076dc419, 0x0edb8832, 0x1db71064, 0x3b6e20c8, 0x76dc4190,
-          0xedb88320),
-    TABLE(0x191b3141, 0x32366282, 0x646cc504, 0xc8d98a08, 0x4ac21251, 0x958424a2, 0xf0794f05,
-          0x3b83984b),
-    TABLE(0x01c26a37, 0x0384d46e, 0x0709a8dc, 0x0e1351b8, 0x1c26a370, 0x384d46e0, 0x709a8dc0,
-          0xe1351b80),
-    TABLE(0xb8bc6765, 0xaa09c88b, 0x8f629757, 0xc5b428ef, 0x5019579f, 0xa032af3e, 0x9b14583d,
-          0xed59b63b),
-    TABLE(0x3d6029b0, 0x7ac05360, 0xf580a6c0, 0x30704bc1, 0x60e09782, 0xc1c12f04, 0x58f35849,
-          0xb1e6b092),
-    TABLE(0xcb5cd3a5, 0x4dc8a10b, 0x9b914216, 0xec53826d, 0x03d6029b, 0x07ac0536, 0x0f580a6c,
-          0x1eb014d8),
-    TABLE(0xa6770bb4, 0x979f1129, 0xf44f2413, 0x33ef4e67, 0x67de9cce, 0xcfbd399c, 0x440b7579,
-          0x8816eaf2),
-    TABLE(0xccaa009e, 0x4225077d, 0x844a0efa, 0xd3e51bb5, 0x7cbb312b, 0xf9766256, 0x299dc2ed,
-          0x533b85da),
-};
+    for (uint32_t *at = table[1]; at < table[8]; at++)
+        *at = at[-256] >> 8 ^ table[0][at[-256] & 255];
+}
 
 static uint32_t crc_add(uint32_t crc, const uint8_t *p, size_t n)
 {
+    const uint32_t(*t)[256] = (const uint32_t(*)[256])CRC_TABLE;
     for (; n >= 8; n -= 8, p += 8) {
         uint64_t w = word_get(p) ^ crc;
-        crc = crc_table[7][w & 255] ^ crc_table[6][w >> 8 & 255] ^ crc_table[5][w >> 16 & 255] ^
-              crc_table[4][w >> 24 & 255] ^ crc_table[3][w >> 32 & 255] ^
-              crc_table[2][w >> 40 & 255] ^ crc_table[1][w >> 48 & 255] ^ crc_table[0][w >> 56];
+        crc = t[7][w & 255] ^ t[6][w >> 8 & 255] ^ t[5][w >> 16 & 255] ^ t[4][w >> 24 & 255] ^
+              t[3][w >> 32 & 255] ^ t[2][w >> 40 & 255] ^ t[1][w >> 48 & 255] ^ t[0][w >> 56];
     }
     for (; n; n--, p++)
-        crc = crc >> 8 ^ crc_table[0][(crc ^ *p) & 255];
+        crc = crc >> 8 ^ t[0][(crc ^ *p) & 255];
     return crc;
 }
 
@@ -144,12 +126,18 @@ static struct {
     bool zero, broken; /* a zero comes before the next run; drop all until 0x00 */
 } in;
 
-void wire_reset(void)
+static void reset(void)
 {
     in.length = 0;
     in.run = 0;
     in.zero = false;
     in.broken = false;
+}
+
+void wire_start(void)
+{
+    crc_start();
+    reset();
 }
 
 static void finish(void (*on_frame)(uint8_t, const uint8_t *, size_t))
@@ -158,7 +146,7 @@ static void finish(void (*on_frame)(uint8_t, const uint8_t *, size_t))
     size_t n = in.length;
     bool good = !in.broken && !in.run && n >= 6;
     bool empty = !n && !in.broken && !in.run;
-    wire_reset();
+    reset();
     if (empty)
         return;
     if (!good) {

@@ -22,7 +22,7 @@ void frame_put_string(struct encoder *e, const char *s);
 
 /* ---- reading ------------------------------------------------------------------------------ */
 /* Any bytes are fine: what does not decode is dropped at the next 0x00. */
-void wire_reset(void);
+void wire_start(void); /* before any frame, on every host */
 void wire_take(const uint8_t *bytes, size_t n,
                void (*on_frame)(uint8_t type, const uint8_t *body, size_t n));
 
