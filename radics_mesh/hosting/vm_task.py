@@ -185,10 +185,10 @@ class Guest(FeedTask):
         if not request.to.startswith(OWN_SERVICE):
             source = Eid(self._eid + request.reply_service)
             await self._send(number, request, source)
-        elif request.to == MESH_SERVICE:
-            await self._answer(request.reply_service, self._outside.mesh())
-        else:
+        elif request.to != MESH_SERVICE:
             self._say(f"this node has no service {request.to[:80]!r}")
+        elif await self.machine.alive_for(0):  # else nobody is there to be answered
+            await self._answer(request.reply_service, self._outside.mesh())
 
     async def _send(self, number: int, send: Send | Request, source: Eid) -> None:
         while True:

@@ -437,7 +437,7 @@ class Machine:
             self._garbling_at = self._now()
             await self._tell(Garbling(self._channel.bad_frames))
         if wait_s > 0:
-            await trio.sleep(min(wait_s, 1.0))
+            await self.alive_for(min(wait_s, 1.0))
 
     async def _happened(self, event: channels.Event) -> None:
         if isinstance(event, Parked):
