@@ -21,8 +21,10 @@ static void nested_task()
     std::atomic<bool> stop = false;
     std::thread other([&] { while (!stop); });
     for (int i = 0; i < 10; i++) {
+#ifdef __x86_64__
         __asm__ volatile("sub $128, %%rsp; pushfq; orq $0x4000, (%%rsp); popfq; add $128, %%rsp"
                          ::: "memory", "cc");
+#endif
         sched_yield();
     }
     stop = true;
@@ -69,8 +71,9 @@ static void removed_directory()
     mkdir("/tmp/radics-removed", 0700);
     int fd = open("/tmp/radics-removed", O_RDONLY | O_DIRECTORY);
     rmdir("/tmp/radics-removed");
-    std::printf("%d %d", mkdirat(fd, "d", 0700), errno == ENOENT);
-    std::printf(" %d %d\n", openat(fd, "f", O_CREAT | O_WRONLY, 0600), errno == ENOENT);
+    int made = mkdirat(fd, "d", 0700), why_not = errno;
+    int opened = openat(fd, "f", O_CREAT | O_WRONLY, 0600);
+    std::printf("%d %d %d %d\n", made, why_not == ENOENT, opened, errno == ENOENT);
 }
 
 int main()

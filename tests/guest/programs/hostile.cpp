@@ -15,15 +15,19 @@ int main()
     __builtin_strcpy(own, "/tmp");
     const uint64_t wild[] = {0,          1,           4096,        (uint64_t)own,      0x7ffffffff000, ~0ull,
                              1ull << 47, 1ull << 63,  0xffffffff80100000,  0xffff800000000000,
-                             0xffffc00000001000,      0xffffd000fee00000,  ~0ull - 4095,
+                             0xffffc00000001000,      0xffffd000fee00000, 0xffff800040200000, 0xffffd00008000000,  ~0ull - 4095,
                              (uint64_t)own + 255,     0x400000,    uint64_t(-100)};
-    const long never[] = {SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_pause, SYS_kill, SYS_tkill,
+    const long never[] = {
+#ifdef __x86_64__
+                          SYS_arch_prctl, SYS_pause, SYS_poll, SYS_select, SYS_dup2, SYS_alarm, SYS_vfork, SYS_fork,
+#endif
+                          SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_kill, SYS_tkill,
                           SYS_tgkill, SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_clone, SYS_clone3,
-                          SYS_arch_prctl, SYS_munmap, SYS_mprotect, SYS_mmap, SYS_mremap, SYS_madvise,
-                          SYS_brk, SYS_futex, SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_read,
+                          SYS_munmap, SYS_mprotect, SYS_mmap, SYS_mremap, SYS_madvise,
+                          SYS_brk, SYS_futex, SYS_nanosleep, SYS_clock_nanosleep, SYS_ppoll, SYS_pselect6, SYS_read,
                           SYS_timer_settime,
-                          SYS_readv, SYS_write, SYS_writev, SYS_close, SYS_dup2, SYS_dup3, SYS_alarm,
-                          SYS_setitimer, SYS_vfork, SYS_fork, SYS_rt_sigaction, SYS_rt_sigprocmask,
+                          SYS_readv, SYS_write, SYS_writev, SYS_close, SYS_dup3,
+                          SYS_setitimer, SYS_rt_sigaction, SYS_rt_sigprocmask,
                           SYS_sigaltstack, SYS_set_tid_address, SYS_pwrite64};
     auto any = [&] { return wild[random() % (sizeof wild / sizeof *wild)]; };
     long calls = 0;

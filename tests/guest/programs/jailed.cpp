@@ -27,11 +27,18 @@ int main()
     for (int number : {SIGSEGV, SIGILL, SIGBUS, SIGTRAP})
         sigaction(number, &action, nullptr);
     const unsigned long kernel[] = {
+        0xffffc00000001000, // its heap
+#ifdef __x86_64__
         0xffffffff80100000, // its text
         0xffff800000200000, // memory, through its map of all of it
-        0xffffc00000001000, // its heap
         0xffffd000fee00000, // the interrupt controller
         0xffffd000feb02e00, // the device
+#else
+        0xffffffffc0180000, // its text
+        0xffff800040200000, // memory, through its map of all of it
+        0xffffd00008000000, // the interrupt controller
+        0xffffd0000a003e00, // the device
+#endif
     };
     for (unsigned long at : kernel) {
         refused("read", [=] { (void)*(volatile long*)at; });
@@ -40,6 +47,7 @@ int main()
         std::printf("%d %d\n", write(STDOUT_FILENO, (void*)at, 8) < 0 && errno == EFAULT,
                     pipe((int*)at) < 0 && errno == EFAULT);
     }
+#ifdef __x86_64__
     char table[10] = {};
     refused("in", [] { __asm__ volatile("inb $0x70, %%al" ::: "rax"); });
     refused("out", [] { __asm__ volatile("outb %%al, $0xf4" ::"a"(0)); });
@@ -61,9 +69,38 @@ int main()
         __asm__ volatile("sub $128, %%rsp; pushfq; orq $0x3000, (%%rsp); popfq; add $128, %%rsp; cli"
                          ::: "memory", "cc");
     });
+#else
+    unsigned long value = 0;
+    refused("mask", [] { __asm__ volatile("msr daifset, #15"); });
+    refused("sctlr", [&] { __asm__ volatile("mrs %0, sctlr_el1" : "=r"(value)); });
+    refused("ttbr0", [&] { __asm__ volatile("msr ttbr0_el1, %0" ::"r"(value)); });
+    refused("ttbr1", [&] { __asm__ volatile("mrs %0, ttbr1_el1" : "=r"(value)); });
+    refused("vbar", [&] { __asm__ volatile("msr vbar_el1, %0" ::"r"(value)); });
+    refused("tlbi", [] { __asm__ volatile("tlbi vmalle1"); });
+    refused("timer", [&] { __asm__ volatile("msr cntv_cval_el0, %0" ::"r"(value)); });
+    refused("timer control", [&] { __asm__ volatile("msr cntv_ctl_el0, %0" ::"r"(value)); });
+    refused("thread register of the kernel", [&] {
+        __asm__ volatile("mrs %0, tpidr_el1" : "=r"(value));
+    });
+    refused("model", [&] { __asm__ volatile("mrs %0, midr_el1" : "=r"(value)); });
+    refused("zeroing by lines", [] {
+        alignas(64) static char line[64];
+        __asm__ volatile("dc zva, %0" ::"r"(line) : "memory");
+    });
+    refused("hvc", [] { __asm__ volatile("hvc #0"); });
+    refused("smc", [] { __asm__ volatile("smc #0"); });
+    refused("hlt", [] { // semihosting's, which is for the kernel only
+        __asm__ volatile("mov w0, #0x18; mov x1, #0; hlt #0xf000" ::: "x0", "x1");
+    });
+    refused("eret", [] { __asm__ volatile("eret"); });
+#endif
     refused("own code", [] { *(volatile char*)(void*)&main = 0; });
     void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+#ifdef __x86_64__
     *(char*)page = '\xc3';
+#else
+    *(unsigned*)page = 0xd65f03c0;
+#endif
     refused("own data", [=] { ((void (*)())page)(); });
     std::printf("%d", mprotect(page, 4096, PROT_READ | PROT_EXEC));
     refused(" own new code", [=] { ((void (*)())page)(); });

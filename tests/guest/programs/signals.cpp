@@ -46,6 +46,7 @@ int main()
 
     fault("null", [] { *(volatile int*)8 = 1; });
     std::cout << where << "\n";
+#ifdef __x86_64__
     fault("divide", [] {
         volatile int zero = 0, seven = 7;
         seven = seven / zero;
@@ -55,6 +56,18 @@ int main()
     fault("kernel data", [] { (void)*(volatile int*)0xffff800000100000; });
     fault("privileged", [] { __asm__ volatile("hlt"); });
     fault("port", [] { __asm__ volatile("outb %%al, $0xf4" ::"a"(0)); });
+#else
+    fault("break", [] { __asm__ volatile("brk #1"); });
+    fault("illegal", [] { __asm__ volatile("udf #0"); });
+    fault("kernel text", [] { *(volatile int*)0xffffffffc0180000 = 1; });
+    fault("kernel data", [] { (void)*(volatile int*)0xffff800040100000; });
+    fault("privileged", [] { __asm__ volatile("msr daifset, #2"); });
+    fault("unaligned", [] {
+        alignas(8) static char bytes[16];
+        unsigned long got;
+        __asm__ volatile("ldxr %0, [%1]" : "=r"(got) : "r"(bytes + 1));
+    });
+#endif
     fault("not canonical", [] { *(volatile int*)0x8000000000000000 = 1; });
     fault("constant", [] { *(volatile char*)(uintptr_t)"constant" = 1; });
     fault("no code", [] {

@@ -37,7 +37,8 @@ static void posix_timers()
     while (ticks < 4);
     timer_gettime(timer, &now);
     std::printf(" %d %d %d", value, code == SI_TIMER, now.it_interval.tv_nsec == 2000000);
-    std::printf(" %d %d\n", timer_delete(timer), timer_delete(timer));
+    std::printf(" %d", timer_delete(timer));
+    std::printf(" %d\n", timer_delete(timer));
 
     static std::atomic<int> told{0};
     event.sigev_notify = SIGEV_THREAD;
@@ -94,9 +95,11 @@ int main()
 
     sigval seven{};
     seven.sival_int = 7;
-    std::printf("%d %d %d\n", sigqueue(getpid(), SIGRTMIN, seven), value, code == SI_QUEUE);
+    std::printf("%d", sigqueue(getpid(), SIGRTMIN, seven));
+    std::printf(" %d %d\n", value, code == SI_QUEUE);
     seven.sival_int = 8;
-    std::printf("%d %d\n", pthread_sigqueue(pthread_self(), SIGUSR1, seven), value);
+    std::printf("%d", pthread_sigqueue(pthread_self(), SIGUSR1, seven));
+    std::printf(" %d\n", value);
     char name[16];
     pthread_setname_np(pthread_self(), "worker");
     pthread_getname_np(pthread_self(), name, sizeof name);

@@ -30,7 +30,8 @@ int main()
     int ends[2];
     char byte = 'x';
     timeval soon{0, 5000};
-    std::printf("%d %ld\n", select(0, nullptr, nullptr, nullptr, &soon), long(soon.tv_usec));
+    std::printf("%d", select(0, nullptr, nullptr, nullptr, &soon));
+    std::printf(" %ld\n", long(soon.tv_usec));
     pipe(ends);
     soon = {0, 5000};
     select_two(ends[0], ends[1], &soon);
@@ -39,7 +40,8 @@ int main()
     std::thread writer([&] { usleep(5000); write(ends[1], &byte, 1); });
     select_two(ends[0], -1, nullptr);
     writer.join();
-    std::printf("%d %d\n", select_two(60, -1, nullptr), errno == EBADF);
+    int bad = select_two(60, -1, nullptr), why = errno;
+    std::printf("%d %d\n", bad, why == EBADF);
 
     // A signal let in only while waiting ends the wait, and the mask is back after it.
     struct sigaction action {};
@@ -51,9 +53,13 @@ int main()
     pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
     raise(SIGUSR1);
     std::printf("%d", signalled);
-    std::printf(" %d %d %d", pselect(0, nullptr, nullptr, nullptr, nullptr, &none), errno == EINTR, signalled);
+    int waited = pselect(0, nullptr, nullptr, nullptr, nullptr, &none);
+    why = errno;
+    std::printf(" %d %d %d", waited, why == EINTR, signalled);
     raise(SIGUSR1);
-    std::printf(" %d %d %d", ppoll(nullptr, 0, nullptr, &none), errno == EINTR, signalled);
+    waited = ppoll(nullptr, 0, nullptr, &none);
+    why = errno;
+    std::printf(" %d %d %d", waited, why == EINTR, signalled);
     timespec briefly{0, 1000000};
     std::printf(" %d", pselect(0, nullptr, nullptr, nullptr, &briefly, &none));
     pthread_sigmask(SIG_BLOCK, nullptr, &now);
