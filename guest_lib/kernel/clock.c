@@ -1,5 +1,6 @@
 /*
- * clock.c: the host's counter, measured against the timer whose frequency is known.
+ * clock.c: the host's counter, measured against the timer whose frequency is known, unless the
+ * architecture knows the counter's too.
  *
  * Time between two programmings of the timer is known to the nanosecond from the timer and in
  * ticks from the counter; the sums over all such spans give the counter's frequency, better the
@@ -15,6 +16,7 @@
 static uint64_t base_ns, base_counter, rate; /* rate: ns a tick, << 32 */
 static uint64_t span_counter;                /* counter when the timer was last set */
 static uint64_t sum_ticks, sum_ns;
+static bool exact; /* the architecture knows the counter's frequency */
 static uint64_t wall_offset, alarm;
 static bool wall_known;
 
@@ -46,6 +48,8 @@ static void set_rate(void)
 static void learn(void)
 {
     uint64_t counter, ns;
+    if (exact)
+        return;
     timer_sample(&counter, &ns);
     if (ns < timer_started_with() && counter > span_counter && sum_ns < REFINE_TO_NS) {
         bool worth = ns > 20000;
@@ -59,6 +63,8 @@ static void learn(void)
 static void restart_timer(uint64_t ns)
 {
     timer_set(ns);
+    if (exact)
+        return;
     uint64_t elapsed;
     timer_sample(&span_counter, &elapsed);
     /* the sample is taken a moment after the start: move it back by what the timer counted */
@@ -77,15 +83,20 @@ void clock_begin(void)
 static void measure(void)
 {
     uint64_t to, to_ns;
+    alarm = 0;
+    rate = counter_rate();
+    exact = rate;
+    if (exact) {
+        base_counter = span_counter = from;
+        return;
+    }
     do
         timer_sample(&to, &to_ns);
     while (to_ns - from_ns < FIRST_SPAN_NS);
     sum_ticks = to - from;
     sum_ns = to_ns - from_ns;
-    rate = 0;
     set_rate();
     span_counter = from - (from_ns << 32) / rate;
-    alarm = 0;
 }
 
 void clock_init(uint64_t entered)

@@ -114,6 +114,7 @@ static void *big_alloc(size_t n)
         *entry = paging_make(pa, MAP_WRITE);
         set_bit(used, at + i);
     }
+    paging_made();
     set_bit(last, at + pages - 1);
     return (void *)(HEAP_BASE + at * PAGE_SIZE);
 }

@@ -86,10 +86,11 @@ bool park_is_warm(void)
 }
 
 /* On the boot stack and the first page tables. */
-_Noreturn void park_resume(uint64_t memory_bytes)
+_Noreturn void park_resume(uint64_t boot_info)
 {
     struct park_header h = header;
     struct cpu_mask mask;
+    bool same_memory = machine_memory_is(boot_info, h.memory_bytes);
     header.magic = 0; /* a later reset is no warm start */
     paging_load();
     clock_begin();
@@ -100,7 +101,7 @@ _Noreturn void park_resume(uint64_t memory_bytes)
     clock_resume(park_now);
     cpu_mask_read(&mask);
     const char *refusal = NULL;
-    if (memory_bytes && memory_bytes != h.memory_bytes)
+    if (!same_memory)
         refusal = "parked with another amount of memory";
     else if (memcmp(&mask, &h.mask, sizeof mask))
         refusal = "parked on a CPU with other instructions (the same -cpu everywhere?)";

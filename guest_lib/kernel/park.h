@@ -10,6 +10,6 @@ extern bool park_asked;
 static inline bool park_wanted(void) { return park_asked; }
 void park(void); /* returns after a warm start, on whatever host that is */
 bool park_is_warm(void);
-_Noreturn void park_resume(uint64_t memory_bytes);
+_Noreturn void park_resume(uint64_t boot_info);
 
 #endif

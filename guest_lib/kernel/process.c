@@ -228,9 +228,9 @@ struct thread *process_load(const struct process_arguments *arguments)
     if (!t ||
         space_map(stack_end - PROGRAM_STACK, PROGRAM_STACK, PROT_READ | PROT_WRITE, SPACE_STACK))
         panic("no memory for the first thread");
-    if (signal_return_page() &&
-        space_map_image(SIGNAL_RETURN, PAGE_SIZE, PROT_READ | PROT_EXEC, signal_return_page(),
-                        signal_return_page() + PAGE_SIZE))
+    uint64_t way_back = signal_return_page();
+    if (way_back && space_map_image(SIGNAL_RETURN, PAGE_SIZE, PROT_READ | PROT_EXEC, way_back,
+                                    way_back + PAGE_SIZE))
         panic("no memory for the way back from signals");
     uint64_t sp = build_stack(&e, arguments, headers);
     if (!sp)

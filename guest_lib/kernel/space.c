@@ -397,6 +397,7 @@ static void map_around(const struct region *r, uint64_t page)
     for (; entry && at < end; at += PAGE_SIZE, entry++)
         if (!*entry && image_bytes(r, at, &from) == PAGE_SIZE)
             *entry = entry_for(from, true, r->prot);
+    paging_made();
 }
 
 static int fault_own(const struct region *r, uint64_t page, uint64_t *entry, const void *bytes,
@@ -406,8 +407,7 @@ static int fault_own(const struct region *r, uint64_t page, uint64_t *entry, con
     if (!pa)
         return -ENOMEM;
     memcpy(phys_to_virt(pa), bytes, n);
-    *entry = entry_for(pa, false, r->prot);
-    paging_flush(page);
+    paging_replace(entry, page, entry_for(pa, false, r->prot));
     return 0;
 }
 
@@ -428,10 +428,12 @@ static int fault_file(const struct region *r, uint64_t page, uint64_t *entry, bo
     }
     if (!shared && (write || n < PAGE_SIZE))
         return fault_own(r, page, entry, bytes, n);
-    *entry = entry_for((uint64_t)bytes - DIRECT_BASE, true, r->prot);
+    uint64_t pa = (uint64_t)bytes - DIRECT_BASE, value = entry_for(pa, true, r->prot);
+    if (r->prot & PROT_EXEC)
+        paging_code_written(pa); /* a file's page is the kernel's to write */
     if (shared && write)
-        *entry = paging_make((uint64_t)bytes - DIRECT_BASE, MAP_USER | MAP_BORROWED | MAP_WRITE);
-    paging_flush(page);
+        value = paging_make(pa, MAP_USER | MAP_BORROWED | MAP_WRITE);
+    paging_replace(entry, page, value);
     return 0;
 }
 

@@ -16,9 +16,9 @@ _Noreturn void start(uint64_t boot_info);
 _Noreturn void start(uint64_t boot_info)
 {
     uint64_t entered = counter_read();
-    uint64_t memory_bytes = machine_memory(boot_info);
     if (park_is_warm())
-        park_resume(memory_bytes);
+        park_resume(boot_info);
+    uint64_t memory_bytes = machine_memory(boot_info);
 
     serial_init();
     image_init();

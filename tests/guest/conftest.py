@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from radics_mesh.vmm.build import build_image, build_kernel, compile_program, cross_prefix
+from radics_mesh.vmm.build import build_image, build_kernel, compile_program
+from radics_mesh.vmm.tools import cross_prefix
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -87,3 +88,8 @@ def guest(
 @pytest.fixture(scope="session")
 def guest_x86_64(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Guest]:
     return _builder("x86_64", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def guest_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Guest]:
+    return _builder("aarch64", tmp_path_factory)

@@ -14,11 +14,17 @@ from tests.guest.conftest import Guest
 MEMORY = 32 << 20
 
 
+def is_device_tree(index: int) -> bool:
+    return MEMORY // 2 <= index * PAGE < MEMORY // 2 + (1 << 20)
+
+
 def test_loaded_pages_are_what_qemu_loads(guest: Callable[[str], Guest]) -> None:
     image = guest("hello").image
     with Host(image, World(), hello=False, paused=True) as host:
         host.monitor("info status")
         ram = host.pages()
+    if not host.is_x86:  # the device tree, in the middle of memory
+        ram = {index: page for index, page in ram.items() if not is_device_tree(index)}
     assert min(loaded_pages(image.read_bytes(), MEMORY)) >= LOW_BYTES // PAGE
     assert loaded_pages(image.read_bytes(), MEMORY) == ram
 
@@ -44,6 +50,14 @@ def test_a_cut_image_is_refused(guest: Callable[[str], Guest], cut: int) -> None
 def test_an_image_larger_than_memory_is_refused(guest: Callable[[str], Guest]) -> None:
     with pytest.raises(WireError, match="fit"):
         loaded_pages(guest("hello").image.read_bytes(), 1 << 20)
+
+
+def test_a_running_guest_has_cleared_the_device_tree(guest_aarch64: Callable[[str], Guest]) -> None:
+    world = World()
+    with Host(guest_aarch64("wanderer").image, world, sources=("numbers",)) as host:
+        host.until(lambda: bool(world.subscribed))
+        parked = host.park()
+    assert not any(is_device_tree(index) for index in parked)
 
 
 @given(st.binary(max_size=400))

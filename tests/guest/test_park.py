@@ -176,17 +176,29 @@ def test_parked_while_its_exit_is_not_yet_durable(guest: Build) -> None:
     assert world.stdout == b"count 0\ncount 1\n"
 
 
-def test_another_cpu_is_refused(guest: Build) -> None:
-    world = World()
-    with Host(guest("wanderer").image, world) as host:
+def test_another_cpu_is_refused(guest_x86_64: Build) -> None:
+    image, world = guest_x86_64("wanderer").image, World()
+    with Host(image, world) as host:
         host.until(lambda: bool(world.subscribed))
         snapshot = host.park()
-    with Host(guest("wanderer").image, world, snapshot=snapshot, cpu="Nehalem") as host:
+    with Host(image, world, snapshot=snapshot, cpu="Nehalem") as host:
         host.until(lambda: host.panic is not None)
         assert host.panic is not None
         assert "CPU" in host.panic
         host.wait()
         assert host.state is None
+
+
+def test_every_armv8_processor_is_as_good(guest_aarch64: Build) -> None:
+    """The program was told of what all of them have, so none is refused."""
+    cpus, world = iter(("cortex-a72", "cortex-a53", "max", "neoverse-n1")), World()
+    with journey(guest_aarch64("clockwork").image, world, args=("clockwork", "7")) as move:
+        host = move(cpu=next(cpus))
+        for i, cpu in enumerate(cpus):
+            host.until_printed(b"tick %d\n" % (2 * i))
+            host = move(cpu=cpu)
+        host.finish()
+    assert world.stdout.decode().splitlines() == [*(f"tick {i}" for i in range(7)), "good 1"]
 
 
 def test_another_amount_of_memory_is_refused(guest: Build) -> None:

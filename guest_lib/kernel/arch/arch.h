@@ -10,8 +10,10 @@
 
 /* ---- start (entry.S, machine.c) ----------------------------------------------------------- */
 extern char kernel_start[], text_start[], text_end[], rodata_end[], kernel_end[];
-/* Bytes of RAM from RAM_BASE on; 0: at a warm start it cannot be told here. */
+/* Bytes of RAM from RAM_BASE on, at a cold start. Whatever boot_info leads to may be gone then. */
 uint64_t machine_memory(uint64_t boot_info);
+/* The question at a warm start, whose memory is a parked VM's, on the first page tables. */
+bool machine_memory_is(uint64_t boot_info, uint64_t bytes);
 void machine_init(void);       /* descriptor tables, system registers, interrupts */
 uint64_t machine_wall_s(void); /* the battery clock's Unix time; 0: it has none */
 _Noreturn void machine_end(unsigned status);
@@ -66,6 +68,9 @@ uint64_t paging_clean(uint64_t entry);
 uint64_t
 paging_written(uint64_t entry);        /* a writable one, for a page that is about to be written */
 void paging_code_written(uint64_t pa); /* a page of instructions was written as data */
+/* An entry that was 0 is the CPU's to use from here on; one that was changed needs a flush. */
+void paging_made(void);
+void paging_replace(uint64_t *entry, uint64_t va, uint64_t value); /* by another page; flushes */
 void paging_flush(uint64_t va);
 void paging_flush_all(void);
 void paging_free_table(
@@ -78,6 +83,7 @@ void timer_set(uint64_t ns);                        /* one interrupt in so many 
 uint64_t counter_read(void);                        /* free-running; of this host only */
 void timer_sample(uint64_t *counter, uint64_t *ns); /* both clocks at one instant, ns mod 2^32 */
 uint64_t timer_started_with(void);
+uint64_t counter_rate(void); /* ns << 32 a tick of the counter; 0: it must be measured */
 void interrupt_done(void);
 void timer_pause(uint64_t ns); /* waits for an interrupt, so long at most; writes to no memory */
 #define TIMER_MAX_NS 2000000000UL
@@ -93,8 +99,8 @@ void interrupt_route_devices(void);
 struct thread;
 struct signal_action;
 struct signal_info;
-/* Physical address of a page with the code that a signal handler returns to, for a program whose C
- * library has none; 0: it has. The program sees it at SIGNAL_RETURN. */
+/* Makes a page with the code that a signal handler returns to, for a program whose C library has
+ * none, and tells its physical address; 0: it has. The program sees it at SIGNAL_RETURN. */
 uint64_t signal_return_page(void);
 void frame_init(struct frame *f, uint64_t entry, uint64_t stack);
 uint64_t frame_stack(const struct frame *f);

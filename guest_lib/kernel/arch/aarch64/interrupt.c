@@ -72,6 +72,7 @@ void timer_pause(uint64_t ns)
 }
 
 uint64_t timer_started_with(void) { return started_with; }
+uint64_t counter_rate(void) { return (NS_PER_S << 32) / frequency(); }
 
 /* The timer's condition holds until it is set anew, so it is masked until then. Not so when it has
  * been set anew already: a hypervisor may deliver an interrupt that it had queued before. */

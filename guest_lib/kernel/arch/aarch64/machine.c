@@ -6,6 +6,7 @@
 #include "cpu.h"
 
 /* ---- device tree (Devicetree Specification 0.3, chapter 5) ------------------------------------ */
+#define BOOT_MEMORY (1UL << 30) /* entry.S maps so much */
 #define FDT_MAGIC 0xd00dfeed
 #define FDT_BYTES_MAX (2UL << 20)
 enum { FDT_BEGIN = 1, FDT_END = 2, FDT_PROPERTY = 3, FDT_NOTHING = 4 };
@@ -61,14 +62,13 @@ static struct fdt_found fdt_read(const uint8_t *tree, uint32_t bytes)
     return found;
 }
 
-/* QEMU lays the tree into the middle of memory at every start. A warm start's memory is what it was,
- * so there is none to be found, and no word on how much memory there is: 0. A cold start reads it
- * once and then has the place for itself. */
+/* QEMU lays the tree into the middle of memory at every start. A cold start reads it once and then
+ * has the place for itself. */
 uint64_t machine_memory(uint64_t boot_info)
 {
     uint8_t *tree = phys_to_virt(boot_info);
     if (boot_info < RAM_BASE || boot_info & 7 || big32(tree) != FDT_MAGIC)
-        return 0;
+        panic("no device tree");
     uint32_t bytes = big32(tree + 4);
     if (bytes > FDT_BYTES_MAX)
         panic("the device tree is too big");
@@ -79,6 +79,17 @@ uint64_t machine_memory(uint64_t boot_info)
         random_mix(found.seed, MIN(found.seed_bytes, 64));
     memset(tree, 0, MIN(bytes, RAM_BASE + found.bytes - boot_info));
     return ALIGN_DOWN(found.bytes, PAGE_SIZE);
+}
+
+bool memory_answers(volatile uint64_t *word); /* vectors.S */
+
+/* At a warm start the host has laid a parked VM's memory over the tree. So look where memory ends, as
+ * far as the first page tables see: the host has compared the sizes before. */
+bool machine_memory_is(uint64_t boot_info, uint64_t bytes)
+{
+    volatile uint64_t *end = phys_to_virt(RAM_BASE + bytes);
+    (void)boot_info;
+    return bytes >= BOOT_MEMORY || (memory_answers(end - 1) && !memory_answers(end));
 }
 
 /* ---- system registers --------------------------------------------------------------------- */

@@ -102,6 +102,19 @@ uint64_t paging_written(uint64_t entry)
 }
 uint64_t paging_address(uint64_t entry) { return entry & ADDRESS; }
 
+void paging_made(void) { __asm__ volatile("dsb ishst; isb" ::: "memory"); }
+
+/* Break before make (Arm ARM, D8.14.1): two pages for one address must never both be remembered. */
+void paging_replace(uint64_t *entry, uint64_t va, uint64_t value)
+{
+    if (*entry & P) {
+        *entry = 0;
+        paging_flush(va);
+    }
+    *entry = value;
+    paging_made();
+}
+
 void paging_flush(uint64_t va)
 {
     __asm__ volatile("dsb ishst; tlbi vaae1is, %0; dsb ish; isb" ::"r"(va >> 12 & 0xfffffffffffUL)

@@ -3,6 +3,7 @@
  * handlers and C libraries read it (arch/arm64/include/uapi/asm/sigcontext.h, ucontext.h).
  */
 #include "../../layout.h"
+#include "../../page.h"
 #include "../../signal.h"
 #include "../../thread.h"
 #include "../../user.h"
@@ -39,8 +40,17 @@ _Static_assert(offsetof(struct context, fp) == 288, "struct sigcontext");
 /* The part that has something in it: the rest of the records' room is not written. */
 #define FRAME_WRITTEN offsetof(struct signal_frame, context.rest)
 
-extern char signal_return_code[];
-uint64_t signal_return_page(void) { return (uint64_t)signal_return_code - KERNEL_BASE; }
+uint64_t signal_return_page(void)
+{
+    uint64_t pa = page_alloc(PAGE_KERNEL);
+    uint32_t *code = pa ? phys_to_virt(pa) : NULL;
+    if (code) {
+        code[0] = 0xd2801168; /* mov x8, #139: rt_sigreturn */
+        code[1] = 0xd4000001; /* svc #0 */
+        paging_code_written(pa);
+    }
+    return pa;
+}
 
 void frame_init(struct frame *f, uint64_t entry, uint64_t stack)
 {

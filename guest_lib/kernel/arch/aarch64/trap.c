@@ -28,16 +28,19 @@ enum {
     CLASS_BREAK = 0x3c
 };
 #define FAULT_WRITE (1 << 6)
+#define FAULT_CACHE (1 << 8) /* cache maintenance, which counts as a write and needs none */
 #define FAULT_KIND(syndrome) ((syndrome)&0x3f)
+#define FAULT_OTHER 0x10 /* below: no entry, not accessed, not permitted */
 #define FAULT_ALIGNMENT 0x21
 
 static void page_fault(uint64_t syndrome, uint64_t address, bool fetch)
 {
-    if (FAULT_KIND(syndrome) == FAULT_ALIGNMENT) {
-        signal_fault(SIGBUS, 1, address);
+    if (FAULT_KIND(syndrome) >= FAULT_OTHER) {
+        signal_fault(SIGBUS, FAULT_KIND(syndrome) == FAULT_ALIGNMENT ? 1 : 2, address);
         return;
     }
-    uint32_t access = fetch ? PROT_EXEC : syndrome & FAULT_WRITE ? PROT_WRITE : PROT_READ;
+    bool write = syndrome & FAULT_WRITE && !(syndrome & FAULT_CACHE);
+    uint32_t access = fetch ? PROT_EXEC : write ? PROT_WRITE : PROT_READ;
     int error = space_fault(address, access);
     if (error == -ENOMEM)
         process_out_of_memory();
@@ -45,7 +48,7 @@ static void page_fault(uint64_t syndrome, uint64_t address, bool fetch)
         signal_fault(SIGBUS, 2, address);
     else if (error)
         signal_fault(SIGSEGV, space_find(address) ? 2 : 1, address);
-    __asm__ volatile("dsb ishst; isb" ::: "memory"); /* the walker sees the new entries */
+    paging_made();
 }
 
 /* Registers that a program may read and that are the host's: the counter, so that it gets

@@ -2,7 +2,7 @@
 #define __ASSEMBLER__ 1
 #include "frame.h"
 
-    .text
+    .section .text.vectors, "ax"
     .macro way_in vector
     sub sp, sp, #FRAME_BYTES
     stp x0, x1, [sp, #0]
@@ -112,8 +112,13 @@ from_kernel_interrupt: /* in cpu_wait, or before interrupts were expected: what 
     add sp, sp, #192
     eret
 
-    /* The kernel's own fault is the end; its stack may be what was bad. */
+    /* The kernel's own fault is the end, unless tpidr_el1 says where to go on: something may have
+     * been missing. Its stack may be what was bad. */
 from_kernel_fault:
+    mrs x0, tpidr_el1
+    cbz x0, 1f
+    br x0
+1:
     adrp x0, fault_stack_top
     add x0, x0, :lo12:fault_stack_top
     mov sp, x0
@@ -122,47 +127,34 @@ from_kernel_fault:
     mrs x2, far_el1
     b trap_kernel
 
-    .macro vector to
-    .balign 128
-    b \to
-    .endm
+    /* Whether there is memory: a word keeps what is written to it. Leaves it as it was. */
+    .globl memory_answers
+memory_answers:
+    adr x1, 1f
+    msr tpidr_el1, x1
+    ldr x2, [x0]
+    mvn x3, x2
+    str x3, [x0]
+    dsb sy
+    ldr x4, [x0]
+    str x2, [x0]
+    dsb sy
+    cmp x3, x4
+    cset w0, eq
+    b 2f
+1:  mov w0, #0
+2:  msr tpidr_el1, xzr
+    ret
 
-    .balign 2048
-    .globl trap_vectors
-trap_vectors:
-    vector from_kernel_fault
-    vector from_kernel_fault
-    vector from_kernel_fault
-    vector from_kernel_fault
-    vector from_kernel_fault /* ours, on its own stack pointer */
-    vector from_kernel_interrupt
-    vector from_kernel_interrupt
-    vector from_kernel_fault
-    vector from_program_sync
-    vector from_program_interrupt
-    vector from_program_interrupt
-    vector from_kernel_fault
-    vector from_kernel_fault /* 32-bit programs: there are none */
-    vector from_kernel_fault
-    vector from_kernel_fault
-    vector from_kernel_fault
-
-    /* machine_end: the ways to end, one after the other; each that is not there faults to the next. */
-    .balign 2048
-end_vectors:
-    .rept 16
-    .balign 128
-    b end_next
-    .endr
-    .balign 128
+    /* The ways to end, one after the other; each that is not there faults to the next. `smc` comes
+     * before `hvc`: where the machine has an EL2, it is `smc` that leads to QEMU, and nobody is there
+     * to answer the other. */
     .globl machine_end_by
 machine_end_by: /* (semihosting's arguments) */
     mov x20, x0
     mov x19, xzr
-    adrp x1, end_vectors
-    add x1, x1, :lo12:end_vectors
-    msr vbar_el1, x1
-    isb
+    adr x1, end_next
+    msr tpidr_el1, x1
 end_next:
     add x19, x19, #1
     cmp x19, #2
@@ -177,10 +169,10 @@ end_next:
     hlt #0xf000
     b end_next
 2:  ldr x0, =0x84000008 /* PSCI SYSTEM_OFF */
-    hvc #0
+    smc #0
     b end_next
 3:  ldr x0, =0x84000008
-    smc #0
+    hvc #0
     b 0b
     .ltorg
 
@@ -283,14 +275,30 @@ fp_restore:
     msr fpcr, x2
     ret
 
-    /* What a program's signal handler returns to (signal_return_page): a page of its own. */
-    .section .rodata.page, "a"
-    .balign 4096
-    .globl signal_return_code
-signal_return_code:
-    mov x8, #139 /* rt_sigreturn */
-    svc #0
-    .balign 4096
+    .macro vector to
+    .balign 128
+    b \to
+    .endm
+
+    .balign 2048
+    .globl trap_vectors
+trap_vectors:
+    vector from_kernel_fault
+    vector from_kernel_fault
+    vector from_kernel_fault
+    vector from_kernel_fault
+    vector from_kernel_fault /* ours, on its own stack pointer */
+    vector from_kernel_interrupt
+    vector from_kernel_interrupt
+    vector from_kernel_fault
+    vector from_program_sync
+    vector from_program_interrupt
+    vector from_program_interrupt
+    vector from_kernel_fault
+    vector from_kernel_fault /* 32-bit programs: there are none */
+    vector from_kernel_fault
+    vector from_kernel_fault
+    vector from_kernel_fault
 
     .bss
     .balign 16

@@ -32,6 +32,12 @@ uint64_t machine_memory(uint64_t boot_info)
     panic("no memory at 1 MiB");
 }
 
+/* What PVH tells lies in low memory. */
+bool machine_memory_is(uint64_t boot_info, uint64_t bytes)
+{
+    return machine_memory(boot_info) == bytes;
+}
+
 /* ---- descriptor tables -------------------------------------------------------------------- */
 struct tss {
     uint32_t reserved0;

@@ -88,6 +88,12 @@ bool paging_dirty(uint64_t entry) { return entry & DIRTY; }
 uint64_t paging_clean(uint64_t entry) { return entry & ~DIRTY; }
 uint64_t paging_written(uint64_t entry) { return entry | DIRTY; }
 void paging_code_written(uint64_t pa) { (void)pa; /* the CPU sees to that */ }
+void paging_made(void) {} /* the CPU remembers no absent ones */
+void paging_replace(uint64_t *entry, uint64_t va, uint64_t value)
+{
+    *entry = value;
+    paging_flush(va);
+}
 void paging_flush(uint64_t va) { __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory"); }
 
 void paging_load(void)
