@@ -9,6 +9,7 @@ help:
 	@echo "make test-kvm   the KVM path for real, in emulated machines that have KVM"
 	@echo "make conformance a hundred small programs in a guest and here: the table"
 	@echo "make parks      a guest is parked and started warm, N=1000 SEED=1 ARCH=x86_64"
+	@echo "make fuzz-guest SECONDS=600: a program that fires wild system calls at its kernel"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
 	@echo "make format     rewrite the Python files in the project's format"
@@ -36,6 +37,9 @@ SEED ?= 1
 ARCH ?= x86_64
 parks: setup
 	@$(PYTHON) -m tests.guest.parks $(N) --seed $(SEED) --arch $(ARCH)
+
+fuzz-guest: setup
+	@$(PYTHON) -m tests.guest.fuzz $(or $(SECONDS),60) $(ARGS)
 
 check: lint types contracts test
 

@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 
 PACKAGES="qemu-system-x86 qemu-system-arm g++ gcc make python3-venv tshark iproute2 golang-go gdb-multiarch"
 PACKAGES="$PACKAGES python3.11 libpython3.11-dev libexpat1-dev zlib1g-dev"
+# Libraries that check themselves in a guest: `make conformance`.
+PACKAGES="$PACKAGES libsqlite3-dev libeigen3-dev tiny-dnn libcereal-dev libstb-dev libgemmlowp-dev"
 # Elsewhere than on Debian we only look for the commands.
 COMMANDS="qemu-system-x86_64 qemu-system-aarch64 g++ gcc make tshark ip go gdb-multiarch"
 # Images are built for both architectures everywhere.

@@ -186,7 +186,7 @@ class World:
             if level < 2:
                 (self.stderr if level else self.stdout).extend(blob)
             else:
-                self.logs.append((level, blob.decode()))
+                self.logs.append((level, blob.decode(errors="replace")))
         elif kind == SEND:
             to, _ = r.text(), r.take("I")
             self.sent.append((to, r.blob()))

@@ -1,14 +1,18 @@
-"""python -m tests.guest.conformance [NAME ...]: the table; exit status 0 if all agree."""
+"""python -m tests.guest.conformance [--arch ARCH,...] [NAME ...]
+
+The table; exit status 0 if all agree."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.guest.conformance.table import HERE, Verdict, judge_all, programs
+from tests.guest.conformance.table import Verdict, judge_all, libraries, programs
+
+MARKS: dict[str | None, str] = {None: "same", "": "-"}
 
 
 def line(verdict: Verdict, archs: tuple[str, ...]) -> str:
-    marks = ("same" if verdict.wrong.get(arch, "-") is None else "DIFFERS" for arch in archs)
+    marks = (MARKS.get(verdict.wrong.get(arch, ""), "DIFFERS") for arch in archs)
     text = f"{verdict.name:32} {verdict.here:24} " + " ".join(f"{mark:8}" for mark in marks)
     for arch, wrong in verdict.wrong.items():
         if wrong:
@@ -17,14 +21,22 @@ def line(verdict: Verdict, archs: tuple[str, ...]) -> str:
 
 
 def main(names: list[str]) -> int:
-    archs = (HERE,)
-    chosen = [path for path in programs() if not names or any(n in path.name for n in names)]
+    archs: tuple[str, ...] = ("x86_64", "aarch64")
+    if names[:1] == ["--arch"]:
+        archs, names = tuple(names[1].split(",")), names[2:]
+    chosen = [
+        path
+        for path in [*programs(), *libraries()]
+        if not names or any(n in path.name for n in names)
+    ]
     print(f"{'program':32} {'here':24} " + " ".join(f"{arch:8}" for arch in archs))
     agree = 0
     for verdict in judge_all(chosen, archs):
         print(line(verdict, archs), flush=True)
         agree += verdict.agrees
-    print(f"{agree} of {len(chosen)} programs say the same on {', '.join(archs)} as here")
+    print(
+        f"{agree} of {len(chosen)} programs say in guests ({', '.join(archs)}) what they say here"
+    )
     return int(agree < len(chosen))
 
 

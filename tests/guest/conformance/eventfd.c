@@ -12,13 +12,15 @@ static void take(int fd)
 {
     uint64_t n = 0;
     ssize_t r = read(fd, &n, sizeof n);
-    printf("%zd %llu %d\n", r, (unsigned long long)n, r < 0 ? errno : 0);
+    printf("%zd %llu", r, (unsigned long long)n);
+    printf(" %d\n", r < 0 ? errno : 0);
 }
 
 static void add(int fd, uint64_t n)
 {
     ssize_t r = write(fd, &n, sizeof n);
-    printf("%zd %d\n", r, r < 0 ? errno : 0);
+    printf("%zd", r);
+    printf(" %d\n", r < 0 ? errno : 0);
 }
 
 static int events(int fd)
@@ -76,7 +78,8 @@ int main(void)
     pthread_join(t, NULL);
     take(waited);
     char small[4];
-    printf("%zd %d\n", read(waited, small, sizeof small), errno == EINVAL);
+    printf("%zd", read(waited, small, sizeof small));
+    printf(" %d\n", errno == EINVAL);
     printf("%d\n", eventfd(0, 1 << 20) < 0 && errno == EINVAL);
     return 0;
 }

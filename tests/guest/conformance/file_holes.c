@@ -19,21 +19,26 @@ int main(void)
     for (ssize_t i = 0; i < n; i++)
         sum += bytes[i];
     printf("%zd %d\n", n, sum);
-    printf("%zd %c\n", pread(fd, bytes, 10, 1000000), bytes[0]);
+    printf("%zd", pread(fd, bytes, 10, 1000000));
+    printf(" %c\n", bytes[0]);
     printf("%zd\n", pread(fd, bytes, 10, 2000000));
     ftruncate(fd, 1000001);
     ftruncate(fd, 1000010);
     n = pread(fd, bytes, 100, 999999);
     for (ssize_t i = 0; i < n; i++)
         printf("%d ", bytes[i]);
-    printf("\n%ld %ld\n", (long)lseek(fd, 0, SEEK_END), (long)lseek(fd, 1000000, SEEK_DATA));
-    printf("%d %d\n", lseek(fd, 2000000, SEEK_DATA) < 0, errno == ENXIO);
+    printf("\n%ld", (long)lseek(fd, 0, SEEK_END));
+    printf(" %ld\n", (long)lseek(fd, 1000000, SEEK_DATA));
+    printf("%d", lseek(fd, 2000000, SEEK_DATA) < 0);
+    printf(" %d\n", errno == ENXIO);
     printf("%ld\n", (long)lseek(fd, 999999999, SEEK_SET));
-    printf("%d %d\n", lseek(fd, -5, SEEK_SET) < 0, errno == EINVAL);
+    printf("%d", lseek(fd, -5, SEEK_SET) < 0);
+    printf(" %d\n", errno == EINVAL);
     ftruncate(fd, 8000);
     ftruncate(fd, 5000);
     printf("%d\n", truncate("file_holes.tmp", 3));
     fstat(fd, &s);
-    printf("%ld %d\n", (long)s.st_size, unlink("file_holes.tmp"));
+    printf("%ld", (long)s.st_size);
+    printf(" %d\n", unlink("file_holes.tmp"));
     return 0;
 }

@@ -20,8 +20,10 @@ int main(void)
 {
     a = open("file_locks.tmp", O_RDWR | O_CREAT, 0600);
     b = open("file_locks.tmp", O_RDWR);
-    printf("%d %d\n", flock(a, LOCK_SH), flock(b, LOCK_SH | LOCK_NB));
-    printf("%d %d\n", flock(a, LOCK_EX | LOCK_NB), errno == EWOULDBLOCK);
+    printf("%d", flock(a, LOCK_SH));
+    printf(" %d\n", flock(b, LOCK_SH | LOCK_NB));
+    printf("%d", flock(a, LOCK_EX | LOCK_NB));
+    printf(" %d\n", errno == EWOULDBLOCK);
     flock(b, LOCK_UN);
     printf("%d\n", flock(a, LOCK_EX));
     pthread_t t;
@@ -32,13 +34,16 @@ int main(void)
     pthread_join(t, NULL);
     printf("%d\n", got);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 20};
-    printf("%d %d\n", fcntl(b, F_SETLK, &lock), fcntl(b, F_SETLKW, &lock));
+    printf("%d", fcntl(b, F_SETLK, &lock));
+    printf(" %d\n", fcntl(b, F_SETLKW, &lock));
     printf("%d", fcntl(b, F_GETLK, &lock));
     printf(" %d\n", lock.l_type == F_UNLCK); /* one's own are not in the way */
     a = open("file_locks.tmp", O_RDONLY);
     lock.l_type = F_WRLCK;
-    printf("%d %d\n", fcntl(a, F_SETLK, &lock), errno == EBADF);
-    printf("%d %d\n", lockf(b, F_LOCK, 10), lockf(b, F_ULOCK, 10));
+    printf("%d", fcntl(a, F_SETLK, &lock));
+    printf(" %d\n", errno == EBADF);
+    printf("%d", lockf(b, F_LOCK, 10));
+    printf(" %d\n", lockf(b, F_ULOCK, 10));
     unlink("file_locks.tmp");
     return 0;
 }

@@ -15,11 +15,14 @@ int main(void)
     umask(027);
     close(open("modes.tmp", O_CREAT | O_RDWR, 0666));
     mkdir("modes.dir", 0777);
-    printf("%o %o\n", mode("modes.tmp"), mode("modes.dir"));
+    printf("%o", mode("modes.tmp"));
+    printf(" %o\n", mode("modes.dir"));
     printf("%o\n", umask(0));
-    printf("%d %o\n", chmod("modes.tmp", 0751), mode("modes.tmp"));
+    printf("%d", chmod("modes.tmp", 0751));
+    printf(" %o\n", mode("modes.tmp"));
     int fd = open("modes.tmp", O_RDWR);
-    printf("%d %o\n", fchmod(fd, 04600), mode("modes.tmp"));
+    printf("%d", fchmod(fd, 04600));
+    printf(" %o\n", mode("modes.tmp"));
     printf("%d\n", access("modes.tmp", R_OK | W_OK));
     printf("%d\n", access("modes.tmp", X_OK));
     chmod("modes.tmp", 0100);

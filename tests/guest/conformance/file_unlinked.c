@@ -10,17 +10,20 @@ int main(void)
 {
     int fd = open("unlinked.tmp", O_RDWR | O_CREAT | O_TRUNC, 0600);
     write(fd, "ghost", 5);
-    printf("%d %d\n", unlink("unlinked.tmp"), access("unlinked.tmp", F_OK));
+    printf("%d", unlink("unlinked.tmp"));
+    printf(" %d\n", access("unlinked.tmp", F_OK));
     struct stat s;
     fstat(fd, &s);
     printf("%d %ld\n", (int)s.st_nlink, (long)s.st_size);
     char text[8] = "";
-    printf("%zd %s\n", pread(fd, text, 7, 0), text);
+    printf("%zd", pread(fd, text, 7, 0));
+    printf(" %s\n", text);
     char *map = mmap(NULL, 5, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
     printf("%.5s\n", map);
     fd = open("unlinked.tmp", O_RDWR | O_CREAT | O_EXCL, 0600);
-    printf("%d %zd\n", fd >= 0, read(fd, text, 7));
+    printf("%d", fd >= 0);
+    printf(" %zd\n", read(fd, text, 7));
     mkdir("unlinked.dir", 0700);
     int d = open("unlinked.dir", O_RDONLY);
     rmdir("unlinked.dir");

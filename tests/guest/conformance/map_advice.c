@@ -14,11 +14,15 @@ int main(void)
         printf("%d", in[i] & 1);
     printf(" %d\n", madvise(p + 4096, 4096, MADV_DONTNEED));
     printf("%d %d\n", p[0], p[4096]);
-    printf("%d %d %d\n", madvise(p, 8 * 4096, MADV_WILLNEED), madvise(p, 4096, MADV_SEQUENTIAL),
-           posix_madvise(p, 4096, POSIX_MADV_NORMAL));
-    printf("%d %d\n", madvise(p + 1, 4096, MADV_DONTNEED), errno == EINVAL);
+    printf("%d", madvise(p, 8 * 4096, MADV_WILLNEED));
+    printf(" %d", madvise(p, 4096, MADV_SEQUENTIAL));
+    printf(" %d\n", posix_madvise(p, 4096, POSIX_MADV_NORMAL));
+    printf("%d", madvise(p + 1, 4096, MADV_DONTNEED));
+    printf(" %d\n", errno == EINVAL);
     munmap(p, 4096);
-    printf("%d %d\n", mincore(p, 4096, in), errno == ENOMEM);
-    printf("%d %d\n", mlock(p + 4096, 4096), munlock(p + 4096, 4096));
+    printf("%d", mincore(p, 4096, in));
+    printf(" %d\n", errno == ENOMEM);
+    printf("%d", mlock(p + 4096, 4096));
+    printf(" %d\n", munlock(p + 4096, 4096));
     return 0;
 }

@@ -20,9 +20,10 @@ int main(void)
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     printf("%d %d\n", b == a + (16 << 20), b[0]);
     printf("%d\n", munmap(a, size));
-    printf("%d %d\n", mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED,
-           errno == EINVAL);
-    printf("%d %d\n", munmap((void *)5, 4096), errno == EINVAL);
+    printf("%d", mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+    printf(" %d\n", errno == EINVAL);
+    printf("%d", munmap((void *)5, 4096));
+    printf(" %d\n", errno == EINVAL);
     char *s = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     strcpy(s + 4090, "across pages");
     printf("%s\n", s + 4090);

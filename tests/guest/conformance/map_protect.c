@@ -35,14 +35,17 @@ int main(void)
     for (int i = 0; i < 5; i++)
         sum += p[i * 4096];
     printf("\n%d\n", sum);
-    printf("%d %d\n", mprotect(p + 1, 4096, PROT_READ), errno == EINVAL);
+    printf("%d", mprotect(p + 1, 4096, PROT_READ));
+    printf(" %d\n", errno == EINVAL);
     munmap(p + 4096, 4096);
-    printf("%d %d\n", mprotect(p, 3 * 4096, PROT_READ), errno == ENOMEM);
+    printf("%d", mprotect(p, 3 * 4096, PROT_READ));
+    printf(" %d\n", errno == ENOMEM);
     mprotect(p + 3 * 4096, 4096, PROT_READ);
     printf("%zd", read(0, p + 3 * 4096, 0));
     int ends[2];
     pipe(ends);
     write(ends[1], "abc", 3);
-    printf(" %zd %d\n", read(ends[0], p + 3 * 4096, 3), errno == EFAULT);
+    printf(" %zd", read(ends[0], p + 3 * 4096, 3));
+    printf(" %d\n", errno == EFAULT);
     return 0;
 }

@@ -21,17 +21,19 @@ int main(void)
     printf("%s %s\n", a + 4096, b);
     strcpy(a + 9990, "tail");
     pread(fd, text, 10, 9990);
-    printf("%s %d\n", text, msync(a, 10000, MS_SYNC));
+    printf("%s", text);
+    printf(" %d\n", msync(a, 10000, MS_SYNC));
     munmap(a, 10000);
     strcpy(b, "still");
     close(fd);
     fd = open("shared.tmp", O_RDONLY);
     pread(fd, text, 6, 4096);
     printf("%s\n", text);
-    printf("%d %d\n", mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED,
-           errno == EACCES);
+    printf("%d", mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+    printf(" %d\n", errno == EACCES);
     a = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 4096);
-    printf("%s %d", a, mprotect(a, 4096, PROT_READ | PROT_WRITE));
+    printf("%s", a);
+    printf(" %d", mprotect(a, 4096, PROT_READ | PROT_WRITE));
     printf(" %d\n", errno == EACCES);
     strcpy(b, "seen");
     printf("%s\n", a);

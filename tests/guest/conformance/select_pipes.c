@@ -15,17 +15,21 @@ int main(void)
     FD_SET(b[0], &r);
     FD_SET(a[1], &w);
     struct timeval t = {5, 0};
-    printf("%d %d%d%d\n", select(b[1] + 1, &r, &w, NULL, &t), FD_ISSET(a[0], &r) != 0,
-           FD_ISSET(b[0], &r) != 0, FD_ISSET(a[1], &w) != 0);
+    printf("%d", select(b[1] + 1, &r, &w, NULL, &t));
+    printf(" %d", FD_ISSET(a[0], &r) != 0);
+    printf("%d", FD_ISSET(b[0], &r) != 0);
+    printf("%d\n", FD_ISSET(a[1], &w) != 0);
     write(b[1], "x", 1);
     FD_SET(a[0], &r);
     FD_SET(b[0], &r);
-    printf("%d %d%d\n", select(b[1] + 1, &r, NULL, NULL, NULL), FD_ISSET(a[0], &r) != 0,
-           FD_ISSET(b[0], &r) != 0);
+    printf("%d", select(b[1] + 1, &r, NULL, NULL, NULL));
+    printf(" %d", FD_ISSET(a[0], &r) != 0);
+    printf("%d\n", FD_ISSET(b[0], &r) != 0);
     FD_ZERO(&r);
     FD_SET(a[0], &r);
     t = (struct timeval){0, 10000};
-    printf("%d %d\n", select(a[0] + 1, &r, NULL, NULL, &t), FD_ISSET(a[0], &r) != 0);
+    printf("%d", select(a[0] + 1, &r, NULL, NULL, &t));
+    printf(" %d\n", FD_ISSET(a[0], &r) != 0);
     FD_ZERO(&r);
     FD_SET(99, &r);
     printf("%d\n", select(100, &r, NULL, NULL, &t));

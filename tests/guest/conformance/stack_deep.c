@@ -4,8 +4,8 @@
 
 static long down(int n)
 {
-    volatile char frame[1000];
-    frame[n % 1000] = (char)n;
+    volatile signed char frame[1000];
+    frame[n % 1000] = (signed char)n;
     return n ? down(n - 1) + frame[n % 1000] : 0;
 }
 

@@ -14,13 +14,17 @@ int main(void)
     int lines = 0;
     while (fgets(line, sizeof line, f))
         lines++;
-    printf("%d %d %d\n", lines, feof(f) != 0, ferror(f));
+    printf("%d", lines);
+    printf(" %d", feof(f) != 0);
+    printf(" %d\n", ferror(f));
     fseek(f, -9, SEEK_END);
     printf("%s", fgets(line, sizeof line, f));
     fseek(f, 5, SEEK_SET);
     int c = fgetc(f);
     ungetc('#', f);
-    printf("%c%c%c\n", c, fgetc(f), fgetc(f));
+    printf("%c", c);
+    printf("%c", fgetc(f));
+    printf("%c\n", fgetc(f));
     fclose(f);
     f = fopen("stdio_files.tmp", "a");
     int block[256];
@@ -32,8 +36,10 @@ int main(void)
     printf("%ld\n", ftell(f));
     printf("%d\n", fputc('x', f) == EOF);
     fclose(f);
-    printf("%d %d\n", rename("stdio_files.tmp", "stdio_files.new"), remove("stdio_files.new"));
+    printf("%d", rename("stdio_files.tmp", "stdio_files.new"));
+    printf(" %d\n", remove("stdio_files.new"));
     f = fopen("stdio_files.tmp", "r");
-    printf("%d %s\n", f == NULL, strerror(errno));
+    printf("%d", f == NULL);
+    printf(" %s\n", strerror(errno));
     return 0;
 }

@@ -7,13 +7,17 @@ int main(void)
 {
     printf("%d\n", getenv("CONFORMANCE_NONE") == NULL);
     printf("%d\n", setenv("CONFORMANCE_A", "1", 0));
-    printf("%d %s\n", setenv("CONFORMANCE_A", "2", 0), getenv("CONFORMANCE_A"));
-    printf("%d %s\n", setenv("CONFORMANCE_A", "3", 1), getenv("CONFORMANCE_A"));
+    printf("%d", setenv("CONFORMANCE_A", "2", 0));
+    printf(" %s\n", getenv("CONFORMANCE_A"));
+    printf("%d", setenv("CONFORMANCE_A", "3", 1));
+    printf(" %s\n", getenv("CONFORMANCE_A"));
     static char put[] = "CONFORMANCE_B=put";
-    printf("%d %s\n", putenv(put), getenv("CONFORMANCE_B"));
+    printf("%d", putenv(put));
+    printf(" %s\n", getenv("CONFORMANCE_B"));
     strcpy(put + 14, "new");
     printf("%s\n", getenv("CONFORMANCE_B"));
-    printf("%d %d\n", unsetenv("CONFORMANCE_A"), getenv("CONFORMANCE_A") == NULL);
+    printf("%d", unsetenv("CONFORMANCE_A"));
+    printf(" %d\n", getenv("CONFORMANCE_A") == NULL);
     printf("%d\n", setenv("with=sign", "x", 1));
     clearenv();
     printf("%d\n", getenv("CONFORMANCE_B") == NULL);
