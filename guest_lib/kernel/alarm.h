@@ -7,7 +7,7 @@
 
 #include "kernel.h"
 
-uint64_t alarm_take(uint64_t now); /* the number of one that is due, which is told; 0: none */
+uint64_t alarm_take(void); /* the number of one that is due, which is told; 0: none */
 uint64_t alarm_deadline(void);
 
 #endif

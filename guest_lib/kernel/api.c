@@ -134,12 +134,11 @@ struct found {
 
 static bool find_in(int stream, uint64_t request, struct found *f)
 {
-    uint64_t now = clock_now();
     f->stream = stream;
     if (stream == RADICS_STREAM_TIMERS)
-        return (f->number = alarm_take(now));
+        return (f->number = alarm_take());
     if (stream == RADICS_STREAM_REPLIES) {
-        if (!(f->request = request_due(request, now)))
+        if (!(f->request = request_due(request)))
             return false;
         f->number = f->request->number;
         f->message = f->request->reply;

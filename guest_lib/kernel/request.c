@@ -59,10 +59,10 @@ static bool is_meant(const struct request *q, uint64_t number)
     return q->number && (number ? q->number == number : !q->own);
 }
 
-struct request *request_due(uint64_t number, uint64_t now)
+struct request *request_due(uint64_t number)
 {
     for (struct request *q = requests; q < requests + RADICS_REQUESTS_MAX; q++)
-        if (is_meant(q, number) && (q->reply || q->deadline <= now))
+        if (is_meant(q, number) && (q->reply || q->deadline <= clock_now()))
             return q;
     return NULL;
 }

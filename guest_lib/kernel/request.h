@@ -19,7 +19,7 @@ struct request {
 bool request_answered(struct message *m);
 struct request *request_find(uint64_t number);
 /* One that has its reply or is out of time: that number's, or for 0 any that is not one's own. */
-struct request *request_due(uint64_t number, uint64_t now);
+struct request *request_due(uint64_t number);
 /* When one of those will be out of time. */
 uint64_t request_deadline(uint64_t number);
 void request_free(struct request *q);

@@ -393,6 +393,30 @@ def test_bad_frames_are_answered_with_errors(guest: Build, world: World) -> None
         assert len(h.errors) <= 16 + 30
 
 
+def test_no_frame_breaks_the_guest(guest: Build, world: World) -> None:
+    """Random bodies, cut and damaged frames: the guest counts, complains, and goes on serving."""
+    chance = random.Random(7)
+    data = struct.pack("<HQHB", 0, 1, 1, 0) + b"\1\0a\1\0b\4\0\0\0mail"
+    with host(guest, world, "serve") as h:
+        h.until(lambda: len(world.served) == 2)
+        for _ in range(1500):
+            kind = chance.choice((1, 3, 6, 7, 0x20, 0xFF))
+            body = chance.randbytes(chance.randrange(60))
+            if chance.random() < 0.3:
+                kind, body = DATA, data[: chance.randrange(len(data))]
+            raw = bytearray(frame(kind, body))
+            if chance.random() < 0.3:
+                raw[chance.randrange(len(raw))] = chance.randrange(256)
+            h.write(bytes(raw))
+        h.write(b"\0")
+        echo = next(k for k, v in world.served.items() if v == "echo")
+        world.publish(echo, b"still here", sender="dtn://vm.b/~2", to="echo")
+        h.until(lambda: bool(world.sent))
+        assert h.errors
+        h.finish_with_mail(b"stop")
+    assert world.sent == [("dtn://vm.b/~2", b"still here")]
+
+
 def test_timers_without_a_host(guest: Build) -> None:
     done = run_plain(guest("caller").image, 16)
     assert done.stdout == b"done\n"

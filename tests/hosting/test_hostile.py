@@ -11,7 +11,7 @@ import trio
 from radics_mesh.hosting import vm_limits, vm_tenancy
 from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.build import build_kernel, compile_program
-from radics_mesh.vmm.tools import GUEST_LIB
+from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix
 from tests.hosting.conftest import CALLER, PROGRAMS
 from tests.hosting.world import Site, World, until
 
@@ -33,7 +33,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     link = ("-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack")
     subprocess.run(
         (
-            *("gcc", "-std=gnu11", "-O2", "-ffreestanding", "-fno-pic", "-fno-stack-protector"),
+            *(
+                f"{cross_prefix('x86_64')}gcc",
+                "-std=gnu11",
+                "-O2",
+                "-ffreestanding",
+                "-fno-pic",
+                "-fno-stack-protector",
+            ),
             *("-mcmodel=kernel", "-mno-red-zone", "-mgeneral-regs-only", "-fcf-protection=none"),
             *(f"-I{GUEST_LIB}/{part}" for part in ("include", "kernel", "kernel/arch/x86_64")),
             *(f"-I{BUILD}", *link, "-Wl,-z,max-page-size=4096", "-Wl,--wrap=threads_run"),

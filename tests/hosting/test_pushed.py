@@ -19,12 +19,14 @@ from tests.hosting.world import Site, World, until
 NOISE_S = 2.0
 
 
-async def schedule(world: World, site: Site, peer: Site, load: Callable[[], float]) -> Scheduler:
+async def schedule(
+    world: World, site: Site, peer: Site, load: Callable[[], float], name: str = ""
+) -> Scheduler:
     """A scheduler for a site whose processors are as busy as `load` says."""
 
     def body() -> dict[str, object]:
         return {
-            "name": site.id.short,
+            "name": name or site.id.short,
             "arch": "x86_64",
             "cores": 4,
             "memory_free": 1 << 30,
@@ -72,3 +74,24 @@ async def test_an_overloaded_host_pushes_a_guest_away_and_it_stays_there(
     assert b.vm().epoch == 2
     assert there.counters["moves"] + there.counters["moves failed"] == 0
     assert "counter stays" in there.explain("counter")[0]
+
+
+@pytest.mark.parametrize("place", ["node1", "text"])
+async def test_a_program_gets_where_it_asks_to_be(
+    world: World, caller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """By name, or near a source that it does not even read."""
+    monkeypatch.setattr(service, "DECIDE_EVERY_S", 0.05)
+    a, b = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    (tmp_path / "text").write_text("line\n")
+    await b.sources.publish("text", tmp_path / "text", None)
+    await schedule(world, b, a, lambda: 0.1, "node1")
+    await until(lambda: bool(a.directory.known(Kind.NODE, b.id.text)))
+    await until(lambda: bool(a.directory.known(Kind.SOURCE, "text")))
+    here = await schedule(world, a, b, lambda: 0.1, "node0")
+    await a.hosting.run_vm(caller, "counter", arguments=("hint", place), memory_bytes=16 << 20)
+    await until(lambda: b.has())
+    assert b.vm().hint.endswith(place)
+    await until(lambda: here.counters["moves"] == 1)
+    assert f"its program asks for: {b.vm().hint}" in here.explain("counter")

@@ -149,9 +149,12 @@ static void environment(void)
     line();
 }
 
-static void hint(const char *source)
+static void hint(const char *place)
 {
-    radics_move_near(source);
+    if (!strncmp(place, "node", 4))
+        radics_move_to(place);
+    else
+        radics_move_near(place);
     radics_receive(RADICS_MAILBOX, buffer, sizeof buffer, -1, NULL);
 }
 
