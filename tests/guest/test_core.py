@@ -96,7 +96,7 @@ def test_the_program_goes_on_after_it_told(waiters: Path) -> None:
         host.until_printed(b"waiting\n")
         all_wait(host)
         world.publish(1, b"go on")
-        assert host.finish() == (plain_status(4) if host.is_x86 else 0)
+        assert host.finish() == plain_status(4)
 
 
 def gdb(waiters: Path, core: Path, *commands: str) -> str:
