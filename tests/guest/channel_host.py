@@ -312,11 +312,15 @@ class Host:
     # --- QEMU ---
 
     @property
+    def architecture(self) -> str:
+        return architecture(self.image)
+
+    @property
     def is_x86(self) -> bool:
-        return architecture(self.image) == "x86_64"
+        return self.architecture == "x86_64"
 
     def _start(self, cpu: str, waiting: bool) -> None:
-        cpu = cpu or CPUS[architecture(self.image)]
+        cpu = cpu or CPUS[self.architecture]
         ram = f"memory-backend-file,id=ram,size={self.memory},mem-path={self.ram_path},share=on"
         self.process = subprocess.Popen(
             (

@@ -31,16 +31,20 @@ def test_a_programs_places_are_chosen_by_chance(tmp_path: Path) -> None:
         assert all(0 < int(place, 16) < 2**47 for place in places)
 
 
+# Where the kernel sees the start of RAM, in arch/*/place.h and layout.h.
+KERNEL_AT = {"x86_64": 0xFFFFFFFF80000000, "aarch64": 0xFFFFFFFFC0000000}
+
+
 def guard_page(host: Host) -> tuple[int, int]:
     """Where in RAM the kernel's canary is, and what it is."""
     symbols = subprocess.run(
-        ["nm", GUEST_LIB / "build" / "x86_64" / "kernel.elf.debug"],
+        ["nm", GUEST_LIB / "build" / host.architecture / "kernel.elf.debug"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
     (line,) = (line for line in symbols.splitlines() if line.endswith(" __stack_chk_guard"))
-    at = int(line.split()[0], 16) - 0xFFFFFFFF80000000
+    at = int(line.split()[0], 16) - KERNEL_AT[host.architecture]
     return at, struct.unpack_from("<Q", host.pages()[at // PAGE], at % PAGE)[0]
 
 
