@@ -17,18 +17,29 @@ from tests.hosting.world import World
 
 CALLER = Path(__file__).parents[1] / "guest" / "programs" / "caller.c"
 PROGRAMS = Path(__file__).parent / "programs"
-missing = [tool for tool in ("qemu-system-x86_64", "g++", "make") if shutil.which(tool) is None]
+needed = ("qemu-system-x86_64", "qemu-system-aarch64", "g++", "make")
+missing = [tool for tool in needed if shutil.which(tool) is None]
+
+
+def build_counter(factory: pytest.TempPathFactory, arch: str) -> Path:
+    if missing:
+        pytest.skip(f"no {', '.join(missing)} on this machine")
+    image = factory.mktemp("counter") / "counter.img"
+    build_image([PROGRAMS / "counter.cpp"], image, arch=arch)
+    return image
 
 
 @pytest.fixture(scope="session")
 def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if missing:
-        pytest.skip(f"no {', '.join(missing)} on this machine")
-    folder = tmp_path_factory.mktemp("counter")
-    build_kernel()
-    compile_program([PROGRAMS / "counter.cpp"], folder / "counter")
-    build_image([folder / "counter"], folder / "counter.img")
-    return folder / "counter.img"
+    return build_counter(tmp_path_factory, "x86_64")
+
+
+@pytest.fixture(scope="session", params=["x86_64", "aarch64"])
+def either_counter(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Of the node's architecture, and of another one."""
+    return build_counter(tmp_path_factory, request.param)
 
 
 @pytest.fixture(scope="session")

@@ -80,13 +80,13 @@ def check_exactly_once(site: Site, lines: list[str], mails: int) -> None:
 
 
 async def test_there_and_back_while_data_and_mail_flow(
-    world: World, counter: Path, tmp_path: Path
+    world: World, either_counter: Path, tmp_path: Path
 ) -> None:
     a, b = await world.start(0), await world.start(1)
     world.connect(0, 1)
     lines = publish_lines(tmp_path / "text", 400)
     await b.sources.publish("text", tmp_path / "text", 30.0)
-    await run_counter(a, counter, b, ("text",))
+    await run_counter(a, either_counter, b, ("text",))
     vm = a.vm().vm_id
     world.nursery.start_soon(post, b, vm, 150, 0.02)
     await until(lambda: "lines 20 at node0 1" in b.reports)
@@ -119,11 +119,13 @@ async def finish(site: Site, vm: VmId, host: Site, mails: int) -> None:
     await until(lambda: host.has(state="exited"))
 
 
-async def test_save_and_resume_lose_nothing(world: World, counter: Path, tmp_path: Path) -> None:
+async def test_save_and_resume_lose_nothing(
+    world: World, either_counter: Path, tmp_path: Path
+) -> None:
     a = await world.start(0)
     lines = publish_lines(tmp_path / "text", 200)
     await a.sources.publish("text", tmp_path / "text", 100.0)
-    await run_counter(a, counter, a, ("text",))
+    await run_counter(a, either_counter, a, ("text",))
     vm = a.vm().vm_id
     await until(lambda: "lines 20 at node0 1" in a.reports)
     await a.hosting.save("counter")
