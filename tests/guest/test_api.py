@@ -157,6 +157,13 @@ def test_a_subscription_starts_where_it_is_told_and_can_be_closed(
     ]
 
 
+def test_a_closed_streams_number_is_kept_until_the_host_knows(guest: Build, world: World) -> None:
+    """Or what is on its way to the old one would reach the new one."""
+    with host(guest, world, "reuse", acknowledge=False) as h:
+        h.until(lambda: world.exit is not None)
+    assert world.stdout == b"1 2 \ndone\n"
+
+
 # --- timers ---
 
 

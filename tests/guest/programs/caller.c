@@ -179,6 +179,15 @@ static void streams(void)
     printf("%.*s %d\n", (int)n, buffer, (int)m.number);
 }
 
+static void reuse(void)
+{
+    int one = radics_subscribe("one");
+    radics_close(one);
+    say(one);
+    say(radics_subscribe("two"));
+    line();
+}
+
 static void timers(void)
 {
     struct radics_message m;
@@ -396,6 +405,7 @@ int main(int argc, char **argv)
         flood(what);
     DO("hint", hint(argc > 2 ? argv[2] : ""));
     DO("streams", streams());
+    DO("reuse", reuse());
     DO("timers", timers());
     DO("shared", shared());
     DO("beats", count_beats((int)number));
