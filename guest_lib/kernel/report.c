@@ -127,16 +127,15 @@ static bool is_return_address(uint64_t address)
 void report_on_serial(const char *why)
 {
     char line[512];
-    uint64_t at = ALIGN_UP(stack_start(current), 8), word;
+    uint64_t at = ALIGN_UP(stack_start(current), 8), word = frame_link(current->frame);
     size_t n = format_text(line, sizeof line, "radics: %s\n", why);
     const uint8_t *bytes;
     unsigned found = 0;
     for (unsigned i = 0; i < 512 && found < 16 && (bytes = peek(at)); i++, at += 8) {
+        if (is_return_address(word))
+            n += format_text(line + n, sizeof line - n, "%s 0x%lx",
+                             found++ ? "" : "radics: called from", word);
         memcpy(&word, bytes, 8);
-        if (!is_return_address(word))
-            continue;
-        n += format_text(line + n, sizeof line - n, "%s 0x%lx",
-                         found++ ? "" : "radics: called from", word);
     }
     if (found)
         line[n++] = '\n';

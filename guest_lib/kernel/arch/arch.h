@@ -110,6 +110,7 @@ int64_t frame_result(const struct frame *f);
 bool frame_in_syscall(const struct frame *f);
 void frame_restart(struct frame *f); /* make the system call happen again */
 uint64_t frame_pc(const struct frame *f);
+uint64_t frame_link(const struct frame *f); /* where a call may return to without its stack; 0 */
 /* REGISTERS_AT in registers.h: where a thread's registers are, in the order in which debuggers want
  * them: offsets in struct frame, or, marked so, in struct thread; REGISTER_NONE: always 0. */
 #define REGISTER_IN_THREAD 0x8000

@@ -2,6 +2,7 @@
 #include "../arch.h"
 
 uint64_t frame_pc(const struct frame *f) { return f->pc; }
+uint64_t frame_link(const struct frame *f) { return f->x[30]; }
 
 /* bl, or blr. */
 bool code_ends_in_call(const uint8_t code[CALL_BYTES_MAX])

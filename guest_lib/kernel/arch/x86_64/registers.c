@@ -2,6 +2,11 @@
 #include "../arch.h"
 
 uint64_t frame_pc(const struct frame *f) { return f->rip; }
+uint64_t frame_link(const struct frame *f)
+{
+    (void)f;
+    return 0;
+}
 
 /* e8 rel32, or ff /2 with a register or an address of one to six bytes. */
 bool code_ends_in_call(const uint8_t code[CALL_BYTES_MAX])
