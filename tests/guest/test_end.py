@@ -30,11 +30,6 @@ def ending(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return image
 
 
-def finish(host: Host, status: int) -> None:
-    """aarch64's QEMU ends with 0, whatever the program's status is."""
-    assert host.finish() == plain_status(status)
-
-
 def ended(world: World) -> Exit:
     output = frames.parse_output(world.exit_output)
     assert isinstance(output.body, Exit)
@@ -75,7 +70,7 @@ def test_the_host_is_told_how_and_where(ending: Path, how: str) -> None:
     (kind, status), why, expected = WAYS[how]
     world = World()
     with Host(ending, world, args=("ending", how)) as host:
-        finish(host, 128 + status)
+        assert host.finish() == plain_status(128 + status)
     assert world.exit is not None
     assert world.exit[:2] == (kind, status)
     assert why in world.exit[2]
@@ -122,13 +117,12 @@ def test_without_symbols_there_are_the_same_addresses(ending: Path) -> None:
 def test_an_exit_brings_no_thread(ending: Path) -> None:
     world = World()
     with Host(ending, world, args=("ending", "none")) as host:
-        finish(host, 9)
+        assert host.finish() == plain_status(9)
     assert ended(world) == Exit(0, 9, "")
 
 
-def test_by_hand_it_says_why_and_where(tmp_path: Path) -> None:
-    build_image([PROGRAMS / "ending.cpp"], tmp_path / "ending.img")
-    done = run_plain(tmp_path / "ending.img")
+def test_by_hand_it_says_why_and_where(ending: Path) -> None:
+    done = run_plain(ending)
     why, where = done.stdout.decode().splitlines()
     assert re.fullmatch(r"radics: killed by SIGSEGV at 0x[0-9a-f]+ touching 0x0", why)
     assert re.fullmatch(r"radics: called from( 0x[0-9a-f]+){2,}", where)
@@ -145,5 +139,5 @@ def test_an_end_that_no_host_has_kept_is_said_again_after_a_move(ending: Path) -
         world.stdout.clear()
         world.stderr.clear()
         host = move()
-        finish(host, 128 + SIGABRT)
+        assert host.finish() == plain_status(128 + SIGABRT)
     assert world.exit_output == first
