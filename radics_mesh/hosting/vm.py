@@ -197,12 +197,13 @@ class Vm(Moving):
     async def _checkpoint(self, number: int) -> None:
         """Write the VM's state to disk durably, and let it go on from there.
 
-        A VM that is being moved is not here for it; it asks the next host.
+        One that is being moved has to wait; if it leaves, it asks the next host.
         """
         self._checkpoint_at, self._checkpoint_due = trio.current_time(), 0
-        if self.phase is not Phase.HOLDING or self.life.guest is None:
+        if self.life.guest is None or self.row.wanted is not Wanted.RUNNING:
             return
-        if self.row.wanted is not Wanted.RUNNING:
+        if self.phase is not Phase.HOLDING:
+            self._wants_checkpoint(number)
             return
         try:
             await self._write_checkpoint()

@@ -258,6 +258,14 @@ static void checkpoint(void)
         radics_receive(RADICS_MAILBOX, buffer, sizeof buffer, -1, NULL);
 }
 
+static void checkpoint_on_mail(void)
+{
+    printf("waiting\n");
+    fflush(stdout);
+    radics_receive(RADICS_MAILBOX, buffer, sizeof buffer, -1, NULL);
+    checkpoint();
+}
+
 static void hints(void)
 {
     say(radics_move_near("text"));
@@ -410,6 +418,7 @@ int main(int argc, char **argv)
     DO("shared", shared());
     DO("beats", count_beats((int)number));
     DO("checkpoint", checkpoint());
+    DO("checkpoint-on-mail", checkpoint_on_mail());
     DO("hints", hints());
     DO("kv", kv());
     DO("kv-move", kv_over_a_move());
