@@ -44,12 +44,13 @@ class Speed:
     guest_ns: float
 
 
-def cpu_s(pid: int) -> float:
-    """Processor time of all threads of a process so far."""
+def cpu_s(pid: int, name: str = "") -> float:
+    """Processor time so far of a process's threads, or of those whose names begin so."""
     used = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            used += int((task / "schedstat").read_text().split()[0])
+            if (task / "comm").read_text().startswith(name):
+                used += int((task / "schedstat").read_text().split()[0])
     return used / 1e9
 
 

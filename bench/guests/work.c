@@ -34,7 +34,7 @@ static double products(void)
 static uint64_t hashes(void)
 {
     uint64_t h = 0xcbf29ce484222325;
-    for (uint32_t i = 0; i < 250000000; i++)
+    for (uint32_t i = 0; i < 600000000; i++)
         h = (h ^ (h >> 29 ^ i)) * 0x100000001b3;
     return h;
 }
