@@ -25,7 +25,7 @@ from tests.kvm.emulated import ARCHITECTURES, Prepared
 from tests.kvm.findings import Finding
 
 CACHE = root.CHECKOUT / ".cache" / "kvm"
-DEADLINE_S = 600.0
+DEADLINE_S = 780.0
 _LOG_LINES = 25
 
 

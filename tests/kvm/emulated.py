@@ -53,7 +53,14 @@ _X86_64 = Architecture(
     console="ttyS0",
     modules=("kvm_amd",),
 )
-ARCHITECTURES = {arch.name: arch for arch in (_X86_64,)}
+_AARCH64 = Architecture(
+    name="aarch64",
+    debian="arm64",
+    qemu_package="qemu-system-arm",
+    machine=("-M", "virt,virtualization=on,gic-version=2", "-cpu", "cortex-a72"),
+    console="ttyAMA0",
+)
+ARCHITECTURES = {arch.name: arch for arch in (_X86_64, _AARCH64)}
 
 
 @dataclass(frozen=True)

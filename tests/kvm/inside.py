@@ -27,10 +27,9 @@ PROBE_DEADLINE_S = 60.0
 
 async def probe() -> None:
     """Both accelerators timed as the product does it, but with patience; then its own choice."""
+    image = accelerator.PROBES[architecture.of_host()]
     for name, what in ((TCG, findings.PROBE_TCG), (KVM, findings.PROBE_KVM)):
-        took_s = await accelerator.time_guest(
-            accelerator.PROBES[architecture.of_host()], SHM, name, deadline_s=PROBE_DEADLINE_S
-        )
+        took_s = await accelerator.time_guest(image, SHM, name, deadline_s=PROBE_DEADLINE_S)
         report(what, took_s is not None, "failed" if took_s is None else f"{took_s:.2f} s")
     chosen = await accelerator.choose(Path("/tmp/accelerator"), SHM)
     report(findings.CHOICE, True, f"{chosen.accelerator}: {chosen.reason}")

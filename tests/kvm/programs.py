@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from radics_mesh.vmm.build import build_image, build_kernel, compile_program
-from radics_mesh.vmm.ends import End
+from radics_mesh.vmm.ends import End, Exited
 from radics_mesh.vmm.frames import Hello, Log, Output
 from radics_mesh.vmm.machine import Launch, Machine, launch
 from radics_mesh.vmm.tools import GUEST_LIB
@@ -77,6 +77,8 @@ async def _listen(machine: Machine, words: list[str]) -> None:
         if isinstance(event, Output):
             await machine.acknowledge(event.number)
             words.append(_written(event))
+        elif isinstance(event, Exited):  # why it did may name an address, which is by chance
+            words.append(f"ended {event.how} {event.status}")
         elif isinstance(event, End):
             words.append(str(event))
 
