@@ -33,7 +33,8 @@ def line(path: str, content: bytes, mode: str = "100644") -> str:
 
 
 def test_the_program_finds_them(guest: Callable[[str], Guest], tmp_path: Path) -> None:
-    build_image([guest("baked").binary], tmp_path / "baked.img", files=FILES)
+    program = guest("baked")
+    build_image([program.binary], tmp_path / "baked.img", arch=program.arch, files=FILES)
     changed = BIG[:4093] + b"changed" + BIG[4100:]
     cut = changed[:5000]
     done = run_plain(tmp_path / "baked.img", 16)
@@ -76,9 +77,9 @@ def lie(at: int, form: str, value: int) -> bytes:
     ],
 )
 def test_a_broken_table_is_refused(
-    guest: Callable[[str], Guest], tmp_path: Path, at: int, form: str, value: int
+    guest_x86_64: Callable[[str], Guest], tmp_path: Path, at: int, form: str, value: int
 ) -> None:
-    kernel, program = build_kernel().read_bytes(), guest("baked").binary.read_bytes()
+    kernel, program = build_kernel().read_bytes(), guest_x86_64("baked").binary.read_bytes()
     image = bake(kernel, program, "baked", lie(at, form, value))
     (tmp_path / "broken.img").write_bytes(image)
     done = run_plain(tmp_path / "broken.img", 16)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from radics_mesh.errors import UsageError
 from radics_mesh.vmm.build import build_image, build_kernel, compile_program
-from tests.guest.channel_host import A72, PLAIN, VIRT, plain_status, without_end
+from tests.guest.channel_host import plain_status, run_plain, without_end
 
 FOLDER = Path(__file__).parent
 LIBRARIES = FOLDER.parent / "libraries"
@@ -89,24 +89,13 @@ def natively(binary: Path) -> Outcome:
     return done.stdout, status
 
 
-def _qemu(arch: str) -> tuple[str, ...]:
-    if arch == "x86_64":
-        return PLAIN
-    return (*VIRT, "-cpu", A72, "-semihosting")  # by which its exit status comes out
-
-
 def in_a_guest(binary: Path, arch: str, expected: Outcome) -> str | None:
     """None if it does as `expected`, else what it does."""
     image = binary.parent / arch / f"{binary.name}.img"
     image.parent.mkdir(exist_ok=True)
     build_image([binary], image, arch=arch)
     try:
-        done = subprocess.run(
-            (*_qemu(arch), "-m", "64", "-kernel", image, "-serial", "stdio"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=DEADLINE_S,
-        )
+        done = run_plain(image)
     except subprocess.TimeoutExpired:
         return "does not end"
     finally:
@@ -114,7 +103,7 @@ def in_a_guest(binary: Path, arch: str, expected: Outcome) -> str | None:
     said = without_end(done.stdout)
     if said != expected[0]:
         return _difference(expected[0], said)
-    status = plain_status(expected[1]) if arch == "x86_64" else expected[1]
+    status = plain_status(expected[1])
     return None if done.returncode == status else f"status {done.returncode}, not {status}"
 
 
