@@ -31,6 +31,8 @@ from radics_mesh.vmm.threads import REGISTERS_MAX, STACK_MAX, THREADS_MAX, Threa
 log = structlog.get_logger(__name__)
 
 _CPU_S, _WALL_S, _MEMORY_BYTES = 20, 30.0, 2 << 30
+# More would not be sooner done on a small computer.
+_CHILDREN = trio.CapacityLimiter(2)
 _INPUT_MAX = THREADS_MAX * (STACK_MAX + 1024)
 _LINE_MAX, _LINES_MAX = 600, 80
 _STRING = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >"
@@ -56,13 +58,14 @@ async def explain_saved(image: Path, snapshot: Path) -> list[list[str]]:
 
 async def _ask(question: list[object]) -> list[list[str]]:
     try:
-        with trio.fail_after(_WALL_S):
-            done = await trio.run_process(
-                [sys.executable, "-m", __name__],
-                stdin=pack(question),
-                capture_stdout=True,
-                capture_stderr=True,
-            )
+        async with _CHILDREN:
+            with trio.fail_after(_WALL_S):
+                done = await trio.run_process(
+                    [sys.executable, "-m", __name__],
+                    stdin=pack(question),
+                    capture_stdout=True,
+                    capture_stderr=True,
+                )
         answer = Fields.parse(done.stdout, "explanation", limit_bytes=_INPUT_MAX)
         return [_lines(item) for item in answer.items(limit=THREADS_MAX)]
     except subprocess.CalledProcessError as error:

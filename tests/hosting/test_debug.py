@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from radics_mesh.debug.core import write_core
 from radics_mesh.debug.saved import load_saved
@@ -80,3 +82,22 @@ async def test_stack_and_core_of_a_vm(world: World, waiters: Path, tmp_path: Pat
     image, guest = load_saved(*site.hosting.saved("w"))
     assert write_core(guest, image.program.architecture, tmp_path / "core") == 6
     assert (tmp_path / "core").read_bytes()[:4] == b"\x7fELF"
+    one, other = site.hosting.saved("w")
+    by_hand = await core(other, image=one, output=tmp_path / "again")
+    assert by_hand == (0, f"{tmp_path / 'again'}: 6 threads\n", "")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "core").read_bytes()
+    status, _, said = await core(one, image=one, output=tmp_path / "none")
+    assert (status, said) == (1, "error: not a snapshot\n")
+    assert not (tmp_path / "none").exists()
+
+
+async def core(snapshot: Path, *, image: Path, output: Path) -> tuple[int, str, str]:
+    """The command, for a snapshot's file."""
+    words = ["core", str(snapshot), "--image", str(image), "-o", str(output)]
+    done = await trio.run_process(
+        [sys.executable, "-m", "radics_mesh", *words],
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()

@@ -75,6 +75,7 @@ class Guest:
         self.errors: list[bytes] = []
         self.stages: list[tuple[int, int]] = []  # asked for: nonce, known
         self.deaf_to_stages = False
+        self.stacks_lost = 0
         self.dropped = 0
         self._input = b""
         self.send = bytearray()
@@ -123,6 +124,7 @@ class Guest:
             abi.F_DATA: self._data,
             abi.F_PARK: self._park,
             abi.F_STAGE: self._stage,
+            abi.F_STACKS: self._stacks,
             abi.F_ERROR: self.errors.append,
         }[kind](body)
 
@@ -176,6 +178,16 @@ class Guest:
         self.stages.append(struct.unpack("<QQ", body))
         if not self.deaf_to_stages:
             self.send += self.changed(*self.stages[-1])
+
+    def _stacks(self, body: bytes) -> None:
+        """Two threads; `stacks_lost`: so many frames do not get through."""
+        for index in (0, 1):
+            if self.stacks_lost:
+                self.stacks_lost -= 1
+                continue
+            thread = struct.pack("<QIH4sBI", 0x1000, 5 + index, 4, b"some", index, 202)
+            thread += struct.pack("<7QB2QQI", *range(6), 77, 2, 8, 9, 0x7000, 3) + b"abc"
+            self.send += frame(abi.F_STACKS_BACK, body[:8] + struct.pack("<HH", 2, index) + thread)
 
     def _park(self, body: bytes) -> None:
         self.parked = True

@@ -16,6 +16,7 @@ from radics_mesh.vmm import abi, channel, frames
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel, Event, Panicked, Parked, Ready
 from radics_mesh.vmm.frames import Exit, Hello, Log, Message, Output, Send, StreamState, Subscribe
+from radics_mesh.vmm.threads import ThreadReport, ThreadTold
 from tests.vmm import guest_twin as twin
 
 HELLO = Hello("vm", "dtn://vm.x/", "here", "dtn://h/", argv=("a", "b"), sources=("s",))
@@ -521,3 +522,38 @@ TestLine = Line.TestCase
 
 def test_states_have_names() -> None:
     assert (channel.FRESH, channel.RUNNING, channel.WARM) == (0, 1, 2)
+
+
+def test_threads_are_told_under_the_number_of_their_question() -> None:
+    host, guest = connected()
+    nonce = host.ask_threads()
+    first, second = exchange(host, guest)
+    assert isinstance(first, ThreadTold)
+    assert isinstance(second, ThreadTold)
+    assert (first.nonce, first.threads, first.index, second.index) == (nonce, 2, 0, 1)
+    assert first.report == ThreadReport(
+        base=0x1000,
+        tid=5,
+        name="some",
+        waits=False,
+        call=202,
+        arguments=(0, 1, 2, 3, 4, 5),
+        left_ns=77,
+        registers=(8, 9),
+        stack_at=0x7000,
+        stack=b"abc",
+    )
+    assert second.report.waits
+    assert host.ask_threads() != nonce
+    guest.stacks_lost = 1
+    (second,) = exchange(host, guest)
+    assert isinstance(second, ThreadTold)
+    assert second.index == 1
+
+
+def test_an_old_guest_is_not_asked_for_its_threads() -> None:
+    guest = twin.Guest()
+    guest.minor = 0
+    host, guest = connected(guest=guest)
+    with pytest.raises(UsageError, match="what its threads do"):
+        host.ask_threads()
