@@ -34,5 +34,9 @@ private update
 for package in "$apt"/packages/*.deb; do
     dpkg-deb -x "$package" "$new"
 done
+# Links from the root on are meant from this one.
+find "$new" -type l -lname '/*' | while read -r link; do
+    ln -sfn "$folder$(readlink "$link")" "$link"
+done
 rm -rf "$folder" "$apt"
 mv "$new" "$folder"

@@ -51,8 +51,8 @@ def build(
     """Make one bootable image of a PROGRAM. FLAGS after -- go to the compiler.
 
     Its name says the language: C++ (.cpp .cc .cxx), C (.c), Go (.go, or the folder of a main
-    package), Python (.py), Rust (.rs). A static ELF file is taken as it is. C++20 and -O2, unless
-    FLAGS say otherwise. Needs no running node.
+    package), Python (.py), Rust (.rs), Java (.java). A static ELF file is taken as it is. C++20 and
+    -O2, unless FLAGS say otherwise. Needs no running node.
 
     An image is for one kind of processor; nodes of the other kind emulate it. --arch with both
     makes two, OUTPUT's name with the architecture before its suffix: prog.x86_64.img and

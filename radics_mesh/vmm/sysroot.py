@@ -26,7 +26,14 @@ def root(arch: str, needed: str, packages: Sequence[str], tell: Callable[[str], 
         if not any(Path("/").glob(needed)):
             raise UsageError(f"install {' '.join(packages)}")
         return Path("/")
-    folder = _CHECKOUT / ".cache" / "sysroot" / arch
+    return unpacked(arch, arch, needed, packages, tell)
+
+
+def unpacked(
+    name: str, arch: str, needed: str, packages: Sequence[str], tell: Callable[[str], None]
+) -> Path:
+    """The same without a look at what is installed: a folder of that name in the cache."""
+    folder = _CHECKOUT / ".cache" / "sysroot" / name
     if not any(folder.glob(needed)):
         tell(f"downloading {', '.join(packages)} for {arch}")
         run_tool(("sh", _SCRIPT, arch, folder, *packages), f"getting Debian's packages for {arch}")

@@ -16,7 +16,8 @@ from tests.guest.channel_host import Host, World, journey, plain_status, run_pla
 from tests.guest.conftest import missing
 
 LANGUAGES = Path(__file__).parent / "languages"
-EXAMPLES = Path(__file__).parents[2] / "examples"
+CHECKOUT = Path(__file__).parents[2]
+EXAMPLES = CHECKOUT / "examples"
 
 pytestmark = pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} on this machine")
 
@@ -197,6 +198,36 @@ def test_the_rust_example_over_a_move(image: Build) -> None:
         ("dtn://vm.a/~1", b"HEY (1, on host0)"),
         ("dtn://vm.a/~2", b"STOP (2, on host1)"),
     ]
+
+
+# --- Java ---
+
+
+@pytest.mark.skipif(
+    not (CHECKOUT / ".cache" / "sysroot" / "java-x86_64").is_dir(),
+    reason="OpenJDK (120 MB) is not in the cache; build examples/Tally.java puts it there",
+)
+def test_the_java_example_over_a_move(image: Build) -> None:
+    world = World()
+    with journey(
+        image(EXAMPLES / "Tally.java"), world, memory_mb=96, args=("tally", "dtn://base/x")
+    ) as go:
+        first = go()
+        text = first.until_subscribed("text")
+        for line in (b"a b c", b"b", b"a"):
+            world.publish(text, line)
+        first.until(lambda: bool(world.served) and world.done.get(text) == 3)
+        second = go()
+        second.until_ready()
+        [service] = world.served
+        world.publish(service, b"a", sender="dtn://vm.a/~1", to="count")
+        second.until(lambda: bool(world.sent))
+        world.publish(text, b"c")
+        world.publish(text, b"", end=True)
+        second.finish()
+    assert world.sent == [("dtn://vm.a/~1", b"2 on host1"), ("dtn://base/x", b"{a=2, b=1, c=1}")]
+    assert world.stdout == b"{a=2, b=1, c=1}\n"
+    assert world.exit == (0, 0, "")
 
 
 # --- what build says ---

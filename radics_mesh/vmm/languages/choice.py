@@ -7,11 +7,17 @@ from pathlib import Path
 
 from radics_mesh.errors import UsageError
 from radics_mesh.vmm.languages.go import compile_go
+from radics_mesh.vmm.languages.java import compile_java
 from radics_mesh.vmm.languages.job import Compiler
 from radics_mesh.vmm.languages.python import compile_python
 from radics_mesh.vmm.languages.rust import compile_rust
 
-_BY_SUFFIX: dict[str, Compiler] = {".go": compile_go, ".py": compile_python, ".rs": compile_rust}
+_BY_SUFFIX: dict[str, Compiler] = {
+    ".go": compile_go,
+    ".java": compile_java,
+    ".py": compile_python,
+    ".rs": compile_rust,
+}
 
 
 def compiler_of(sources: Sequence[Path]) -> Compiler | None:
