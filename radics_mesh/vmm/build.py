@@ -15,6 +15,7 @@ from radics_mesh.errors import UsageError
 from radics_mesh.vmm import architecture
 from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.baked import BakedFile, pack
+from radics_mesh.vmm.image import least_memory_bytes
 from radics_mesh.vmm.languages.choice import compiler_of
 from radics_mesh.vmm.languages.job import Job, Made
 from radics_mesh.vmm.symbols import pack_symbols
@@ -167,7 +168,9 @@ def build_image(
         image_bytes=len(image),
         kernel_bytes=len(kernel),
         program_bytes=len(program),
-        memory_bytes=-(-(len(image) + made.start_bytes) >> 20) << 20,
+        memory_bytes=max(
+            -(-(len(image) + made.start_bytes) >> 20) << 20, least_memory_bytes(image)
+        ),
         compile_s=compiled - started,
         bake_s=time.monotonic() - compiled,
     )

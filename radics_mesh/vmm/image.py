@@ -17,6 +17,7 @@ from radics_mesh.errors import WireError
 from radics_mesh.vmm.architecture import AARCH64, X86_64, Architecture
 
 PAGE_BYTES = 4096
+_MIB = 1 << 20
 IMAGE_BYTES_MAX = 1 << 30
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -97,6 +98,26 @@ def _checked(segment: Segment, image_bytes: int) -> Segment:
     if segment.file_bytes > segment.memory_bytes or segment.memory_bytes > IMAGE_BYTES_MAX:
         raise WireError("image: a segment's sizes cannot be")
     return segment
+
+
+def least_memory_bytes(image: bytes) -> int:
+    """With less, in whole MiB, QEMU finds no room for what it loads. WireError as load_segments.
+
+    On aarch64 the device tree takes a MiB at the next multiple of 2 MiB behind the image and behind
+    half the memory, or 128 MiB (QEMU's hw/arm/boot.c).
+    """
+    end = max(segment.address + segment.memory_bytes for segment in load_segments(image))
+    memory_bytes = _up(end, _MIB)
+    while architecture_of(image) is AARCH64:
+        tree = _up(max(min(memory_bytes // 2, 128 * _MIB), end), 2 * _MIB)
+        if tree + _MIB <= memory_bytes:
+            break
+        memory_bytes += _MIB
+    return memory_bytes
+
+
+def _up(n: int, step: int) -> int:
+    return -(-n // step) * step
 
 
 def loaded_pages(image: bytes, memory_bytes: int) -> dict[int, bytes]:

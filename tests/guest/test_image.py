@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radics_mesh.errors import WireError
-from radics_mesh.vmm.image import load_segments, loaded_pages
-from tests.guest.channel_host import LOW_BYTES, PAGE, Host, World
+from radics_mesh.vmm.image import least_memory_bytes, load_segments, loaded_pages
+from tests.guest.channel_host import LOW_BYTES, PAGE, Host, World, plain_status, run_plain
 from tests.guest.conftest import Guest
 
 MEMORY = 32 << 20
@@ -67,3 +67,12 @@ def test_any_bytes_give_segments_or_wire_error(data: bytes) -> None:
             load_segments(candidate)
         except WireError:
             continue
+
+
+def test_the_least_memory_is_what_qemu_takes_on_aarch64(
+    guest_aarch64: Callable[[str], Guest],
+) -> None:
+    image = guest_aarch64("hello").image
+    least_mb = least_memory_bytes(image.read_bytes()) >> 20
+    assert run_plain(image, least_mb).returncode == plain_status(3)
+    assert b"Not enough space for DTB" in run_plain(image, least_mb - 1).stderr
