@@ -58,6 +58,10 @@ trap_stubs:
     .balign 16
 trap_common:
     push_registers
+    /* The CPU has left no stack segment, `syscall` does; QEMU's translations of kernel code hold for
+     * one of the two only, and what both ways in come to would be translated twice. */
+    mov $KERNEL_DS, %eax
+    mov %eax, %ss
     cld
     mov %rsp, %rdi
     call trap_handle
