@@ -2,7 +2,7 @@
 //
 //   radics build examples/echo.cpp -o echo.img
 //   radics run echo.img --name echo
-//   echo hello | radics request echo/echo                  # from any node of the mesh
+//   printf hello | radics request echo/echo                # from any node of the mesh
 //   radics run echo.img --name client --env TO=dtn://vm.ID/echo --stdin lines.txt
 //
 // Without TO it serves: "echo" answers with what was asked and says where, "count" with how many it

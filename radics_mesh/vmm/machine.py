@@ -342,7 +342,9 @@ class Machine:
                     self.process.signal()
             self.ended = self._end()
             self._left()
-            log.info("guest ended", vm=self.files.directory.name, how=type(self.ended).__name__)
+            how = type(self.ended).__name__
+            dropped = {} if not self.counters else {"frames": self.counters}
+            log.info("guest ended", vm=self.files.directory.name, how=how, **dropped)
             await self._tell(self.ended)
 
     async def _watch(self) -> None:
