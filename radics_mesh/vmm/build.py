@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from radics_mesh.vmm.image import least_memory_bytes
 from radics_mesh.vmm.languages.choice import compiler_of
 from radics_mesh.vmm.languages.job import Job, Made
 from radics_mesh.vmm.symbols import pack_symbols
-from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, run_tool
+from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, one_at_a_time, run_tool
 
 _CXX_FLAGS = ("-std=c++20", "-O2", "-static")
 _C_FLAGS = ("-O2", "-static")
@@ -44,25 +42,9 @@ def build_kernel(arch: str = "x86_64") -> Path:
     """The library OS for `arch` as an ELF file, made if need be."""
     architecture.named(arch)
     check_compiler(arch)
-    with _one_at_a_time(GUEST_LIB / "build"):
+    with one_at_a_time(GUEST_LIB / "build"):
         run_tool(("make", "-s", "-C", GUEST_LIB, f"ARCH={arch}"), "building the library OS")
     return GUEST_LIB / "build" / arch / "kernel.elf"
-
-
-@contextmanager
-def _one_at_a_time(directory: Path) -> Iterator[None]:
-    """Two makes in one directory would write over each other."""
-    try:
-        directory.mkdir(exist_ok=True)
-        descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError:  # a checkout of another user's: only make can say whether it is complete
-        yield
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def check_compiler(arch: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from radics_mesh.errors import UsageError
-from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, run_tool
+from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, one_at_a_time, run_tool
 
 _CHECKOUT = GUEST_LIB.parent
 _SCRIPT = _CHECKOUT / "scripts" / "sysroot.sh"
@@ -34,7 +34,9 @@ def unpacked(
 ) -> Path:
     """The same without a look at what is installed: a folder of that name in the cache."""
     folder = _CHECKOUT / ".cache" / "sysroot" / name
-    if not any(folder.glob(needed)):
-        tell(f"downloading {', '.join(packages)} for {arch}")
-        run_tool(("sh", _SCRIPT, arch, folder, *packages), f"getting Debian's packages for {arch}")
+    with one_at_a_time(folder.parent):
+        if not any(folder.glob(needed)):
+            tell(f"downloading {', '.join(packages)} for {arch}")
+            command: list[str | Path] = ["sh", _SCRIPT, arch, folder, *packages]
+            run_tool(command, f"getting Debian's packages for {arch}")
     return folder

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from radics_mesh.errors import UsageError
@@ -49,3 +51,19 @@ def cross_prefix(arch: str, host: str | None = None) -> str:
     """What the names of Debian's tools for `arch` begin with on this host; empty for its own."""
     same = arch == (host or platform.machine())
     return "" if same else f"{arch}-linux-gnu-"
+
+
+@contextmanager
+def one_at_a_time(directory: Path) -> Iterator[None]:
+    """Two builds that make the same things in one directory would write over each other."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:  # a checkout of another user's: only make can say whether it is complete
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -120,17 +120,22 @@ def test_an_errand(image: Build, name: str, arch: str) -> None:
 # --- the examples ---
 
 
-def test_the_go_example(image: Build) -> None:
+def test_the_go_example_over_a_move(image: Build) -> None:
     world = World()
-    with Host(image(EXAMPLES / "relay.go"), world, args=("relay", "dtn://base/x")) as h:
-        text = h.until_subscribed("text")
-        for n in range(25):
+    with journey(image(EXAMPLES / "relay.go"), world, args=("relay", "dtn://base/x")) as go:
+        first = go()
+        text = first.until_subscribed("text")
+        for n in range(15):
+            world.publish(text, b"x" * n)
+        first.until(lambda: bool(world.served) and bool(world.sent))
+        second = go()
+        for n in range(15, 25):
             world.publish(text, b"x" * (n if n < 20 else 5))
-        h.until(lambda: bool(world.served) and len(world.sent) == 2)
+        second.until(lambda: len(world.sent) == 2)
         world.publish(next(iter(world.served)), b"?", sender="dtn://vm.a/~1", to="longest")
-        h.until(lambda: len(world.sent) == 3)
+        second.until(lambda: len(world.sent) == 3)
         world.publish(text, b"", end=True)
-        h.finish()
+        second.finish()
     assert world.stdout == b"25 lines; longest: " + b"x" * 19 + b"\n"
     assert ("dtn://vm.a/~1", b"x" * 19) in world.sent
     assert ("dtn://base/x", b"x" * 19) in world.sent

@@ -20,7 +20,7 @@ from radics_mesh.errors import UsageError
 from radics_mesh.vmm import sysroot
 from radics_mesh.vmm.baked import BakedFile, collect
 from radics_mesh.vmm.languages.job import Job, Made
-from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, run_tool
+from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix, one_at_a_time, run_tool
 
 _SOURCES = GUEST_LIB / "java"
 _PACKAGES = (
@@ -78,10 +78,14 @@ def _runtime(job: Job, root: Path, tools: Path, modules: str) -> Path:
     """Made once for each choice of modules, which takes half a minute."""
     stamp = hashlib.sha256(f"{job.arch} {modules} {root}".encode()).hexdigest()[:16]
     folder = root.parent.parent / "java" / stamp
-    if folder.is_dir():
-        return folder
-    job.tell(f"run-time image with {modules}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(folder.parent):
+        if not folder.is_dir():
+            job.tell(f"run-time image with {modules}")
+            _link(folder, root, tools, modules)
+    return folder
+
+
+def _link(folder: Path, root: Path, tools: Path, modules: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         made = Path(name) / "jre"
         run_tool(
@@ -98,7 +102,6 @@ def _runtime(job: Job, root: Path, tools: Path, modules: str) -> Path:
         server.mkdir()
         shutil.copy(_jdk(root) / "lib" / "zero" / "libjvm.so", server)
         made.rename(folder)
-    return folder
 
 
 def _share(job: Job, root: Path, folder: Path) -> None:
