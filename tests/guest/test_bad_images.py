@@ -26,15 +26,20 @@ FLAGS, OFFSET, ADDRESS, MEMORY = 4, 8, 16, 40
 REFUSED = 125
 
 
+@pytest.fixture(scope="session", params=["x86_64", "aarch64"])
+def arch(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def program(arch: str, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A small one that is well."""
     if missing:
         pytest.skip(f"no {', '.join(missing)} on this machine")
     folder = tmp_path_factory.mktemp("bad")
     (folder / "well.c").write_text("#include <unistd.h>\nint main(void) { _exit(3); }\n")
-    build_kernel()
-    compile_program([folder / "well.c"], folder / "well")
+    build_kernel(arch)
+    compile_program([folder / "well.c"], folder / "well", arch=arch)
     return (folder / "well").read_bytes()
 
 
@@ -61,27 +66,32 @@ def overlapping(p: bytearray) -> None:
 
 
 def outside(p: bytearray) -> None:
-    put(p, segment(p, PT_LOAD, 3) + ADDRESS, "Q", (1 << 63) + get(p, segment(p, PT_LOAD, 3) + 8))
+    put(p, segment(p, PT_LOAD, -1) + ADDRESS, "Q", (1 << 63) + get(p, segment(p, PT_LOAD, -1) + 8))
 
 
 def huge(p: bytearray) -> None:
-    put(p, segment(p, PT_LOAD, 3) + MEMORY, "Q", 1 << 40)
+    put(p, segment(p, PT_LOAD, -1) + MEMORY, "Q", 1 << 40)
 
 
 CHANGES: dict[str, tuple[Callable[[bytearray], None], str]] = {
     "overlap": (overlapping, "overlap"),
     "outside": (outside, "lies outside of a program's memory"),
-    "both": (lambda p: put(p, segment(p, PT_LOAD, 1) + FLAGS, "I", 7), "writable and executable"),
+    "both": (lambda p: put(p, segment(p, PT_LOAD) + FLAGS, "I", 7), "writable and executable"),
     "dynamic": (lambda p: put(p, segment(p, PT_NOTE), "I", PT_INTERP), "linked dynamically"),
-    "cut": (lambda p: put(p, segment(p, PT_LOAD, 1) + OFFSET, "Q", 1 << 32), "is cut off"),
+    "cut": (lambda p: put(p, segment(p, PT_LOAD, -1) + OFFSET, "Q", 1 << 32), "is cut off"),
     "entry": (lambda p: put(p, 24, "Q", 0x10), "entry is not in its code"),
 }
 AT_BOOT = CHANGES | {"huge": (huge, "needs more memory than there is")}
 
 
+def kernel_for(program: bytes) -> bytes:
+    (machine,) = struct.unpack_from("<H", program, 18)
+    return build_kernel({62: "x86_64", 183: "aarch64"}[machine]).read_bytes()
+
+
 def crafted(program: bytes, change: Callable[[bytearray], None]) -> bytes:
     """An image of a program that was changed after it had been looked at."""
-    image = bake(build_kernel().read_bytes(), program, "bad")
+    image = bake(kernel_for(program), program, "bad")
     changed = bytearray(program)
     change(changed)
     return image.replace(program, bytes(changed))
@@ -93,7 +103,7 @@ def test_build_and_node_refuse_what_cannot_run(program: bytes, name: str) -> Non
     changed = bytearray(program)
     change(changed)
     with pytest.raises(UsageError, match=words):
-        bake(build_kernel().read_bytes(), bytes(changed), "bad")
+        bake(kernel_for(program), bytes(changed), "bad")
     with pytest.raises(UsageError, match=f"^not a RaDiCS image: .*{words}"):
         images.inspect(crafted(program, change))
 
@@ -115,12 +125,12 @@ def test_at_boot_console_and_host_are_told(program: bytes, name: str, tmp_path: 
         assert words in host.panic
 
 
-def test_for_another_processor(program: bytes, tmp_path: Path) -> None:
+def test_for_another_processor(program: bytes, arch: str, tmp_path: Path) -> None:
     other = bytearray(program)
-    put(other, 18, "H", 183)
-    with pytest.raises(UsageError, match=r"another machine \(aarch64\) than x86_64"):
-        bake(build_kernel().read_bytes(), bytes(other), "bad")
-    (tmp_path / "bad.img").write_bytes(crafted(program, lambda p: put(p, 18, "H", 183)))
+    put(other, 18, "H", 243)
+    with pytest.raises(UsageError, match=rf"another machine \(243\) than {arch}"):
+        bake(kernel_for(program), bytes(other), "bad")
+    (tmp_path / "bad.img").write_bytes(crafted(program, lambda p: put(p, 18, "H", 243)))
     done = run_plain(tmp_path / "bad.img")
     assert b"no static ELF program for this machine" in done.stdout
 
@@ -135,9 +145,9 @@ def headed(image: bytes, **fields: int) -> bytes:
     return bytes(changed)
 
 
-def test_of_a_newer_version(program: bytes, tmp_path: Path) -> None:
+def test_of_a_newer_version(program: bytes, arch: str, tmp_path: Path) -> None:
     image = crafted(program, lambda p: None)
-    assert images.inspect(image).architecture == "x86_64"
+    assert images.inspect(image).architecture == arch
     with pytest.raises(UsageError, match="of format 2, which this node does not know"):
         images.inspect(headed(image, version=2))
     with pytest.raises(UsageError, match="its library OS speaks version 2, not 1"):
