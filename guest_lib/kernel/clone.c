@@ -1,5 +1,6 @@
 /* clone.c: making threads, and what a thread may ask about itself. No fork: one program a VM. */
 #include <linux/sched.h>
+#include "absent.h"
 #include "syscall.h"
 #include "thread.h"
 #include "layout.h"
@@ -11,8 +12,10 @@
 int64_t sys_clone(uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
                   uint64_t tls)
 {
-    if ((flags & THREAD_FLAGS) != THREAD_FLAGS || !stack || tls >= PROGRAM_END)
-        return -ENOSYS;
+    if ((flags & THREAD_FLAGS) != THREAD_FLAGS)
+        return absent(ABSENT_FORK);
+    if (!stack || tls >= PROGRAM_END)
+        return -EINVAL;
     struct thread *t = thread_new();
     if (!t)
         return -EAGAIN;

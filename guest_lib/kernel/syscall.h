@@ -53,6 +53,10 @@ int64_t sys_sched_rr_get_interval(int pid, uint64_t to);
 int64_t sys_getpriority(int which, int who);
 int64_t sys_sched_yield(void);
 int64_t sys_sched_getaffinity(int pid, size_t n, uint64_t to);
+/* absent.c */
+int64_t sys_fork(void);
+int64_t sys_execve(void);
+int64_t sys_socket(void);
 /* memory.c */
 int64_t sys_mmap(uint64_t at, uint64_t length, int prot, int flags, int fd, uint64_t offset);
 int64_t sys_munmap(uint64_t at, uint64_t length);

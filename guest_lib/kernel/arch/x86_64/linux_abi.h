@@ -26,6 +26,7 @@ struct status { /* struct stat */
         CALL(dup2), CALL(link), CALL(lstat), CALL(mkdir), CALL(open), CALL(pause), CALL(pipe),     \
         CALL(poll), CALL(readlink), CALL(rename), CALL(rmdir), CALL(select), CALL(stat),           \
         CALL(symlink), CALL(time), CALL(unlink), CALL(chown), CALL(lchown), CALL(epoll_create),    \
-        CALL(epoll_wait), CALL(eventfd), SAME(getpgrp, getpid), ZERO(sync_file_range),
+        CALL(epoll_wait), CALL(eventfd), CALL(fork), SAME(getpgrp, getpid), SAME(vfork, fork),     \
+        ZERO(sync_file_range),
 
 #endif
