@@ -288,6 +288,21 @@ def test_standard_input_can_be_polled(guest: Build, world: World) -> None:
     assert world.stdout == f"-1 {errno.EAGAIN}\n1 5\ndone\n".encode()
 
 
+def test_epoll_waits_for_standard_input_over_moves(guest: Build, world: World) -> None:
+    with journey(guest("listener").image, world, memory_mb=16, stdin=True) as go:
+        first = go()
+        first.until_printed(b"listening\n")
+        world.publish(STDIN, b"one")
+        first.until_printed(b"one\n")
+        second = go()
+        second.until_ready()
+        world.publish(STDIN, b"two")
+        second.until_printed(b"two\n")
+        world.publish(STDIN, b"", end=True)
+        second.finish()
+    assert world.stdout == b"listening\none\ntwo\nend, then 9\n"
+
+
 # --- C++ ---
 
 
