@@ -86,7 +86,11 @@ class Loop
             turn(buffer);
     }
 
-    void stop() { stopped_ = true; }
+    void stop()
+    {
+        stopped_ = true;
+        radics_timer(0, 0); /* wakes run() up if it is another thread's; it knows no such timer */
+    }
 
   private:
     std::int64_t timer(std::chrono::nanoseconds delay, std::chrono::nanoseconds period,

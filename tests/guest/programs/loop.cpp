@@ -1,5 +1,6 @@
 // The C++ side of version 1.1: an event loop over everything, and the rest in one go.
 #include <iostream>
+#include <thread>
 
 #include <radics.hpp>
 
@@ -51,5 +52,9 @@ int main()
         std::cout << m.payload << std::endl;
     });
     radics::run();
+    std::thread other;
+    radics::after(1ms, [&] { other = std::thread([] { radics::stop(); }); });
+    radics::run();
+    other.join();
     std::cout << "end" << std::endl;
 }
