@@ -32,7 +32,8 @@ async def probe() -> None:
         took_s = await accelerator.time_guest(image, SHM, name, deadline_s=PROBE_DEADLINE_S)
         report(what, took_s is not None, "failed" if took_s is None else f"{took_s:.2f} s")
     chosen = await accelerator.choose(Path("/tmp/accelerator"), SHM)
-    report(findings.CHOICE, True, f"{chosen.accelerator}: {chosen.reason}")
+    print(f"why {chosen.accelerator}: {chosen.reason}")
+    report(findings.CHOICE, True, chosen.accelerator)
 
 
 async def programs() -> None:
