@@ -417,6 +417,14 @@ def test_a_folder_that_is_no_program(tmp_path: Path) -> None:
         build_image([tmp_path / "x"], tmp_path / "x.img", arch="x86_64")
 
 
+def test_a_folder_of_go_files_without_a_module(tmp_path: Path) -> None:
+    (tmp_path / "a.go").write_text("package main\nfunc main() { println(answer) }\n")
+    (tmp_path / "b.go").write_text("package main\nconst answer = 42\n")
+    (tmp_path / "b_test.go").write_text("package main\nthis is no program\n")
+    build_image([tmp_path], tmp_path / "x.img", arch="x86_64")
+    assert run_plain(tmp_path / "x.img").stdout == b"42\n"
+
+
 def test_a_go_module_of_several_packages(tmp_path: Path) -> None:
     for name, text in {
         "go.mod": "module example.org/app\n\ngo 1.19\n",

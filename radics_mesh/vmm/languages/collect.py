@@ -29,6 +29,7 @@ import json
 import os
 import py_compile
 import sys
+import traceback
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -294,7 +295,10 @@ def main(program: str, output: str, path: str, builtin: str, *modules: str) -> N
     standard = [entry for entry in sys.path if f"{entry}/".startswith(STANDARD)]
     folders = [str(source.parent), *filter(None, path.split(":")), *standard]
     collector = Collector(folders, set(builtin.split(",")))
-    collector.collect(source, [*modules, *ALWAYS.split()])
+    try:
+        collector.collect(source, [*modules, *ALWAYS.split()])
+    except SyntaxError as error:
+        sys.exit("".join(traceback.format_exception_only(error)))
     write(collector.modules, Path(output))
     found = {
         "builtin": sorted(collector.needed_builtin),

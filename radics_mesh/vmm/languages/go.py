@@ -31,13 +31,13 @@ def compile_go(job: Job) -> Made:
         raise UsageError("Go programs need Go: install golang-go")
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Path(scratch) / "go.work"
-        workspace.write_text(_workspace(job.source))
-        environment = _environment(job.arch, workspace)
         where, what = _package(job.source)
+        workspace.write_text(_workspace(where))
+        environment = _environment(job.arch, workspace)
         _check(job, where, what, environment)
         strip = () if job.debug else ("-ldflags", "-s -w")
         run_tool(
-            ("go", "build", "-trimpath", *strip, "-o", job.output, *job.flags, what),
+            ("go", "build", "-trimpath", *strip, "-o", job.output, *job.flags, *what),
             f"compiling {job.source.name}",
             environment=environment,
             folder=where,
@@ -45,15 +45,24 @@ def compile_go(job: Job) -> Made:
     return Made()
 
 
-def _package(source: Path) -> tuple[Path, str]:
+def _package(source: Path) -> tuple[Path, list[str]]:
     """The folder to compile in, and what is compiled there."""
-    return (source, ".") if source.is_dir() else (source.parent, source.name)
+    if source.is_file():
+        return source.parent, [source.name]
+    if _modules(source):
+        return source, ["."]
+    files = sorted(path.name for path in source.glob("*.go"))
+    return source, [name for name in files if not name.endswith("_test.go")]
 
 
-def _workspace(source: Path) -> str:
-    folder = source.resolve() if source.is_dir() else source.resolve().parent
-    modules = [GUEST_LIB / "go" / "radics"]
-    modules += [at for at in (folder, *folder.parents) if (at / "go.mod").is_file()][:1]
+def _modules(folder: Path) -> list[Path]:
+    """The module that the folder is in, if any."""
+    folder = folder.resolve()
+    return [at for at in (folder, *folder.parents) if (at / "go.mod").is_file()][:1]
+
+
+def _workspace(folder: Path) -> str:
+    modules = [GUEST_LIB / "go" / "radics", *_modules(folder)]
     return "go 1.19\n" + "".join(f"use {json.dumps(str(module))}\n" for module in modules)
 
 
@@ -70,9 +79,9 @@ def _environment(arch: str, workspace: Path) -> Mapping[str, str]:
     }
 
 
-def _check(job: Job, where: Path, what: str, environment: Mapping[str, str]) -> None:
+def _check(job: Job, where: Path, what: list[str], environment: Mapping[str, str]) -> None:
     listed = run_tool(
-        ("go", "list", "-e", "-json=Name,CgoFiles,Imports", what),
+        ("go", "list", "-e", "-json=Name,CgoFiles,Imports", *what),
         f"reading {job.source.name}",
         environment={**environment, "CGO_ENABLED": "1"},
         folder=where,
