@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from radics_mesh.cli.vms import build as build_command
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.vmm.bake import bake
-from radics_mesh.vmm.build import BuildReport, build_image, build_kernel
+from radics_mesh.vmm.build import BuildReport, architectures, build_image, build_kernel
 from radics_mesh.vmm.image import load_segments
 from radics_mesh.vmm.tools import cross_prefix
 from tests.guest.channel_host import plain_status, run_plain
@@ -93,3 +95,33 @@ def test_another_host_builds_with_debians_cross_tools() -> None:
     # The very tools exist on every Debian host of that architecture too.
     tool = shutil.which(f"{cross_prefix('x86_64', 'aarch64')}g++")
     assert platform.machine() != "x86_64" or tool is not None
+
+
+def test_one_build_for_both_architectures(tmp_path: Path) -> None:
+    source = tmp_path / "prog.c"
+    source.write_text(
+        "#include <stdio.h>\n#include <sys/utsname.h>\n"
+        "int main(int c, char **v) { struct utsname u; uname(&u); puts(v[0]); puts(u.machine); }"
+    )
+    command = [str(source), "-o", str(tmp_path / "prog.img"), "--arch", "aarch64,x86_64"]
+    done = CliRunner().invoke(build_command, command)
+    assert done.exit_code == 0, done.output
+    made = {path.name for path in tmp_path.iterdir()} - {"prog.c"}
+    assert made == {"prog.x86_64.img", "prog.aarch64.img"}
+    for arch in ("x86_64", "aarch64"):
+        said = run_plain(tmp_path / f"prog.{arch}.img")
+        assert (said.stdout, said.returncode) == (b"prog\n%s\n" % arch.encode(), plain_status(0))
+
+
+def test_architectures_are_found_wanting_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert architectures(None) == ["aarch64" if platform.machine() == "aarch64" else "x86_64"]
+    assert architectures("aarch64,x86_64,aarch64") == ["aarch64", "x86_64"]
+    with pytest.raises(UsageError, match="no library OS for vax; there is one for x86_64 and"):
+        architectures("x86_64,vax")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    other = "aarch64" if platform.machine() == "x86_64" else "x86_64"
+    package = f"g\\+\\+-{other.replace('_', '-')}-linux-gnu"
+    with pytest.raises(UsageError, match=f"apt install {package}"):
+        architectures(other)
