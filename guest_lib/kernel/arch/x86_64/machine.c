@@ -97,8 +97,12 @@ static void tables_init(void)
                      "r"(0));
 }
 
+/* 0 from reset on, and with almost every program for ever: not worth a write at each switch. */
+static uint64_t gs_base_set;
+
 void machine_init(void)
 {
+    gs_base_set = 0; /* on this host */
     tables_init();
     wrmsr(MSR_STAR, (uint64_t)KERNEL_CS << 32 | (uint64_t)(USER_DS - 8) << 48);
     wrmsr(MSR_LSTAR, (uint64_t)syscall_entry);
@@ -147,7 +151,9 @@ void cpu_set_thread(uint64_t kernel_stack_top, uint64_t fs_base, uint64_t gs_bas
 {
     tss.rsp[0] = cpu_kernel_stack = kernel_stack_top;
     wrmsr(MSR_FS_BASE, fs_base);
-    wrmsr(MSR_GS_BASE, gs_base);
+    if (gs_base || gs_base_set)
+        wrmsr(MSR_GS_BASE, gs_base);
+    gs_base_set = gs_base;
 }
 
 void thread_set_tls(struct thread *t, uint64_t tls) { t->fs_base = tls; }
