@@ -243,6 +243,7 @@ static int64_t random_read(struct file *f, uint64_t to, size_t n, uint64_t *at)
 {
     char part[256];
     (void)f, (void)at;
+    n = MIN(n, RANDOM_AT_ONCE);
     for (size_t done = 0; done < n; done += sizeof part) {
         random_bytes(part, sizeof part);
         if (user_write(to + done, part, MIN(n - done, sizeof part)))

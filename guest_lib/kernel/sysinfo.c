@@ -52,7 +52,7 @@ int64_t sys_getrandom(uint64_t to, size_t n, unsigned flags)
 {
     uint8_t part[256];
     (void)flags;
-    n = MIN(n, 1UL << 25);
+    n = MIN(n, RANDOM_AT_ONCE);
     for (size_t done = 0; done < n;) {
         size_t now = MIN(n - done, sizeof part);
         random_bytes(part, now);
