@@ -41,8 +41,8 @@ int main(void)
     printf("%d\n", pthread_create(&t[0], &attr, alone, NULL));
     while (!detached)
         usleep(1000);
-    printf("%d %d\n", pthread_equal(pthread_self(), pthread_self()) != 0,
-           pthread_join(pthread_self(), NULL) == EDEADLK);
+    printf("%d", pthread_equal(pthread_self(), pthread_self()) != 0);
+    printf(" %d\n", pthread_join(pthread_self(), NULL) == EDEADLK);
     printf("%d\n", pthread_create(&t[1], NULL, square, (void *)5));
     pthread_join(t[1], &result);
     printf("%ld\n", (long)result);

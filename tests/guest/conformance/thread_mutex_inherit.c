@@ -43,13 +43,15 @@ int main(void)
         pthread_join(t[i], NULL);
     printf("%ld\n", counter);
     pthread_mutex_lock(&m);
-    printf("%d %d\n", pthread_mutex_trylock(&m) == EBUSY, pthread_mutex_unlock(&m));
+    printf("%d", pthread_mutex_trylock(&m) == EBUSY);
+    printf(" %d\n", pthread_mutex_unlock(&m));
     pthread_create(t, NULL, hold, NULL);
     usleep(5000);
     struct timespec past = {1, 0};
     printf("%d", pthread_mutex_timedlock(&r, &past) == ETIMEDOUT);
     printf(" %d", pthread_mutex_lock(&r) == EOWNERDEAD);
-    printf(" %d %d\n", pthread_mutex_consistent(&r), pthread_mutex_unlock(&r));
+    printf(" %d", pthread_mutex_consistent(&r));
+    printf(" %d\n", pthread_mutex_unlock(&r));
     pthread_join(t[0], NULL);
     return 0;
 }

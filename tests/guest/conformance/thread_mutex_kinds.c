@@ -33,12 +33,14 @@ int main(void)
     pthread_mutexattr_init(&kind);
     pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&m, &kind);
-    printf("%d %d", pthread_mutex_lock(&m), pthread_mutex_lock(&m));
+    printf("%d", pthread_mutex_lock(&m));
+    printf(" %d", pthread_mutex_lock(&m));
     pthread_create(t, NULL, try_it, &m);
     pthread_join(t[0], &result);
     printf(" %d\n", (long)result == EBUSY);
-    printf("%d %d %d\n", pthread_mutex_unlock(&m), pthread_mutex_unlock(&m),
-           pthread_mutex_unlock(&m) == EPERM);
+    printf("%d", pthread_mutex_unlock(&m));
+    printf(" %d", pthread_mutex_unlock(&m));
+    printf(" %d\n", pthread_mutex_unlock(&m) == EPERM);
     pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_t e;
     pthread_mutex_init(&e, &kind);

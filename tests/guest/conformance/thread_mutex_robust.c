@@ -33,8 +33,10 @@ int main(void)
     pthread_create(&t, NULL, die_with_it, &m);
     pthread_join(t, NULL);
     printf("%d", pthread_mutex_lock(&m) == EOWNERDEAD);
-    printf(" %d %d\n", pthread_mutex_consistent(&m), pthread_mutex_unlock(&m));
-    printf("%d %d\n", pthread_mutex_lock(&m), pthread_mutex_unlock(&m));
+    printf(" %d", pthread_mutex_consistent(&m));
+    printf(" %d\n", pthread_mutex_unlock(&m));
+    printf("%d", pthread_mutex_lock(&m));
+    printf(" %d\n", pthread_mutex_unlock(&m));
     pthread_create(&t, NULL, die_later, NULL);
     usleep(10000);
     waiting = 1;

@@ -35,6 +35,7 @@ int main(void)
         sum += (long)result;
     }
     printf("%ld %d %d %d\n", sum, destroyed, made, own);
-    printf("%d %d\n", pthread_getspecific(key) == NULL, pthread_key_delete(key));
+    printf("%d", pthread_getspecific(key) == NULL);
+    printf(" %d\n", pthread_key_delete(key));
     return 0;
 }

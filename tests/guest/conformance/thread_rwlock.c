@@ -39,7 +39,8 @@ int main(void)
     for (int i = 0; i < 6; i++)
         pthread_join(t[i], NULL);
     printf("%d %d %d %d\n", a, b, torn, reads);
-    printf("%d %d\n", pthread_rwlock_rdlock(&lock), pthread_rwlock_tryrdlock(&lock));
+    printf("%d", pthread_rwlock_rdlock(&lock));
+    printf(" %d\n", pthread_rwlock_tryrdlock(&lock));
     printf("%d\n", pthread_rwlock_trywrlock(&lock) == EBUSY);
     pthread_rwlock_unlock(&lock), pthread_rwlock_unlock(&lock);
     printf("%d", pthread_rwlock_wrlock(&lock));

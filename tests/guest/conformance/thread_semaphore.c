@@ -42,6 +42,7 @@ int main(void)
     sem_post(&pong);
     sem_post(&pong);
     sem_getvalue(&pong, &value);
-    printf("%d %d\n", value, sem_timedwait(&pong, &at));
+    printf("%d", value);
+    printf(" %d\n", sem_timedwait(&pong, &at));
     return 0;
 }

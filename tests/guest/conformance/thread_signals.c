@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 static pthread_t who;
-static volatile int hits;
+static volatile int hits, collected;
 
 static void handler(int number)
 {
@@ -22,10 +22,10 @@ static void *target(void *unused)
 
 static void *collect(void *set)
 {
-    int number, sum = 0;
+    int number;
     while (sigwait(set, &number) == 0 && number != SIGTERM)
-        sum += number == SIGUSR2;
-    return (void *)(long)sum;
+        collected += number == SIGUSR2;
+    return (void *)(long)collected;
 }
 
 int main(void)
@@ -48,9 +48,10 @@ int main(void)
     pthread_t t;
     void *sum;
     pthread_create(&t, NULL, collect, &set);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 1; i <= 4; i++) {
         kill(getpid(), SIGUSR2);
-        usleep(5000);
+        while (collected < i) /* one that is pending does not pend twice */
+            usleep(1000);
     }
     kill(getpid(), SIGTERM);
     pthread_join(t, &sum);

@@ -41,7 +41,9 @@ int main(void)
     printf("%d\n", (char *)&attr > (char *)stack && (char *)&attr < (char *)stack + size);
     clockid_t clock;
     struct timespec t;
-    printf("%d %d\n", pthread_getcpuclockid(pthread_self(), &clock), clock_gettime(clock, &t));
-    printf("%d %d\n", gettid() == getpid(), sched_getcpu() >= 0);
+    printf("%d", pthread_getcpuclockid(pthread_self(), &clock));
+    printf(" %d\n", clock_gettime(clock, &t));
+    printf("%d", gettid() == getpid());
+    printf(" %d\n", sched_getcpu() >= 0);
     return 0;
 }

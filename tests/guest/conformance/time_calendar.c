@@ -13,14 +13,17 @@ int main(void)
         struct tm t;
         gmtime_r(&times[i], &t);
         strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %a %b %j %U %y %p %e %Z", &t);
-        printf("%s %ld %s", text, (long)(timegm(&t) - times[i]), asctime_r(&t, text));
+        printf("%s", text);
+        printf(" %ld", (long)(timegm(&t) - times[i]));
+        printf(" %s", asctime_r(&t, text));
     }
     struct tm t = {.tm_year = 120, .tm_mon = 1, .tm_mday = 30, .tm_hour = 25};
     time_t s = timegm(&t);
     printf("%ld %d %d %d\n", (long)s, t.tm_mon, t.tm_mday, t.tm_wday);
     struct tm parsed = {0};
     char *end = strptime("2023-11-05 06:07:08 rest", "%Y-%m-%d %H:%M:%S", &parsed);
-    printf("%ld%s\n", (long)timegm(&parsed), end);
+    printf("%ld", (long)timegm(&parsed));
+    printf("%s\n", end);
     setenv("TZ", "EST5EDT,M3.2.0,M11.1.0", 1);
     tzset();
     s = 1700000000;

@@ -26,12 +26,16 @@ int main(void)
             before = now;
         }
         struct timespec r;
-        printf("%d back %d resolution %d\n", i, back, clock_getres(clocks[i], &r) == 0 && !r.tv_sec);
+        printf("%d back %d", i, back);
+        printf(" resolution %d\n", clock_getres(clocks[i], &r) == 0 && !r.tv_sec);
     }
     struct timeval tv;
     gettimeofday(&tv, NULL);
     long long wall = ns(CLOCK_REALTIME) / 1000000000;
-    printf("%d %d %d\n", wall - tv.tv_sec <= 1, time(NULL) - wall <= 1, wall > 1700000000);
-    printf("%d %d\n", clock() >= 0, clock_gettime(99, &(struct timespec){0}) != 0);
+    printf("%d", wall - tv.tv_sec <= 1);
+    printf(" %d", time(NULL) - wall <= 1);
+    printf(" %d\n", wall > 1700000000);
+    printf("%d", clock() >= 0);
+    printf(" %d\n", clock_gettime(99, &(struct timespec){0}) != 0);
     return 0;
 }

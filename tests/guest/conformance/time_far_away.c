@@ -51,7 +51,8 @@ int main(void)
     read(ends[0], &c, 1);
     printf("%d\n", sem_timedwait(&sem, &farther));
     int result = nanosleep(&farther, &left);
-    printf("%d %d\n", result, errno == EINTR);
+    printf("%d", result);
+    printf(" %d\n", errno == EINTR);
     pthread_join(t, NULL);
     return 0;
 }

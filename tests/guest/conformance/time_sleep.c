@@ -30,7 +30,8 @@ int main(void)
     clock_gettime(CLOCK_MONOTONIC, &after);
     printf("%d\n", after.tv_sec > until.tv_sec ||
                        (after.tv_sec == until.tv_sec && after.tv_nsec >= until.tv_nsec));
-    printf("%d %d\n", nanosleep(&(struct timespec){0, 1000000000}, NULL), errno == EINVAL);
+    printf("%d", nanosleep(&(struct timespec){0, 1000000000}, NULL));
+    printf(" %d\n", errno == EINVAL);
     printf("%d\n", clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){-1, 0}, NULL) == EINVAL);
     return 0;
 }

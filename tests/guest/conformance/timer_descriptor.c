@@ -12,11 +12,13 @@ int main(void)
 {
     uint64_t n = 0;
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-    printf("%d %d\n", read(fd, &n, 8) < 0, errno == EAGAIN);
+    printf("%d", read(fd, &n, 8) < 0);
+    printf(" %d\n", errno == EAGAIN);
     struct itimerspec once = {{0, 0}, {0, 10000000}}, every = {{0, 4000000}, {0, 4000000}}, now;
     timerfd_settime(fd, 0, &once, NULL);
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    printf("%d %d\n", poll(&p, 1, 5000), p.revents == POLLIN);
+    printf("%d", poll(&p, 1, 5000));
+    printf(" %d\n", p.revents == POLLIN);
     printf("%zd", read(fd, &n, 8));
     printf(" %d\n", (int)n);
     printf("%d\n", poll(&p, 1, 20));
@@ -32,6 +34,7 @@ int main(void)
     int wall = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
     timerfd_settime(wall, TFD_TIMER_ABSTIME, &past, NULL);
     printf("%zd", read(wall, &n, 8));
-    printf(" %d %d\n", (int)n, read(wall, &n, 7) < 0 && errno == EINVAL);
+    printf(" %d", (int)n);
+    printf(" %d\n", read(wall, &n, 7) < 0 && errno == EINVAL);
     return 0;
 }

@@ -28,7 +28,8 @@ int main(void)
     while (!value)
         usleep(1000);
     timer_gettime(t, &left);
-    printf("%d %d %ld %d\n", value, code == SI_TIMER, left.it_value.tv_nsec, timer_getoverrun(t));
+    printf("%d %d %ld", value, code == SI_TIMER, left.it_value.tv_nsec);
+    printf(" %d\n", timer_getoverrun(t));
     timer_delete(t);
     struct sigevent threaded = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = in_a_thread,
                                 .sigev_value.sival_int = 1};
@@ -37,6 +38,7 @@ int main(void)
     timer_settime(t, 0, &often, NULL);
     while (__atomic_load_n(&calls, __ATOMIC_SEQ_CST) < 3)
         usleep(1000);
-    printf("%d %d\n", timer_delete(t), calls >= 3);
+    printf("%d", timer_delete(t));
+    printf(" %d\n", calls >= 3);
     return 0;
 }
