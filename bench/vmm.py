@@ -39,7 +39,7 @@ from radics_mesh.membership import Verifier, found
 from radics_mesh.vmm import adoption, lock, qemu
 from radics_mesh.vmm.architecture import X86_64, Architecture
 from radics_mesh.vmm.build import build_image
-from radics_mesh.vmm.channel import Ready
+from radics_mesh.vmm.events import Ready
 from radics_mesh.vmm.frames import Hello, Message, Output, Send, Subscribe
 from radics_mesh.vmm.machine import Launch, Machine, launch, prepare
 from radics_mesh.vmm.qmp import Qmp

@@ -24,8 +24,8 @@ from radics_mesh.hosting.vm_mail import FULL_WAIT_S, Outside
 from radics_mesh.ids import Eid
 from radics_mesh.ownership import Ownership
 from radics_mesh.vmm import abi
-from radics_mesh.vmm.channel import Ready
 from radics_mesh.vmm.ends import End
+from radics_mesh.vmm.events import Ready
 from radics_mesh.vmm.frames import (
     OWN_SERVICE,
     Checkpoint,

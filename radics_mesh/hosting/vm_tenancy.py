@@ -22,7 +22,7 @@ from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_task import Guest
 from radics_mesh.ids import VmId
 from radics_mesh.vmm import ends, handoff_state
-from radics_mesh.vmm.channel import Panicked
+from radics_mesh.vmm.events import Panicked
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase
 

@@ -23,107 +23,28 @@ can produce any more, a stream that went back behind what it confirmed, more out
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.errors import GuestError, UsageError
 from radics_mesh.vmm import abi, cobs, frames
 from radics_mesh.vmm.changed import Assembly, Changed, ChangedFrame
+from radics_mesh.vmm.events import ChannelEvent as Event
+from radics_mesh.vmm.events import Panicked, Parked, Ready
+from radics_mesh.vmm.faults import Faults
 from radics_mesh.vmm.frames import Hello, HelloAck, Message, Output, StreamState
+from radics_mesh.vmm.streams import Streams
 from radics_mesh.vmm.threads import ThreadTold
 
 # A guest keeps its unacknowledged output below its window, but for its last words.
 _UNACKNOWLEDGED_MAX = abi.OUT_WINDOW + abi.FRAME_MAX
-# What a frame that means nothing costs us beside its bytes; a repeated one costs little.
-_BAD_FRAME_COST, _DUPLICATE_COST = 256, 16
 # A guest that reads nothing is told of no more errors once so much waits for it.
 _OUTPUT_FULL = 1 << 16
 _ENCODED_MAX = cobs.encoded_max(abi.FRAME_MAX)
 _HELLO_FIRST_S, _HELLO_MAX_S = 0.5, 8.0
-# Messages unconfirmed for so long: ask. The guest confirms when its program takes them, so a busy
-# program is no loss; hence the back-off.
-_CONFIRM_FIRST_S, _CONFIRM_MAX_S = 2.0, 32.0
 # A guest answers a stage as soon as it is in its kernel; a lost answer is asked for again.
 _STAGE_AGAIN_S = 1.0
-
-FRESH, RUNNING, WARM = 0, 1, 2
-
-_COMPLAINTS = {
-    abi.E_FRAME: "frame",
-    abi.E_TYPE: "type",
-    abi.E_BODY: "body",
-    abi.E_SEQUENCE: "sequence",
-    abi.E_STREAM: "stream",
-}
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The guest answered the first hello of a connection. Feed each stream from have + 1 on.
-
-    `state`: FRESH (just booted), RUNNING (it had talked to a host before), WARM (warm start).
-    `checkpoint`: the output whose checkpoint the program waits for, 0: none.
-    """
-
-    state: int
-    out_next: int
-    streams: tuple[StreamState, ...]
-    checkpoint: int = 0
-
-
-@dataclass(frozen=True)
-class Parked:
-    """The program has stopped and its memory will not change any more.
-
-    `changed`: what has changed since the stage that `park` named; None: the guest did not say.
-    """
-
-    memory_bytes: int
-    changed: Changed | None = None
-
-
-@dataclass(frozen=True)
-class Panicked:
-    """The library OS itself failed; the VM ends."""
-
-    text: str
-
-
-Event = Ready | Output | StreamState | Changed | Parked | Panicked | ThreadTold
-
-
-@dataclass
-class _Stream:
-    source: str = ""
-    have: int = 0
-    done: int = 0
-    sent: int = 0
-    # (number, cost, encoded message) of all that is sent and not yet known to be taken.
-    items: deque[tuple[int, int, bytes]] = field(default_factory=deque)
-    cost: int = 0
-
-    @property
-    def window(self) -> int:
-        """Bytes that may still go down; 0 while unknown messages wait in the guest."""
-        known_from = self.items[0][0] if self.items else self.sent + 1
-        if self.done + 1 < known_from:
-            return 0
-        return max(0, abi.STREAM_WINDOW - self.cost)
-
-    def push(self, message: Message) -> None:
-        self.sent += 1
-        self.items.append((self.sent, message.cost, frames.encode_message(message)))
-        self.cost += message.cost
-
-    def taken(self, have: int, done: int) -> None:
-        self.have, self.done = have, done
-        while self.items and self.items[0][0] <= done:
-            self.cost -= self.items.popleft()[1]
-
-    def unconfirmed(self) -> list[bytes]:
-        return [encoded for number, _, encoded in self.items if number > self.have]
 
 
 class Channel:
@@ -136,12 +57,11 @@ class Channel:
     def __init__(self, hello: Hello, random: Callable[[int], bytes]) -> None:
         """UsageError when the hello does not fit its frame."""
         self.hello = hello
-        self.counters: Counter[str] = Counter()
+        self.faults = Faults()
         self.ready = False
         self._random = random
         self._received = self._acked = hello.out_acked
-        self._streams: dict[int, _Stream] = {0: _Stream()}
-        self._known = False  # whether a guest has told its streams since this object was made
+        self._streams = Streams()
         self._connected = False
         self._input = bytearray()
         self._skipping = False  # until the next delimiter: what came was too long for a frame
@@ -151,8 +71,6 @@ class Channel:
         self._asked_at = Monotonic(0.0)
         self._hello_at = Monotonic(0.0)
         self._hello_wait_s = _HELLO_FIRST_S
-        self._confirm_at: Monotonic | None = None
-        self._confirm_wait_s = _CONFIRM_FIRST_S
         self._park_nonce: int | None = None
         self._park_known = 0
         self._stage: tuple[int, int] | None = None  # own and known nonce of what is asked
@@ -161,11 +79,6 @@ class Channel:
         self._last_changed: Changed | None = None
         self.minor = 0  # of the guest's version
         self._ack_due = False
-        self._errors = abi.ERRORS_BURST
-        self._errors_at = Monotonic(0.0)
-        # Frames of the guest's that meant nothing, over all connections, and what they cost in
-        # bytes; repetitions count a little.
-        self.bad_frames = self.garbage_bytes = 0
         # (number, bytes) of outputs that were handed up and are not acknowledged.
         self._unacknowledged: deque[tuple[int, int]] = deque()
         self._unacknowledged_bytes = 0
@@ -183,7 +96,7 @@ class Channel:
 
     def disconnected(self) -> None:
         self._connected = self.ready = False
-        self._nonce = self._confirm_at = self._stage_at = None
+        self._nonce = self._stage_at = self._streams.confirm_at = None
         self._output.clear()
 
     @property
@@ -193,9 +106,8 @@ class Channel:
             return None
         if self._nonce is not None:
             return self._hello_at
-        return min(
-            (at for at in (self._confirm_at, self._stage_at) if at is not None), default=None
-        )
+        times = self._streams.confirm_at, self._stage_at
+        return min((at for at in times if at is not None), default=None)
 
     def poll(self, now: Monotonic, wall: Wall) -> None:
         """Do what is due: repeat an unanswered hello, ask after unconfirmed messages."""
@@ -205,7 +117,7 @@ class Channel:
         if self._stage_at is not None and self._stage_at <= now and self._nonce is None:
             self._ask_stage(now)
         elif self._nonce is None:
-            self._confirm_wait_s = min(self._confirm_wait_s * 2, _CONFIRM_MAX_S)
+            self._streams.back_off()
             self._ask(now, wall)
         else:
             self._output += self._hello_frame(self._nonce, wall)
@@ -265,33 +177,21 @@ class Channel:
 
     def streams(self) -> tuple[StreamState, ...]:
         """Where the guest stands, as far as it has told."""
-        return tuple(StreamState(n, s.have, s.done, s.source) for n, s in self._streams.items())
+        return self._streams.states()
 
     def window(self, stream: int) -> int:
         """Bytes (payload + MESSAGE_OVERHEAD a message) that may be delivered now."""
-        state = self._streams.get(stream)
-        return state.window if state is not None and self.ready else 0
+        return self._streams.window(stream) if self.ready else 0
 
     def deliver(self, stream: int, first: int, messages: Sequence[Message], now: Monotonic) -> int:
         """Send what the window allows; how many messages, from the first on, were taken.
 
         Those sent before count as taken. UsageError for a gap.
         """
-        state = self._streams.get(stream)
-        if state is None or not self.ready:
+        if not self.ready:
             return 0
-        if first > state.sent + 1:
-            raise UsageError(f"stream {stream}: message {first} after {state.sent}")
-        taken = min(len(messages), state.sent + 1 - first)
-        start, fresh = state.sent + 1, taken
-        while taken < len(messages) and messages[taken].cost <= state.window:
-            state.push(messages[taken])
-            taken += 1
-        if taken > fresh:
-            items = [item[2] for item in list(state.items)[fresh - taken :]]
-            self._write(frames.encode_data(stream, start, items))
-            if self._confirm_at is None:
-                self._confirm_at = Monotonic(now + self._confirm_wait_s)
+        taken, data = self._streams.deliver(stream, first, messages, now)
+        self._write(data)
         return taken
 
     def park(self, known: int = 0) -> None:
@@ -366,11 +266,11 @@ class Channel:
         if len(self._input) + len(part) > _ENCODED_MAX:
             if not self._skipping:
                 self._bad("frame: too long", abi.E_FRAME, 0, _ENCODED_MAX, now)
-            self.garbage_bytes += len(self._input)
+            self.faults.garbage_bytes += len(self._input)
             self._input.clear()
             self._skipping = True
         if self._skipping:
-            self.garbage_bytes += len(part)
+            self.faults.garbage_bytes += len(part)
         else:
             self._input += part
 
@@ -381,7 +281,7 @@ class Channel:
         except frames.BadFrame as error:
             if first:
                 return []
-            self.garbage_bytes += len(encoded)
+            self.faults.garbage_bytes += len(encoded)
             self._bad(str(error), error.code, error.frame_type, error.detail, now)
             self._lost(now, wall)
             return []
@@ -412,31 +312,18 @@ class Channel:
             case ThreadTold():
                 return [frame]
             case frames.Complaint():
-                return self._complained(frame)
+                self.faults.complained(frame)
+                return []
             case _:
                 return []
 
-    def _complained(self, complaint: frames.Complaint) -> list[Event]:
-        self._count(f"guest complains: {_COMPLAINTS.get(complaint.code, 'otherwise')}")
-        return []
-
-    def _count(self, reason: str) -> None:
-        self.counters[reason] += 1
-
     def _bad(self, reason: str, code: int, frame_type: int, detail: int, now: Monotonic) -> None:
         """Count a frame that meant nothing, and tell the guest, if not too often."""
-        self._count(reason)
-        self.bad_frames += 1
-        self.garbage_bytes += _BAD_FRAME_COST
-        grown = int(now - self._errors_at)
-        if grown > 0:
-            self._errors_at = Monotonic(self._errors_at + grown)
-            self._errors = min(abi.ERRORS_BURST, self._errors + grown)
+        self.faults.bad(reason, now)
         if self.minor < 1 or not self.ready or len(self._output) > _OUTPUT_FULL:
             return
-        if self._errors:
-            self._errors -= 1
-            text = f"{reason}, {self.counters[reason]} so far"
+        if self.faults.may_tell():
+            text = f"{reason}, {self.faults.counters[reason]} so far"
             self._write(frames.encode_error(code, frame_type, detail, text))
 
     def _lost(self, now: Monotonic, wall: Wall) -> None:
@@ -453,10 +340,9 @@ class Channel:
             return []
         if ack.out_next > self._received + 1:
             raise GuestError(f"outputs {self._received + 1} to {ack.out_next - 1} are lost")
-        self._nonce = self._confirm_at = None
+        self._nonce = None
         self.minor = ack.minor
-        changed = [event for state in ack.streams if (event := self._resume(state, now))]
-        self._known = True
+        changed = self._resume(ack.streams, now)
         if self.ready:
             return changed
         self.ready = True
@@ -466,33 +352,25 @@ class Channel:
             self._ask_stage(now)
         return [Ready(ack.state, ack.out_next, ack.streams, ack.checkpoint)]
 
-    def _resume(self, told: StreamState, now: Monotonic) -> Event | None:
-        """Go back to what the guest has of one stream."""
-        state = self._streams.get(told.stream)
-        if state is None or not self._known:
-            state = _Stream(told.source, told.have, told.done, sent=told.have)
-            self._streams[told.stream] = state
-        if told.done > told.have or told.have > state.sent:
-            self._count("stream: impossible report")
-            return None
-        if self._known and (told.have < state.have or told.done < state.done):
-            raise GuestError(f"stream {told.stream} went back to {told.have} from {state.have}")
-        moved = (told.have, told.done) != (state.have, state.done)
-        state.source = state.source or told.source
-        state.taken(told.have, told.done)
-        self._write(frames.encode_data(told.stream, told.have + 1, state.unconfirmed()))
-        self._rearm(now)
-        return StreamState(told.stream, told.have, told.done, state.source) if moved else None
-
-    def _rearm(self, now: Monotonic) -> None:
-        """Set the time at which unconfirmed messages make us ask."""
-        waiting = any(state.have < state.sent for state in self._streams.values())
-        self._confirm_at = Monotonic(now + self._confirm_wait_s) if waiting else None
+    def _resume(self, told: Sequence[StreamState], now: Monotonic) -> list[Event]:
+        """Go back to what the guest has of each stream; those that have moved."""
+        moved: list[Event] = []
+        self._streams.confirm_at = None
+        for state in told:
+            try:
+                report, again = self._streams.resume(state, now)
+            except frames.BadFrame as error:
+                self.faults.count(str(error))
+                continue
+            self._write(again)
+            moved += [] if report is None else [report]
+        self._streams.resumed()
+        return moved
 
     def _out(self, output: Output, size_bytes: int, now: Monotonic, wall: Wall) -> list[Event]:
         if output.number <= self._received:
-            self.counters["duplicates"] += 1
-            self.garbage_bytes += _DUPLICATE_COST
+            self.faults.count("duplicates")
+            self.faults.repeated()
             return []
         if output.number > self._received + 1:
             due = self._received + 1
@@ -506,31 +384,28 @@ class Channel:
             raise GuestError(f"more than {_UNACKNOWLEDGED_MAX} bytes of output at once")
         body = output.body
         match body:
-            case frames.Subscribe(stream, source, at):
-                self._streams.setdefault(stream, _Stream(source, at, at, at))
+            case frames.Subscribe(stream, source, after):
+                self._streams.open(stream, source, after)
             case frames.Serve(stream, service):
-                self._streams.setdefault(stream, _Stream(service))
+                self._streams.open(stream, service)
             case frames.Close(stream):
-                self._streams.pop(stream, None)
+                self._streams.close(stream)
         return [output]
 
     def _progress(self, told: StreamState, now: Monotonic) -> list[Event]:
-        state = self._streams.get(told.stream)
-        if state is None or not state.done <= told.done <= told.have <= state.sent:
-            self._bad("stream: impossible report", abi.E_STREAM, abi.F_STREAM, told.stream, now)
+        try:
+            report = self._streams.progress(told, now)
+        except frames.BadFrame as error:
+            self._bad(str(error), error.code, error.frame_type, error.detail, now)
             return []
-        if told.have < state.have or (told.have, told.done) == (state.have, state.done):
-            self.garbage_bytes += _DUPLICATE_COST
+        if report is None:
+            self.faults.repeated()
             return []
-        if told.have > state.have:
-            self._confirm_wait_s = _CONFIRM_FIRST_S
-        state.taken(told.have, told.done)
-        self._rearm(now)
-        return [StreamState(told.stream, told.have, told.done, state.source)]
+        return [report]
 
     def _parked(self, frame: frames.ParkedFrame) -> list[Event]:
         if self._park_nonce is None or frame.nonce != self._park_nonce:
-            self._count("parked: unasked")
+            self.faults.count("parked: unasked")
             return []
         changed, parked = self._last_changed, self._park_nonce
         self._park_nonce = self._last_changed = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from radics_mesh.vmm.channel import Panicked
+from radics_mesh.vmm.events import Panicked
 
 
 @dataclass(frozen=True)

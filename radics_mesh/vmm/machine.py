@@ -33,11 +33,11 @@ from radics_mesh.clock import Clock, Monotonic, SystemClock, Wall
 from radics_mesh.errors import GuestError, LinkError, PeerError, UsageError
 from radics_mesh.ids import Digest
 from radics_mesh.vmm import adoption, images, qemu, snapshot, survey
-from radics_mesh.vmm import channel as channels
 from radics_mesh.vmm.allowance import Allowance
 from radics_mesh.vmm.changed import Changed
-from radics_mesh.vmm.channel import Channel, Panicked, Parked, Ready
+from radics_mesh.vmm.channel import Channel
 from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
+from radics_mesh.vmm.events import ChannelEvent, Panicked, Parked, Ready
 from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
 from radics_mesh.vmm.image import architecture_of, loaded_pages
 from radics_mesh.vmm.pipes import Pipes
@@ -128,7 +128,7 @@ class Machine:
     @property
     def counters(self) -> dict[str, int]:
         """Frames dropped by reason, and duplicates."""
-        return dict(self._channel.counters)
+        return dict(self._channel.faults.counters)
 
     @property
     def ready(self) -> bool:
@@ -432,16 +432,16 @@ class Machine:
 
     async def _brake(self) -> None:
         """Let a guest wait that has sent too much garbage."""
-        seen = self._channel.garbage_bytes
+        seen = self._channel.faults.garbage_bytes
         wait_s = self._garbage.spend(seen - self._garbage_seen, self._now())
         self._garbage_seen = seen
         if wait_s > 0 and self._now() - self._garbling_at > _GARBLING_S:
             self._garbling_at = self._now()
-            await self._tell(Garbling(self._channel.bad_frames))
+            await self._tell(Garbling(self._channel.faults.bad_frames))
         if wait_s > 0:
             await self.alive_for(min(wait_s, 1.0))
 
-    async def _happened(self, event: channels.Event) -> None:
+    async def _happened(self, event: ChannelEvent) -> None:
         if isinstance(event, Parked):
             self._parked = event
         elif isinstance(event, Changed):

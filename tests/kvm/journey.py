@@ -20,8 +20,8 @@ from radics_mesh.ids import Digest, VmId
 from radics_mesh.membership import Verifier, found
 from radics_mesh.vmm import architecture, qemu
 from radics_mesh.vmm.accelerator import KVM
-from radics_mesh.vmm.channel import WARM, Ready
 from radics_mesh.vmm.ends import End, Exited
+from radics_mesh.vmm.events import WARM, Ready
 from radics_mesh.vmm.frames import Hello, Log, Message, Output, Send, Subscribe
 from radics_mesh.vmm.machine import Launch, Machine, launch
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject

@@ -12,9 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.errors import GuestError, UsageError
-from radics_mesh.vmm import abi, channel, frames
+from radics_mesh.vmm import abi, events, frames
 from radics_mesh.vmm.changed import Changed
-from radics_mesh.vmm.channel import Channel, Event, Panicked, Parked, Ready
+from radics_mesh.vmm.channel import Channel
+from radics_mesh.vmm.events import ChannelEvent as Event
+from radics_mesh.vmm.events import Panicked, Parked, Ready
 from radics_mesh.vmm.frames import Exit, Hello, Log, Message, Output, Send, StreamState, Subscribe
 from radics_mesh.vmm.threads import ThreadReport, ThreadTold
 from tests.vmm import guest_twin as twin
@@ -142,7 +144,7 @@ def test_after_a_reconnection_outputs_come_once() -> None:
     host.connected(NOW, WALL)
     events = exchange(host, guest)
     assert [event.number for event in events if isinstance(event, Output)] == [6]
-    assert host.counters == {"duplicates": 3}
+    assert host.faults.counters == {"duplicates": 3}
     assert min(guest.out) == 3
 
 
@@ -170,7 +172,7 @@ def test_a_gap_is_refused_and_the_guest_goes_back() -> None:
     guest.output(twin.log_body(b"2"))
     numbers = [event.number for event in exchange(host, guest) if isinstance(event, Output)]
     assert numbers == [1, 2]
-    assert host.counters["output: gap"] == 1
+    assert host.faults.counters["output: gap"] == 1
 
 
 def test_a_damaged_frame_is_counted_and_repeated() -> None:
@@ -178,7 +180,7 @@ def test_a_damaged_frame_is_counted_and_repeated() -> None:
     guest.output(twin.log_body(b"hello"))
     guest.send[5] ^= 1
     assert exchange(host, guest) == [Output(1, Log(0, b"hello"))]
-    assert sum(host.counters.values()) >= 1
+    assert sum(host.faults.counters.values()) >= 1
 
 
 def test_outputs_that_nobody_has_any_more_end_the_guest() -> None:
@@ -361,7 +363,7 @@ def test_a_panic_is_heard_before_the_hello() -> None:
 def test_impossible_reports_are_counted(report: tuple[int, int, int]) -> None:
     host, _ = connected()
     assert host.received(twin.frame(abi.F_STREAM, struct.pack("<HQQ", *report)), NOW, WALL) == []
-    assert sum(host.counters.values()) == 1
+    assert sum(host.faults.counters.values()) == 1
     assert host.window(0) == abi.STREAM_WINDOW
 
 
@@ -521,7 +523,7 @@ TestLine = Line.TestCase
 
 
 def test_states_have_names() -> None:
-    assert (channel.FRESH, channel.RUNNING, channel.WARM) == (0, 1, 2)
+    assert (events.FRESH, events.RUNNING, events.WARM) == (0, 1, 2)
 
 
 def test_threads_are_told_under_the_number_of_their_question() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from radics_mesh.clock import Monotonic
 from radics_mesh.errors import GuestError, WireError
 from radics_mesh.vmm import abi, frames
-from radics_mesh.vmm.channel import Ready
+from radics_mesh.vmm.events import Ready
 from radics_mesh.vmm.frames import (
     Checkpoint,
     Close,
@@ -89,7 +89,7 @@ def test_a_guest_of_version_1_0_is_served_as_before() -> None:
     host.received(twin.frame(0x77, b"?"), NOW, WALL)
     exchange(host, guest)
     assert guest.errors == []
-    assert host.counters["frame: unknown type"] == 1
+    assert host.faults.counters["frame: unknown type"] == 1
 
 
 def test_a_closed_stream_can_be_another_one() -> None:
@@ -147,7 +147,7 @@ def test_a_bad_frame_is_answered(sent: bytes, error: tuple[int, int, int]) -> No
     exchange(host, guest)
     assert [struct.unpack_from("<BBQ", told) for told in guest.errors] == [error]
     assert b"1 so far" in guest.errors[0]
-    assert host.bad_frames == 1
+    assert host.faults.bad_frames == 1
 
 
 def test_a_guest_is_told_of_a_few_errors_only() -> None:
@@ -160,7 +160,7 @@ def test_a_guest_is_told_of_a_few_errors_only() -> None:
     host.received(bad * 1000, later, WALL)
     exchange(host, guest)
     assert len(guest.errors) == abi.ERRORS_BURST + 3
-    assert host.bad_frames == 2000
+    assert host.faults.bad_frames == 2000
 
 
 def test_what_a_guest_complains_of_is_counted_and_not_answered() -> None:
@@ -168,9 +168,9 @@ def test_what_a_guest_complains_of_is_counted_and_not_answered() -> None:
     told = struct.pack("<BBQ", abi.E_SEQUENCE, abi.F_DATA, 4) + twin.text("7 so far")
     host.received(twin.frame(abi.F_ERROR_BACK, told), NOW, WALL)
     host.received(twin.frame(abi.F_ERROR_BACK, b"\xee" + told[1:]), NOW, WALL)
-    assert host.counters["guest complains: sequence"] == 1
-    assert host.counters["guest complains: otherwise"] == 1
-    assert host.bad_frames == 0
+    assert host.faults.counters["guest complains: sequence"] == 1
+    assert host.faults.counters["guest complains: otherwise"] == 1
+    assert host.faults.bad_frames == 0
     assert guest.errors == []
 
 
@@ -200,10 +200,10 @@ def test_a_full_window_of_the_smallest_outputs_is_fine() -> None:
 def test_garbage_is_counted_in_bytes_however_it_comes() -> None:
     host, _ = connected()
     host.received(b"\7" * 500_000, NOW, WALL)
-    assert 400_000 < host.garbage_bytes < 600_000
-    before = host.garbage_bytes
+    assert 400_000 < host.faults.garbage_bytes < 600_000
+    before = host.faults.garbage_bytes
     host.received(b"\0" + b"\1\2\3\0" * 100, NOW, WALL)
-    assert host.garbage_bytes > before + 100 * 256
+    assert host.faults.garbage_bytes > before + 100 * 256
 
 
 def test_a_guest_that_reads_nothing_costs_little_memory() -> None:

@@ -23,8 +23,8 @@ from radics_mesh.membership import Verifier, found
 from radics_mesh.vmm import abi, images, lock, qemu
 from radics_mesh.vmm.architecture import X86_64
 from radics_mesh.vmm.build import build_image
-from radics_mesh.vmm.channel import RUNNING, WARM, Ready
 from radics_mesh.vmm.ends import Exited, Killed
+from radics_mesh.vmm.events import RUNNING, WARM, Ready
 from radics_mesh.vmm.frames import Exit, Hello, Log, Message, Output, Send, Subscribe
 from radics_mesh.vmm.machine import Event, Launch, Machine, adopt, launch, prepare
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
