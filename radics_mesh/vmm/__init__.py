@@ -7,8 +7,8 @@
   abi          constants twin of guest_lib/include/radics_abi.h
   cobs         byte stuffing; frames: the channel's frames as typed values
   channel      sans-IO: numbering, hellos, going back, of one guest's channel; streams: the
-               messages down, their windows; faults: what is wrong with what it sends; events:
-               what it reports
+               messages down, their windows; questions: park and stage; faults: what is wrong
+               with what it sends; events: what it reports
   lock         one lock a VM, held by its QEMU; process: that QEMU, by pidfd
   pipes        the line to a guest
   qemu         its command line, files and rights; qmp: its control socket

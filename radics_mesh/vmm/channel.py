@@ -29,11 +29,12 @@ from collections.abc import Callable, Sequence
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.errors import GuestError, UsageError
 from radics_mesh.vmm import abi, cobs, frames
-from radics_mesh.vmm.changed import Assembly, Changed, ChangedFrame
+from radics_mesh.vmm.changed import ChangedFrame
 from radics_mesh.vmm.events import ChannelEvent as Event
-from radics_mesh.vmm.events import Panicked, Parked, Ready
+from radics_mesh.vmm.events import Panicked, Ready
 from radics_mesh.vmm.faults import Faults
 from radics_mesh.vmm.frames import Hello, HelloAck, Message, Output, StreamState
+from radics_mesh.vmm.questions import Questions
 from radics_mesh.vmm.streams import Streams
 from radics_mesh.vmm.threads import ThreadTold
 
@@ -43,8 +44,6 @@ _UNACKNOWLEDGED_MAX = abi.OUT_WINDOW + abi.FRAME_MAX
 _OUTPUT_FULL = 1 << 16
 _ENCODED_MAX = cobs.encoded_max(abi.FRAME_MAX)
 _HELLO_FIRST_S, _HELLO_MAX_S = 0.5, 8.0
-# A guest answers a stage as soon as it is in its kernel; a lost answer is asked for again.
-_STAGE_AGAIN_S = 1.0
 
 
 class Channel:
@@ -71,12 +70,7 @@ class Channel:
         self._asked_at = Monotonic(0.0)
         self._hello_at = Monotonic(0.0)
         self._hello_wait_s = _HELLO_FIRST_S
-        self._park_nonce: int | None = None
-        self._park_known = 0
-        self._stage: tuple[int, int] | None = None  # own and known nonce of what is asked
-        self._stage_at: Monotonic | None = None
-        self._assembly = Assembly()
-        self._last_changed: Changed | None = None
+        self._questions = Questions(self._number)
         self.minor = 0  # of the guest's version
         self._ack_due = False
         # (number, bytes) of outputs that were handed up and are not acknowledged.
@@ -96,7 +90,7 @@ class Channel:
 
     def disconnected(self) -> None:
         self._connected = self.ready = False
-        self._nonce = self._stage_at = self._streams.confirm_at = None
+        self._nonce = self._questions.again_at = self._streams.confirm_at = None
         self._output.clear()
 
     @property
@@ -106,7 +100,7 @@ class Channel:
             return None
         if self._nonce is not None:
             return self._hello_at
-        times = self._streams.confirm_at, self._stage_at
+        times = self._streams.confirm_at, self._questions.again_at
         return min((at for at in times if at is not None), default=None)
 
     def poll(self, now: Monotonic, wall: Wall) -> None:
@@ -114,8 +108,9 @@ class Channel:
         due = self.deadline
         if due is None or now < due:
             return
-        if self._stage_at is not None and self._stage_at <= now and self._nonce is None:
-            self._ask_stage(now)
+        again_at = self._questions.again_at
+        if again_at is not None and again_at <= now and self._nonce is None:
+            self._write(self._questions.stage_again(now))
         elif self._nonce is None:
             self._streams.back_off()
             self._ask(now, wall)
@@ -199,10 +194,7 @@ class Channel:
 
         `known`: the last stage of which the caller has the changes.
         """
-        if self._park_nonce is None:
-            self._park_nonce = self._number()
-        self._park_known = known
-        self._write(frames.encode_park(self._park_nonce, known))
+        self._write(self._questions.park(known))
 
     @property
     def can_stage(self) -> bool:
@@ -217,15 +209,7 @@ class Channel:
         """
         if not self.can_stage:
             raise UsageError("the guest cannot say which of its pages have changed")
-        self._stage = 0, known
-        self._ask_stage(now)
-
-    def _ask_stage(self, now: Monotonic) -> None:
-        """Each time under another number: parts of two answers must not be taken for one."""
-        assert self._stage is not None
-        self._stage = self._number(), self._stage[1]
-        self._stage_at = Monotonic(now + _STAGE_AGAIN_S)
-        self._write(frames.encode_stage(*self._stage))
+        self._write(self._questions.stage(known, now))
 
     def ask_threads(self) -> int:
         """Ask what every thread does; ThreadTold events with this number answer, if none is lost.
@@ -306,7 +290,8 @@ class Channel:
             case StreamState():
                 return self._progress(frame, now)
             case ChangedFrame():
-                return self._changed(frame)
+                report = self._questions.changed(frame)
+                return [] if report is None else [report]
             case frames.ParkedFrame():
                 return self._parked(frame)
             case ThreadTold():
@@ -346,10 +331,7 @@ class Channel:
         if self.ready:
             return changed
         self.ready = True
-        if self._park_nonce is not None:
-            self.park(self._park_known)
-        elif self._stage is not None:
-            self._ask_stage(now)
+        self._write(self._questions.again(now))
         return [Ready(ack.state, ack.out_next, ack.streams, ack.checkpoint)]
 
     def _resume(self, told: Sequence[StreamState], now: Monotonic) -> list[Event]:
@@ -404,21 +386,8 @@ class Channel:
         return [report]
 
     def _parked(self, frame: frames.ParkedFrame) -> list[Event]:
-        if self._park_nonce is None or frame.nonce != self._park_nonce:
+        parked = self._questions.parked(frame)
+        if parked is None:
             self.faults.count("parked: unasked")
             return []
-        changed, parked = self._last_changed, self._park_nonce
-        self._park_nonce = self._last_changed = None
-        matches = changed is not None and changed.stage == parked
-        return [Parked(frame.memory_bytes, changed if matches else None)]
-
-    def _changed(self, frame: ChangedFrame) -> list[Event]:
-        asked = frame.nonce in (self._park_nonce, self._stage[0] if self._stage else None)
-        report = self._assembly.add(frame) if asked else None
-        if report is None:
-            return []
-        if report.stage == self._park_nonce:
-            self._last_changed = report  # it comes just before PARKED
-            return []
-        self._stage = self._stage_at = None
-        return [report]
+        return [parked]
