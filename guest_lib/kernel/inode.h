@@ -1,4 +1,4 @@
-/* inode.h: what ramfs.c (contents) and path.c (names) share. */
+/* inode.h: what ramfs.c (contents) and path.c, open.c and tree.c (names) share. */
 #ifndef INODE_H
 #define INODE_H
 

@@ -1,6 +1,4 @@
-/*
- * ramfs.c: inodes, directories, path look-up and file contents; path system calls are in path.c.
- */
+/* ramfs.c: inodes, directories and file contents; paths through them are path.c's. */
 #include "ramfs.h"
 #include "changes.h"
 #include "clock.h"

@@ -146,7 +146,7 @@ int64_t sys_pselect6(int count, uint64_t reads, uint64_t writes, uint64_t others
 /* pipe.c */
 int64_t sys_pipe(uint64_t fds);
 int64_t sys_pipe2(uint64_t fds, int flags);
-/* path.c, status.c */
+/* path.c, open.c, tree.c, status.c */
 int64_t sys_open(uint64_t path, int flags, unsigned mode);
 int64_t sys_openat(int at, uint64_t path, int flags, unsigned mode);
 int64_t sys_openat2(int at, uint64_t path, uint64_t how, size_t size);
