@@ -41,7 +41,8 @@ from radics_mesh.vmm.architecture import X86_64, Architecture
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.events import Ready
 from radics_mesh.vmm.frames import Hello, Message, Output, Send, Subscribe
-from radics_mesh.vmm.machine import Launch, Machine, launch, prepare
+from radics_mesh.vmm.launch import Launch, launch, prepare
+from radics_mesh.vmm.machine import Machine
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
 

@@ -32,7 +32,8 @@ from radics_mesh.vmm import qemu
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.image import loaded_pages
-from radics_mesh.vmm.machine import Launch, Machine, adopt, launch
+from radics_mesh.vmm.launch import Launch, adopt, launch
+from radics_mesh.vmm.machine import Machine
 from radics_mesh.vmm.parked import is_parked
 from radics_mesh.vmm.snapshot import Snapshot, Subject, take
 

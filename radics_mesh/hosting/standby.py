@@ -8,7 +8,8 @@ import trio
 
 from radics_mesh.clock import Clock
 from radics_mesh.errors import MeshError
-from radics_mesh.vmm.machine import Launch, Machine, prepare
+from radics_mesh.vmm.launch import Launch, prepare
+from radics_mesh.vmm.machine import Machine
 
 log = structlog.get_logger(__name__)
 

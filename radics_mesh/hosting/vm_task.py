@@ -24,6 +24,7 @@ from radics_mesh.hosting.vm_mail import FULL_WAIT_S, Outside
 from radics_mesh.ids import Eid
 from radics_mesh.ownership import Ownership
 from radics_mesh.vmm import abi
+from radics_mesh.vmm.conversation import Garbling
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.events import Ready
 from radics_mesh.vmm.frames import (
@@ -40,7 +41,7 @@ from radics_mesh.vmm.frames import (
     StreamState,
     Subscribe,
 )
-from radics_mesh.vmm.machine import Event, Garbling, Machine
+from radics_mesh.vmm.machine import Event, Machine
 
 # Outputs that are made durable together.
 _BATCH = 64

@@ -13,12 +13,13 @@
   pipes        the line to a guest
   qemu         its command line, files and rights; qmp: its control socket
   adoption     finding a QEMU that outlived its node, ending one for certain
-  machine      the Trio shell: one running guest, from launch or adoption to its end (ends)
+  machine      the Trio shell: one running guest, until its end (ends); conversation: the talk with
+               it; launch: how one comes to run here, or is adopted
   snapshot     a parked guest's memory as a signed manifest and pages
   survey       the same while it runs, kept up by looking at what the guest says changed (changed)
   handoff*     sans-IO: at most one live copy, whatever is lost on the way
 
-What flows: Launch -> machine.launch -> Machine; its `events` are the guest's numbered outputs and
+What flows: Launch -> launch.launch -> Machine; its `events` are the guest's numbered outputs and
 stream reports, `deliver` and `acknowledge` go down. park, take, kill make a Snapshot;
 prepare and warm_start make a Machine of it, here or anywhere.
 """

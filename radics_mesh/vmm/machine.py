@@ -1,7 +1,6 @@
 """One running guest: its QEMU, its channel, its end.
 
-    machine = await launch(Launch(...))      cold, or warm from a snapshot
-    machine = await adopt(directory, hello)  after a node's restart; None: nothing runs
+    machine = await launch(...)              or adopt, see radics_mesh.vmm.launch
     nursery.start_soon(machine.run)          until the guest has ended
     async for event in machine.events: ...   the last one says how it ended
 
@@ -10,37 +9,31 @@ Four ends, each its own event: `Exited` (the program said so), `Panicked` (the l
 channel's contract; its QEMU is killed. Cancelling `run` leaves QEMU running: the next node process
 adopts it.
 
-A guest that sends garbage is read no faster than _GARBAGE_BYTES_S of it, and a `Garbling` says so.
-
 Whoever takes events must not wait in `deliver` in the same task. Back-pressure on the guest is not
 to acknowledge: it stops at RADICS_OUT_WINDOW of unacknowledged output.
 """
 
 from __future__ import annotations
 
-import math
-import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 import trio
 
-from radics_mesh.clock import Clock, Monotonic, SystemClock, Wall
+from radics_mesh.clock import Clock
 from radics_mesh.errors import GuestError, LinkError, PeerError, UsageError
 from radics_mesh.ids import Digest
 from radics_mesh.vmm import adoption, images, qemu, snapshot, survey
-from radics_mesh.vmm.allowance import Allowance
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel
-from radics_mesh.vmm.ends import Broken, Died, End, Exited, Killed
+from radics_mesh.vmm.conversation import Conversation, Garbling
+from radics_mesh.vmm.ends import Died, End, Exited, Killed
 from radics_mesh.vmm.events import ChannelEvent, Panicked, Parked, Ready
 from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
 from radics_mesh.vmm.image import architecture_of, loaded_pages
-from radics_mesh.vmm.pipes import Pipes
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.snapshot import PAGE_BYTES, Snapshot
@@ -52,36 +45,10 @@ log = structlog.get_logger(__name__)
 # A guest that keeps to its window of unacknowledged output never fills this; for another one it is
 # the bound on memory.
 _EVENTS_HELD = 65536
-# After so many bytes of a guest's others get their turn.
-_SLICE_BYTES = 8192
 _PARK_DEADLINE_S = 10.0
 # A guest tells of its threads at its next interrupt; frames may be lost, then it is asked again.
 _THREADS_DEADLINE_S, _THREADS_AGAIN_S = 10.0, 1.5
-# Garbage of a guest's that is read a second, and at once: losses on a busy host are far below.
-_GARBAGE_BYTES_S, _GARBAGE_BURST_BYTES = 64 << 10, 1 << 20
-# It is said again after so long.
-_GARBLING_S = 10.0
 _STAGE_DEADLINE_S = 5.0
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What a VM starts from. `directory` is the VM's own; `ram_directory` is on a tmpfs."""
-
-    directory: Path
-    ram_directory: Path
-    image: Path
-    memory_bytes: int
-    accelerator: str
-    hello: Hello
-    snapshot: Snapshot | None = None
-
-
-@dataclass(frozen=True)
-class Garbling:
-    """The guest has to wait, because so much of what it sends means nothing."""
-
-    bad_frames: int
 
 
 Event = Ready | Output | StreamState | Garbling | End
@@ -96,30 +63,27 @@ class Machine:
         self.files = files
         self.process = process
         self.ended: End | None = None
-        self._listening = trio.CancelScope()
-        self._clock = clock
-        self._channel = Channel(hello, os.urandom)
         self._send_events, self.events = trio.open_memory_channel[Event](_EVENTS_HELD)
         self._started = trio.Event()
         if not paused:
             self._started.set()
-        self._kick = trio.Event()
         self._changed = trio.Event()
         self._gone = trio.Event()
+        self._conversation = Conversation(hello, clock, self._gone, self._happened)
         self._exit: Exit | None = None
         self._panic: Panicked | None = None
-        self._broken: Broken | None = None
         self._killing = False
         self._parked: Parked | None = None
         self._staging = trio.Lock()
         self._staged: Changed | None = None
         self._told: dict[int, dict[int, ThreadTold]] = {}
         self._tidied = False
-        self._garbage = Allowance(_GARBAGE_BYTES_S, _GARBAGE_BURST_BYTES)
-        self._garbage_seen = 0
-        self._garbling_at = -math.inf
 
     # --- what the host wants of the guest ---
+
+    @property
+    def _channel(self) -> Channel:
+        return self._conversation.channel
 
     @property
     def pid(self) -> int:
@@ -138,7 +102,7 @@ class Machine:
     @property
     def silent_s(self) -> float:
         """For how long the guest has owed an answer; 0 when it owes none."""
-        return self._channel.silent_s(self._now())
+        return self._channel.silent_s(self._conversation.now())
 
     def streams(self) -> tuple[StreamState, ...]:
         return self._channel.streams()
@@ -156,7 +120,7 @@ class Machine:
         with trio.move_on_after(deadline_s):
             while True:
                 nonce = self._channel.ask_threads()
-                self._kick.set()
+                self._conversation.kick()
                 with trio.move_on_after(_THREADS_AGAIN_S):
                     return await self._threads_told(nonce)
         raise GuestError("the guest did not say what its threads do")
@@ -173,13 +137,13 @@ class Machine:
     async def acknowledge(self, number: int) -> None:
         """Outputs up to `number` are durable here; the guest forgets them."""
         self._channel.acknowledge(number)
-        self._kick.set()
+        self._conversation.kick()
         await trio.lowlevel.checkpoint()
 
     def say_hello(self, hello: Hello) -> None:
         """Tell the guest what has changed."""
-        self._channel.tell(hello, self._now(), self._wall())
-        self._kick.set()
+        self._channel.tell(hello, self._conversation.now(), self._conversation.wall())
+        self._conversation.kick()
 
     def window(self, stream: int) -> int:
         """Bytes that `deliver` would take at once: payloads, and MESSAGE_OVERHEAD a message."""
@@ -194,8 +158,8 @@ class Machine:
         await trio.lowlevel.checkpoint()
         while True:
             self._check_alive()
-            taken = self._channel.deliver(stream, first, messages, self._now())
-            self._kick.set()
+            taken = self._channel.deliver(stream, first, messages, self._conversation.now())
+            self._conversation.kick()
             first, messages = first + taken, messages[taken:]
             if not messages:
                 return
@@ -215,8 +179,8 @@ class Machine:
             if not self._channel.can_stage:
                 return None
             self._staged = None
-            self._channel.stage(known, self._now())
-            self._kick.set()
+            self._channel.stage(known, self._conversation.now())
+            self._conversation.kick()
             with trio.move_on_after(deadline_s):
                 while self._staged is None:
                     await self._change()
@@ -234,7 +198,7 @@ class Machine:
         goes on, and may park at any later time (`wait_parked`).
         """
         self._channel.park(known)
-        self._kick.set()
+        self._conversation.kick()
         with trio.move_on_after(deadline_s):
             await self.wait_parked()
             return
@@ -294,9 +258,9 @@ class Machine:
         files = self.files
         if self._started.is_set():
             raise UsageError("only a QEMU that waits can carry on from a snapshot")
-        _check_fits(state, files.image, files.memory_bytes)
+        check_fits(state, files.image, files.memory_bytes)
         if hello is not None:
-            self._channel = Channel(hello, os.urandom)
+            self._conversation.begin_anew(hello)
         await trio.to_thread.run_sync(snapshot.lay_pages, state, files.ram)
         qmp = await self._control()
         self._started.set()  # the hello may wait in the socket for the guest
@@ -337,8 +301,9 @@ class Machine:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch)
                 task_status.started()
-                await self._converse()  # ends after the guest's last word has been read
-                if self._broken is not None:
+                await self._started.wait()
+                await self._conversation.serve(self.files.channel)
+                if self._conversation.broken is not None:
                     self.process.signal()
             self.ended = self._end()
             self._left()
@@ -351,11 +316,11 @@ class Machine:
         await self.process.wait()
         self._gone.set()
         self._started.set()
-        self._listening.cancel()
+        self._conversation.stop_listening()
 
     def _end(self) -> End:
-        if self._broken is not None:
-            return self._broken
+        if self._conversation.broken is not None:
+            return self._conversation.broken
         if self._panic is not None:
             return self._panic
         if self._exit is not None:
@@ -375,73 +340,7 @@ class Machine:
             self._tidied = True
             self.files.discard()
 
-    async def _converse(self) -> None:
-        """Serve the channel until QEMU is gone and its last word is taken, or the guest broke."""
-        await self._started.wait()
-        try:
-            pipes = Pipes(self.files.channel)
-        except FileNotFoundError:  # killed meanwhile, and tidied up after
-            return
-        self._channel.connected(self._now(), self._wall())
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, pipes)
-                await self._read(pipes)
-                await self._received(pipes.rest())
-                nursery.cancel_scope.cancel()
-        except* GuestError as errors:
-            reason = str(errors.exceptions[0])
-            log.warning("guest broke the channel", vm=self.files.directory.name, reason=reason)
-            self._broken = Broken(reason)
-        finally:
-            self._channel.disconnected()
-            pipes.close()
-
-    async def _write(self, pipes: Pipes) -> None:
-        """Write what the channel has to say, now and when its time comes."""
-        while True:
-            self._kick = trio.Event()
-            if data := self._channel.outgoing():
-                await pipes.send(data)
-                continue
-            deadline = self._channel.deadline
-            with trio.move_on_at(math.inf if deadline is None else deadline):
-                await self._kick.wait()
-            self._channel.poll(self._now(), self._wall())
-
-    async def _read(self, pipes: Pipes) -> None:
-        while data := await self._next(pipes):
-            for start in range(0, len(data), _SLICE_BYTES):
-                await self._received(data[start : start + _SLICE_BYTES])
-
-    async def _next(self, pipes: Pipes) -> bytes:
-        """What the guest says next; empty when nothing more can come."""
-        with trio.CancelScope() as self._listening:
-            if self._gone.is_set():
-                self._listening.cancel()
-            return await pipes.receive()
-        return b""
-
-    async def _received(self, data: bytes) -> None:
-        for event in self._channel.received(data, self._now(), self._wall()):
-            await self._happened(event)
-        if b"\0" in data:  # else a frame goes on, and there was nothing to do yet
-            self._kick.set()
-            await trio.lowlevel.checkpoint()
-        await self._brake()
-
-    async def _brake(self) -> None:
-        """Let a guest wait that has sent too much garbage."""
-        seen = self._channel.faults.garbage_bytes
-        wait_s = self._garbage.spend(seen - self._garbage_seen, self._now())
-        self._garbage_seen = seen
-        if wait_s > 0 and self._now() - self._garbling_at > _GARBLING_S:
-            self._garbling_at = self._now()
-            await self._tell(Garbling(self._channel.faults.bad_frames))
-        if wait_s > 0:
-            await self.alive_for(min(wait_s, 1.0))
-
-    async def _happened(self, event: ChannelEvent) -> None:
+    async def _happened(self, event: ChannelEvent | Garbling) -> None:
         if isinstance(event, Parked):
             self._parked = event
         elif isinstance(event, Changed):
@@ -482,14 +381,8 @@ class Machine:
             said = self.files.stderr_tail()
             raise GuestError(f"QEMU: {error}{': ' if said else ''}{said}") from error
 
-    def _now(self) -> Monotonic:
-        return Monotonic(trio.current_time())
 
-    def _wall(self) -> Wall:
-        return self._clock.wall()
-
-
-def _check_fits(state: Snapshot, image: Path, memory_bytes: int) -> None:
+def check_fits(state: Snapshot, image: Path, memory_bytes: int) -> None:
     """PeerError unless this host's guests and this image can carry the state on."""
     content = images.read(image)
     state.check_fits(Digest.of(content), architecture_of(content))
@@ -499,65 +392,3 @@ def _check_fits(state: Snapshot, image: Path, memory_bytes: int) -> None:
 
 def _template(files: qemu.Files) -> dict[int, bytes]:
     return loaded_pages(images.read(files.image), files.memory_bytes)
-
-
-async def launch(launch: Launch, *, clock: Clock | None = None) -> Machine:
-    """Start the VM, cold or from its snapshot. Nothing is left running when this raises.
-
-    UsageError: no QEMU, no image. CapacityError: no room. PeerError: the snapshot does not fit,
-    which is found out before anything is started.
-    """
-    if launch.snapshot is None:
-        return await _start(launch, clock, paused=False)
-    machine = await prepare(launch, clock=clock)
-    try:
-        await machine.warm_start(launch.snapshot)
-    except BaseException:
-        with trio.CancelScope(shield=True):
-            await machine.kill()
-        raise
-    return machine
-
-
-async def prepare(launch: Launch, *, clock: Clock | None = None) -> Machine:
-    """A QEMU that waits for `warm_start`; its own start-up is then no part of the pause."""
-    if launch.snapshot is not None:
-        _check_fits(launch.snapshot, launch.image, launch.memory_bytes)
-    machine = await _start(launch, clock, paused=True)
-    try:
-        await machine.ready_to_start()
-    except BaseException:
-        with trio.CancelScope(shield=True):
-            await machine.kill()
-        raise
-    return machine
-
-
-async def _start(launch: Launch, clock: Clock | None, *, paused: bool) -> Machine:
-    files = qemu.Files.name(
-        launch.directory, launch.ram_directory, launch.image, launch.memory_bytes
-    )
-    process = await qemu.start(files, launch.accelerator, paused=paused)
-    log.info("guest started", vm=launch.directory.name, pid=process.pid, paused=paused)
-    return Machine(files, process, launch.hello, clock or SystemClock(), paused=paused)
-
-
-async def adopt(directory: Path, hello: Hello, *, clock: Clock | None = None) -> Machine | None:
-    """The VM's QEMU that has outlived an earlier node process; None when none runs (any more).
-
-    One that does not answer, or had not been started yet, is killed. GuestError: it is alive and
-    cannot be found or killed; then nothing may be started for this VM.
-    """
-    files = qemu.Files.read(directory)
-    process = await adoption.find(directory / "lock")
-    if process is not None:
-        process.signal(signal.SIGCONT)  # a parked one is stopped
-    if process is not None and files is not None and await adoption.is_running(directory):
-        log.info("guest adopted", vm=directory.name, pid=process.pid)
-        return Machine(files, process, hello, clock or SystemClock(), paused=False)
-    if process is not None:
-        log.warning("orphan killed", vm=directory.name, pid=process.pid)
-        await adoption.end(process, directory / "lock")
-    if files is not None:
-        files.discard()
-    return None

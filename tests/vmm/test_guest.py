@@ -26,7 +26,8 @@ from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.ends import Exited, Killed
 from radics_mesh.vmm.events import RUNNING, WARM, Ready
 from radics_mesh.vmm.frames import Exit, Hello, Log, Message, Output, Send, Subscribe
-from radics_mesh.vmm.machine import Event, Launch, Machine, adopt, launch, prepare
+from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
+from radics_mesh.vmm.machine import Event, Machine
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
 from radics_mesh.vmm.survey import Survey
 
@@ -352,7 +353,7 @@ async def test_a_host_that_is_slow_loses_nothing(vm: Launch) -> None:
 ABANDON = """
 import os, signal, sys, trio
 from pathlib import Path
-from radics_mesh.vmm.machine import Launch, launch
+from radics_mesh.vmm.launch import Launch, launch
 from tests.vmm.test_guest import HELLO, MEMORY_BYTES, NUMBERS, attended
 async def main():
     directory, image = map(Path, sys.argv[1:])

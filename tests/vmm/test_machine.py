@@ -16,7 +16,8 @@ from radics_mesh.errors import CapacityError, GuestError, UsageError
 from radics_mesh.vmm import adoption, architecture, lock, probe, qemu
 from radics_mesh.vmm.ends import Died, Killed
 from radics_mesh.vmm.frames import Hello
-from radics_mesh.vmm.machine import Event, Launch, Machine, adopt, launch, prepare
+from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
+from radics_mesh.vmm.machine import Event, Machine
 from tests.vmm import stubs
 
 HELLO = Hello("test", "dtn://vm.test/", "here", "dtn://here/")
@@ -172,7 +173,7 @@ async def test_an_accelerator_that_is_none_is_told_by_qemu(
 ABANDON = """
 import sys, trio, os, signal
 from pathlib import Path
-from radics_mesh.vmm.machine import Launch, launch, prepare
+from radics_mesh.vmm.launch import Launch, launch, prepare
 from tests.vmm.test_machine import HELLO, MEMORY_BYTES
 async def main():
     directory, ram, image, how = sys.argv[1:]

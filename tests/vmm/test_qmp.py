@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from radics_mesh.errors import GuestError, LinkError
-from radics_mesh.vmm.machine import Launch, launch
+from radics_mesh.vmm.launch import Launch, launch
 from radics_mesh.vmm.qemu import control
 from radics_mesh.vmm.qmp import Qmp
 from tests.vmm import stubs
