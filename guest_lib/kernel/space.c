@@ -1,14 +1,13 @@
-/* space.c: regions in a sorted array, and demand paging. */
+/* space.c: regions in a sorted array; the pages behind them are resident.c's. */
 #include "space.h"
 #include "arch/arch.h"
-#include "changes.h"
 #include "heap.h"
 #include "inode.h"
 #include "layout.h"
 #include "page.h"
+#include "resident.h"
 
 #define REGIONS_FIRST 32
-#define AROUND (64 * 1024UL)
 
 struct region *space_regions;
 size_t space_count;
@@ -128,76 +127,6 @@ static bool valid(uint64_t start, uint64_t length)
            start < PROGRAM_END && length <= PROGRAM_END - start;
 }
 
-/* ---- pages of a range --------------------------------------------------------------------- */
-
-/* Calls `change` on every entry of the range that has a page; skips absent tables. */
-static void each_page(uint64_t start, uint64_t end, void (*change)(uint64_t *entry, uint32_t prot),
-                      uint32_t prot)
-{
-    bool many = end - start > 32 * PAGE_SIZE;
-    for (uint64_t va = paging_next(start); va < end; va = paging_next(va)) {
-        uint64_t *entry = paging_entry(va, false);
-        uint64_t stop = MIN(ALIGN_DOWN(va, PAGING_TABLE_SPAN) + PAGING_TABLE_SPAN, end);
-        for (; va < stop; va += PAGE_SIZE, entry++) {
-            if (!*entry)
-                continue;
-            change(entry, prot);
-            if (!many)
-                paging_flush(va);
-        }
-    }
-    if (many)
-        paging_flush_all();
-}
-
-/* Before an entry goes: what the CPU noted in it. */
-static void note_change(uint64_t entry)
-{
-    if (paging_dirty(entry))
-        changed_page(paging_address(entry));
-}
-
-static void drop_page(uint64_t *entry, uint32_t prot)
-{
-    (void)prot;
-    note_change(*entry);
-    if (!paging_borrowed(*entry))
-        page_free(paging_address(*entry));
-    *entry = 0;
-}
-
-static void drop_borrowed(uint64_t *entry, uint32_t prot)
-{
-    if (paging_borrowed(*entry))
-        drop_page(entry, prot);
-}
-
-static uint64_t entry_for(uint64_t pa, bool borrowed, uint32_t prot)
-{
-    if (prot & PROT_EXEC && !borrowed)
-        paging_code_written(pa);
-    uint64_t entry = paging_make(pa, MAP_USER | (prot & PROT_EXEC ? MAP_EXEC : 0) |
-                                         (borrowed ? MAP_BORROWED : 0) |
-                                         (prot & PROT_WRITE && !borrowed ? MAP_WRITE : 0));
-    return prot ? entry : paging_hide(entry);
-}
-
-static void protect_page(uint64_t *entry, uint32_t prot)
-{
-    note_change(*entry);
-    *entry = entry_for(paging_address(*entry), paging_borrowed(*entry), prot);
-}
-
-static void drop_pages(uint64_t start, uint64_t end)
-{
-    each_page(start, end, drop_page, 0);
-    uint64_t va = paging_next(ALIGN_UP(start, PAGING_TABLE_SPAN));
-    for (; va + PAGING_TABLE_SPAN <= end; va = paging_next(va + PAGING_TABLE_SPAN))
-        paging_free_table(va);
-    if (end - start >= PAGING_TABLE_SPAN)
-        paging_flush_all(); /* the CPU may remember tables too */
-}
-
 /* ---- changes ------------------------------------------------------------------------------ */
 
 static void carve(uint64_t start, uint64_t end)
@@ -209,7 +138,7 @@ static void carve(uint64_t start, uint64_t end)
         to++;
     if (from == to)
         return;
-    drop_pages(start, end); /* before a file that is gone takes its pages along */
+    resident_free(start, end); /* before a file that is gone takes its pages along */
     erase(from, to);
 }
 
@@ -262,8 +191,8 @@ void space_file_changed(const struct inode *file, uint64_t first, uint64_t end, 
         uint64_t from = MAX(first * PAGE_SIZE, r->source);
         uint64_t to = MIN(end * PAGE_SIZE, r->source + (r->end - r->start));
         if (r->file == file && from < to)
-            each_page(r->start + (from - r->source), r->start + (to - r->source),
-                      gone ? drop_page : drop_borrowed, 0);
+            (gone ? resident_drop : resident_drop_borrowed)(r->start + (from - r->source),
+                                                            r->start + (to - r->source));
     }
 }
 
@@ -305,7 +234,7 @@ int space_protect(uint64_t start, uint64_t length, uint32_t prot)
     split(end);
     for (size_t i = index_of(start); i < count && regions[i].start < end; i++)
         regions[i].prot = prot;
-    each_page(start, end, protect_page, prot);
+    resident_protect(start, end, prot);
     merge_around(start, end);
     return 0;
 }
@@ -314,25 +243,8 @@ int space_discard(uint64_t start, uint64_t length)
 {
     if (!valid(start, length))
         return -EINVAL;
-    each_page(start, start + length, drop_page, 0);
+    resident_drop(start, start + length);
     return 0;
-}
-
-/* Hands over pages until `length` or until there is no table for one; how far it came. */
-static uint64_t move_pages(uint64_t from, uint64_t to, uint64_t length)
-{
-    uint64_t va = paging_next(from);
-    for (; va < from + length; va = paging_next(va + PAGE_SIZE)) {
-        uint64_t *old = paging_entry(va, false);
-        if (!*old)
-            continue;
-        uint64_t *fresh = paging_entry(to + (va - from), true);
-        if (!fresh)
-            return va - from;
-        *fresh = *old;
-        *old = 0;
-    }
-    return length;
 }
 
 /* The range at `from` lies in one region; the one at `to` is free. */
@@ -345,9 +257,9 @@ int space_move(uint64_t from, uint64_t to, uint64_t length)
         r.source += from - r.start;
     r.start = to;
     r.end = to + length;
-    uint64_t moved = move_pages(from, to, length);
+    uint64_t moved = resident_move(from, to, length);
     if (moved < length) {
-        move_pages(to, from, moved); /* its tables are still there */
+        resident_move(to, from, moved); /* its tables are still there */
         return -ENOMEM;
     }
     insert(index_of(to), r);
@@ -376,89 +288,4 @@ uint64_t space_gap(uint64_t hint, uint64_t length)
         top = MIN(top, regions[i].start);
     }
     return top >= length + PROGRAM_START ? top - length : 0;
-}
-
-/* ---- demand paging ------------------------------------------------------------------------ */
-
-/* How many bytes of this page come from the image. */
-static uint64_t image_bytes(const struct region *r, uint64_t page, uint64_t *from)
-{
-    *from = r->source + (page - r->start);
-    return r->source && *from < r->source_end ? MIN(PAGE_SIZE, r->source_end - *from) : 0;
-}
-
-/* Neighbours of a page that was read for the first time cost an entry each, and no memory; the
- * fault that each would be costs a hundred times as much. */
-static void map_around(const struct region *r, uint64_t page)
-{
-    uint64_t at = MAX(ALIGN_DOWN(page, AROUND), r->start);
-    uint64_t end = MIN(ALIGN_DOWN(page, AROUND) + AROUND, r->end), from;
-    uint64_t *entry = paging_entry(at, false); /* the window lies in one table */
-    for (; entry && at < end; at += PAGE_SIZE, entry++)
-        if (!*entry && image_bytes(r, at, &from) == PAGE_SIZE)
-            *entry = entry_for(from, true, r->prot);
-    paging_made();
-}
-
-static int fault_own(const struct region *r, uint64_t page, uint64_t *entry, const void *bytes,
-                     size_t n)
-{
-    uint64_t pa = page_alloc(PAGE_PROGRAM);
-    if (!pa)
-        return -ENOMEM;
-    memcpy(phys_to_virt(pa), bytes, n);
-    paging_replace(entry, page, entry_for(pa, false, r->prot));
-    return 0;
-}
-
-static int fault_file(const struct region *r, uint64_t page, uint64_t *entry, bool write)
-{
-    const char *bytes;
-    uint64_t number = (r->source + (page - r->start)) / PAGE_SIZE;
-    bool shared = r->flags & SPACE_SHARED;
-    if (number >= ALIGN_UP(r->file->size, PAGE_SIZE) / PAGE_SIZE)
-        return -ENXIO;
-    size_t n = inode_page(r->file, number, &bytes);
-    if (shared && (write || n < PAGE_SIZE)) {
-        bytes = inode_own_page(r->file, number);
-        n = bytes ? PAGE_SIZE : 0;
-        if (!bytes)
-            return -ENOMEM;
-        inode_written(r->file);
-    }
-    if (!shared && (write || n < PAGE_SIZE))
-        return fault_own(r, page, entry, bytes, n);
-    uint64_t pa = (uint64_t)bytes - DIRECT_BASE, value = entry_for(pa, true, r->prot);
-    if (r->prot & PROT_EXEC)
-        paging_code_written(pa); /* a file's page is the kernel's to write */
-    if (shared && write)
-        value = paging_make(pa, MAP_USER | MAP_BORROWED | MAP_WRITE);
-    paging_replace(entry, page, value);
-    return 0;
-}
-
-int space_fault(uint64_t address, uint32_t access)
-{
-    const struct region *r = space_find(address);
-    if (!r || (r->prot & access) != access || !r->prot)
-        return -EFAULT;
-    uint64_t page = ALIGN_DOWN(address, PAGE_SIZE), from;
-    uint64_t *entry = paging_entry(page, true);
-    if (!entry)
-        return -ENOMEM;
-    bool write = access & PROT_WRITE;
-    if (*entry && (!write || !paging_borrowed(*entry) || paging_writable(*entry))) {
-        if (write) /* there already, and clean */
-            *entry = paging_written(*entry);
-        paging_flush(page);
-        return 0;
-    }
-    if (r->file)
-        return fault_file(r, page, entry, write);
-    uint64_t bytes = image_bytes(r, page, &from);
-    if (!write && bytes == PAGE_SIZE) {
-        map_around(r, page);
-        return 0;
-    }
-    return fault_own(r, page, entry, phys_to_virt(from), bytes);
 }

@@ -48,8 +48,8 @@ const struct region *space_next(uint64_t address); /* the first that ends after 
 /* A free range, below `hint` if that is free, else the highest one. 0: none. */
 uint64_t space_gap(uint64_t hint, uint64_t length);
 bool space_is_free(uint64_t start, uint64_t length);
-/* 0, -EFAULT, -ENXIO beyond a file's end, or -ENOMEM when the page is rightfully there but memory
- * ran out. */
+/* resident.c. 0, -EFAULT, -ENXIO beyond a file's end, or -ENOMEM when the page is rightfully there
+ * but memory ran out. */
 int space_fault(uint64_t address, uint32_t access);
 
 #endif
