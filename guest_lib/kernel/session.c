@@ -29,7 +29,6 @@
 
 #define RESEND_FIRST_NS (1 * NS_PER_S)
 #define RESEND_MAX_NS (32 * NS_PER_S)
-#define EXIT_WAIT_NS (2 * NS_PER_S)
 
 enum { FRESH, RUNNING, WARM };
 
@@ -293,7 +292,7 @@ void channel_idle(void)
     streams_report(true);
 }
 
-/* ---- start and end ------------------------------------------------------------------------ */
+/* ---- start -------------------------------------------------------------------------------- */
 
 void channel_init(void)
 {
@@ -337,80 +336,4 @@ void channel_resume(const char *refusal)
     wait_hello();
     if (refusal)
         panic("%s", refusal);
-}
-
-static void wait_sent(void)
-{
-    size_t cap;
-    for (uint64_t until = clock_now() + NS_PER_S / 5; !virtio_buffer(&cap) && clock_now() < until;)
-        ;
-}
-
-void channel_panic(const char *text)
-{
-    struct encoder e;
-    size_t cap;
-    wait_sent();
-    uint8_t *start = virtio_buffer(&cap);
-    if (!start)
-        return;
-    *start = 0;
-    frame_begin(&e, start + 1, RADICS_F_PANIC);
-    frame_put_string(&e, text);
-    virtio_send((size_t)(frame_end(&e) - start));
-    wait_sent();
-}
-
-/* Called on the low stack, with everything else of the VM at rest. */
-_Noreturn void channel_parked(uint64_t nonce, uint64_t memory_bytes)
-{
-    struct encoder e;
-    size_t cap;
-    uint8_t *start;
-    while (!(start = virtio_buffer(&cap)))
-        ;
-    *start++ = 0;
-    uint8_t *out = start;
-    if (hello_minor() >= 1 && changes_bound() + frame_bound(16) < cap)
-        out = changes_put(out);
-    frame_begin(&e, out, RADICS_F_PARKED);
-    FRAME_PUT(&e, nonce);
-    FRAME_PUT(&e, memory_bytes);
-    virtio_send_forever((size_t)(frame_end(&e) - (start - 1)));
-}
-
-void channel_end(int how, uint32_t status, const char *why)
-{
-    if (!present || !said_hello)
-        return;
-    uint8_t how_byte = (uint8_t)how;
-    uint16_t n = (uint16_t)strlen(why);
-    print_flush_anyway();
-    streams_report(true);
-    struct output *o = how ? output_new(RADICS_OUT_EXIT, 7u + n + REPORT_MAX) : NULL;
-    bool report = o;
-    if (!o && !(o = output_new(RADICS_OUT_EXIT, 7u + n)))
-        return;
-    memcpy(o->bytes + 1, &how_byte, 1);
-    memcpy(o->bytes + 2, &status, 4);
-    memcpy(o->bytes + 6, &n, 2);
-    memcpy(o->bytes + 8, why, n);
-    if (report)
-        o->length = 8u + n + report_end(o->bytes + 8 + n);
-    output_add(o);
-    uint64_t until = clock_now() + EXIT_WAIT_NS;
-    while (output_unacknowledged()) {
-        if (park_wanted()) {
-            park();
-            until = clock_now() + EXIT_WAIT_NS;
-            continue; /* the hello may have acknowledged everything */
-        }
-        uint64_t now = clock_now();
-        if (now >= until)
-            break;
-        clock_alarm(MIN(until, session_resend_at));
-        cpu_wait();
-        channel_tick(clock_now());
-        channel_poll();
-    }
 }
