@@ -23,9 +23,10 @@ import trio
 
 from radics_mesh.vmm import abi
 from radics_mesh.vmm.build import build_image
-from radics_mesh.vmm.frames import Hello, Message, Output, Send, Subscribe
+from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.launch import Launch, launch
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.outputs import Output, Send, Subscribe
 from radics_mesh.vmm.probe import kernel
 
 GUESTS = Path(__file__).parent / "guests"

@@ -40,9 +40,10 @@ from radics_mesh.vmm import adoption, lock, qemu
 from radics_mesh.vmm.architecture import X86_64, Architecture
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.events import Ready
-from radics_mesh.vmm.frames import Hello, Message, Output, Send, Subscribe
+from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.launch import Launch, launch, prepare
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.outputs import Output, Send, Subscribe
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
 

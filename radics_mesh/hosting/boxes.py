@@ -18,7 +18,8 @@ from radics_mesh.hosting.database import Database
 from radics_mesh.hosting.papers import KEY_BYTES, WINDOW_KEYS, Box, Mail, Mailbox
 from radics_mesh.ids import VmId
 from radics_mesh.vmm import abi
-from radics_mesh.vmm.frames import REPLY_PREFIX, StreamState
+from radics_mesh.vmm.frames import StreamState
+from radics_mesh.vmm.outputs import REPLY_PREFIX
 
 MAILBOX = 0
 BOX_TABLES = ("letter", "box", "seen")

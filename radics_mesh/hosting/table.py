@@ -53,7 +53,7 @@ ENDED = frozenset({Wanted.STOPPED, Wanted.EXITED, Wanted.FAILED})
 
 @dataclass(frozen=True)
 class Ending:
-    """How a program ended (as radics_mesh.vmm.frames.Exit)."""
+    """How a program ended (as radics_mesh.vmm.outputs.Exit)."""
 
     how: int
     status: int

@@ -15,7 +15,8 @@ from radics_mesh.dtn.agent import Agent
 from radics_mesh.hosting.vm_mail import FULL_WAIT_S
 from radics_mesh.ids import VmId
 from radics_mesh.vmm.allowance import Allowance
-from radics_mesh.vmm.frames import (
+from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.outputs import (
     OWN_SERVICE,
     Close,
     Hint,
@@ -26,7 +27,6 @@ from radics_mesh.vmm.frames import (
     Serve,
     Subscribe,
 )
-from radics_mesh.vmm.machine import Machine
 
 # In the long run, bytes and outputs a second: enough for any program that means well, and no disk
 # is worn out. More at once is let through.

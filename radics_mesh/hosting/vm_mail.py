@@ -26,8 +26,9 @@ from radics_mesh.ids import Eid
 from radics_mesh.ownership import Ownership
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm import abi
-from radics_mesh.vmm.frames import REPLY_PREFIX, Message
+from radics_mesh.vmm.frames import Message
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.outputs import REPLY_PREFIX
 
 log = structlog.get_logger(__name__)
 

@@ -27,7 +27,9 @@ from radics_mesh.vmm import abi
 from radics_mesh.vmm.conversation import Garbling
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.events import Ready
-from radics_mesh.vmm.frames import (
+from radics_mesh.vmm.frames import StreamState
+from radics_mesh.vmm.machine import Event, Machine
+from radics_mesh.vmm.outputs import (
     OWN_SERVICE,
     Checkpoint,
     Close,
@@ -38,10 +40,8 @@ from radics_mesh.vmm.frames import (
     Request,
     Send,
     Serve,
-    StreamState,
     Subscribe,
 )
-from radics_mesh.vmm.machine import Event, Machine
 
 # Outputs that are made durable together.
 _BATCH = 64

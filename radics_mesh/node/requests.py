@@ -23,7 +23,7 @@ from radics_mesh.ids import Eid, VmId
 from radics_mesh.node import rows, vm_rows
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
-from radics_mesh.vmm.frames import REPLY_PREFIX
+from radics_mesh.vmm.outputs import REPLY_PREFIX
 
 EVENTS_IN_STATUS = 100
 WHERE_WITHIN_S = 8.0

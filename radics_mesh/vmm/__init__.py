@@ -5,7 +5,8 @@
   images       content-addressed store of images
   accelerator  which accelerator really works here, found by booting a probe (probe)
   abi          constants twin of guest_lib/include/radics_abi.h
-  cobs         byte stuffing; frames: the channel's frames as typed values
+  cobs         byte stuffing; frames: the channel's frames as typed values; body: one taken apart
+  outputs      what guests put out; threads: what they tell of their threads
   channel      sans-IO: numbering, hellos, going back, of one guest's channel; streams: the
                messages down, their windows; questions: park and stage; faults: what is wrong
                with what it sends; events: what it reports

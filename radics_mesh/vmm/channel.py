@@ -28,12 +28,13 @@ from collections.abc import Callable, Sequence
 
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.errors import GuestError, UsageError
-from radics_mesh.vmm import abi, cobs, frames
+from radics_mesh.vmm import abi, cobs, frames, outputs
 from radics_mesh.vmm.changed import ChangedFrame
 from radics_mesh.vmm.events import ChannelEvent as Event
 from radics_mesh.vmm.events import Panicked, Ready
 from radics_mesh.vmm.faults import Faults
-from radics_mesh.vmm.frames import Hello, HelloAck, Message, Output, StreamState
+from radics_mesh.vmm.frames import Hello, HelloAck, Message, StreamState
+from radics_mesh.vmm.outputs import Output
 from radics_mesh.vmm.questions import Questions
 from radics_mesh.vmm.streams import Streams
 from radics_mesh.vmm.threads import ThreadTold
@@ -366,11 +367,11 @@ class Channel:
             raise GuestError(f"more than {_UNACKNOWLEDGED_MAX} bytes of output at once")
         body = output.body
         match body:
-            case frames.Subscribe(stream, source, after):
+            case outputs.Subscribe(stream, source, after):
                 self._streams.open(stream, source, after)
-            case frames.Serve(stream, service):
+            case outputs.Serve(stream, service):
                 self._streams.open(stream, service)
-            case frames.Close(stream):
+            case outputs.Close(stream):
                 self._streams.close(stream)
         return [output]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from radics_mesh.vmm.changed import Changed
-from radics_mesh.vmm.frames import Output, StreamState
+from radics_mesh.vmm.frames import StreamState
+from radics_mesh.vmm.outputs import Output
 from radics_mesh.vmm.threads import ThreadTold
 
 FRESH, RUNNING, WARM = 0, 1, 2

@@ -1,9 +1,7 @@
 """The channel's frames: bytes to typed values and back. Layouts stand in radics_abi.h.
 
 Host frames are only encoded here, guest frames only decoded. What comes from a guest is untrusted:
-`decode` gives a value or WireError, whatever the bytes. A numbered output whose body makes no
-sense is still a value (`Unreadable`): its number must be acknowledged, or the guest would repeat
-it for ever.
+`decode` gives a value or WireError, whatever the bytes.
 """
 
 from __future__ import annotations
@@ -11,18 +9,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.vmm import abi, cobs
+from radics_mesh.vmm.body import Body
 from radics_mesh.vmm.changed import ChangedFrame
-from radics_mesh.vmm.threads import ThreadReport, ThreadTold, read_thread, read_told
+from radics_mesh.vmm.outputs import Output, read_output
+from radics_mesh.vmm.threads import ThreadTold, read_told
 
 _CRC_BYTES = 4
-# What the names of services begin with that are addresses of replies.
-REPLY_PREFIX = "~"
-# What a request to the node itself is addressed to.
-OWN_SERVICE = ":"
 
 
 @dataclass(frozen=True)
@@ -101,101 +97,6 @@ class HelloAck:
 
 
 @dataclass(frozen=True)
-class Log:
-    """`level`: 0 stdout, 1 stderr, 2 debug .. 5 error. `text` is whatever bytes it wrote."""
-
-    level: int
-    text: bytes
-
-
-@dataclass(frozen=True)
-class Send:
-    """`lifetime_s` 0: the node's default."""
-
-    to: str
-    lifetime_s: int
-    payload: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Subscribe:
-    """From message `after` + 1 on."""
-
-    stream: int
-    source: str
-    after: int = 0
-
-
-@dataclass(frozen=True)
-class Request:
-    """A message whose sender is its `reply_service`. `to` may be the node's own, ":NAME"."""
-
-    token: int
-    to: str
-    lifetime_s: int
-    payload: bytes = field(repr=False)
-
-    @property
-    def reply_service(self) -> str:
-        return f"{REPLY_PREFIX}{self.token:016x}"
-
-
-@dataclass(frozen=True)
-class Serve:
-    stream: int
-    service: str
-
-
-@dataclass(frozen=True)
-class Close:
-    stream: int
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Park the guest, make its state durable, go on; the next hello says how that ended."""
-
-
-@dataclass(frozen=True)
-class Hint:
-    """`what`: abi.HINT_*."""
-
-    what: int
-    name: str
-
-
-@dataclass(frozen=True)
-class Exit:
-    """`how`: 0 exit, 1 signal, 2 out of memory. `thread`: which one, unless it was an exit."""
-
-    how: int
-    status: int
-    why: str
-    thread: ThreadReport | None = None
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """An output of a later minor version, or a broken one: acknowledge it, do nothing."""
-
-    kind: int
-    reason: str
-
-
-OutputBody = (
-    Log | Send | Subscribe | Exit | Request | Serve | Close | Checkpoint | Hint | Unreadable
-)
-
-
-@dataclass(frozen=True)
-class Output:
-    """One of the guest's numbered outputs."""
-
-    number: int
-    body: OutputBody
-
-
-@dataclass(frozen=True)
 class ParkedFrame:
     nonce: int
     memory_bytes: int
@@ -221,48 +122,6 @@ GuestFrame = (
 )
 
 
-class _Reader:
-    """A frame's body, taken apart from the front; WireError when it is too short."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def has_more(self) -> bool:
-        """Whether fields of a later minor version may follow."""
-        return self._at < len(self._data)
-
-    def raw(self, length: int) -> bytes:
-        end = self._at + length
-        if end > len(self._data):
-            raise WireError("frame: too short")
-        taken = self._data[self._at : end]
-        self._at = end
-        return taken
-
-    def integer(self, length: int) -> int:
-        return int.from_bytes(self.raw(length), "little")
-
-    def text(self) -> str:
-        try:
-            text = self.raw(self.integer(2)).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise WireError("frame: a string is not UTF-8") from error
-        if "\0" in text:
-            raise WireError("frame: NUL in a string")
-        return text
-
-    def name(self) -> str:
-        text = self.text()
-        if len(text.encode("utf-8")) > abi.NAME_MAX:
-            raise WireError("frame: a name is too long")
-        return text
-
-    def blob(self) -> bytes:
-        return self.raw(self.integer(4))
-
-
 class BadFrame(WireError):
     """A frame that means nothing, as the ERROR that answers it says: abi.E_*, type, detail."""
 
@@ -281,7 +140,7 @@ def decode(encoded: bytes) -> GuestFrame:
     if parse is None:
         raise BadFrame("frame: unknown type", abi.E_TYPE, kind, len(body))
     try:
-        return parse(_Reader(body))
+        return parse(Body(body))
     except WireError as error:
         raise BadFrame(str(error), abi.E_BODY, kind, len(body)) from error
 
@@ -300,7 +159,7 @@ def _content(encoded: bytes) -> bytes:
     return content
 
 
-def _hello_ack(body: _Reader) -> HelloAck:
+def _hello_ack(body: Body) -> HelloAck:
     major, minor, nonce = body.integer(2), body.integer(2), body.integer(8)
     if major != abi.ABI_MAJOR:  # the rest of another major version means nothing here
         return HelloAck(major, minor, nonce, 0, 0, ())
@@ -309,117 +168,45 @@ def _hello_ack(body: _Reader) -> HelloAck:
         raise WireError("hello: too many streams")
     streams = []
     for _ in range(count):
-        stream, source = _stream_id(body), body.name()
+        stream, source = body.stream(), body.name()
         streams.append(StreamState(stream, body.integer(8), body.integer(8), source))
     checkpoint = body.integer(8) if minor else 0
     streams += _others(body) if minor else []
     return HelloAck(major, minor, nonce, state, out_next, tuple(streams), checkpoint)
 
 
-def _others(body: _Reader) -> list[StreamState]:
+def _others(body: Body) -> list[StreamState]:
     """The second list of a hello's answer: services and reserved streams."""
     count = body.integer(2)
     if count > abi.STREAMS_MAX:
         raise WireError("hello: too many streams")
     streams = []
     for _ in range(count):
-        stream, kind, name = _stream_id(body), body.integer(1), body.name()
+        stream, kind, name = body.stream(), body.integer(1), body.name()
         have, done = body.integer(8), body.integer(8)
         if stream and kind:  # else of a later version
             streams.append(StreamState(stream, have, done, name, kind))
     return streams
 
 
-def _stream_id(body: _Reader) -> int:
-    stream = body.integer(2)
-    if stream >= abi.STREAMS_MAX:
-        raise WireError("frame: stream out of range")
-    return stream
-
-
-def _stream(body: _Reader) -> StreamState:
-    return StreamState(_stream_id(body), body.integer(8), body.integer(8))
+def _stream(body: Body) -> StreamState:
+    return StreamState(body.stream(), body.integer(8), body.integer(8))
 
 
 def parse_told(body: bytes) -> ThreadTold:
     """The body of a STACKS_BACK frame."""
-    return read_told(_Reader(body))
+    return read_told(Body(body))
 
 
-def parse_output(body: bytes) -> Output:
-    """The body of an OUT frame, as a guest numbered it."""
-    return _output(_Reader(body))
-
-
-def _output(body: _Reader) -> Output:
-    number, kind = body.integer(8), body.integer(1)
-    parse = _OUTPUTS.get(kind)
-    if parse is None:
-        return Output(number, Unreadable(kind, "unknown kind"))
-    try:
-        return Output(number, parse(body))
-    except WireError as error:
-        return Output(number, Unreadable(kind, str(error)))
-
-
-def _send(body: _Reader) -> Send:
-    sent = Send(body.name(), body.integer(4), body.blob())
-    if len(sent.payload) > abi.MESSAGE_MAX:
-        raise WireError("send: payload too long")
-    return sent
-
-
-def _subscribe(body: _Reader) -> Subscribe:
-    stream, source = _own_stream(body), body.name()
-    if not source:
-        raise WireError("subscribe: no source")
-    return Subscribe(stream, source, body.integer(8) if body.has_more else 0)
-
-
-def _own_stream(body: _Reader) -> int:
-    """One that the guest may give a meaning to."""
-    stream = _stream_id(body)
-    if not 0 < stream < abi.STREAM_TIMERS:
-        raise WireError("output: not a stream of the program's")
-    return stream
-
-
-def _request(body: _Reader) -> Request:
-    token, sent = body.integer(8), _send(body)
-    return Request(token, sent.to, sent.lifetime_s, sent.payload)
-
-
-def _serve(body: _Reader) -> Serve:
-    serve = Serve(_own_stream(body), body.name())
-    if not serve.service or serve.service.startswith(REPLY_PREFIX):
-        raise WireError("serve: not a service's name")
-    return serve
-
-
-def _hint(body: _Reader) -> Hint:
-    hint = Hint(body.integer(1), body.name())
-    if hint.what > abi.HINT_STAY:
-        raise WireError("hint: of a later version")
-    return hint
-
-
-def _exit(body: _Reader) -> Exit:
-    ended = Exit(body.integer(1), body.integer(4), body.text())
-    try:
-        return replace(ended, thread=read_thread(body)) if ended.how else ended
-    except WireError:  # an older guest says nothing of it; and that it ended counts in any case
-        return ended
-
-
-def _changed(body: _Reader) -> ChangedFrame:
+def _changed(body: Body) -> ChangedFrame:
     nonce, since = body.integer(8), body.integer(8)
     return ChangedFrame(nonce, since, body.integer(4), body.integer(4), body.blob())
 
 
-_GUEST_FRAMES: dict[int, Callable[[_Reader], GuestFrame]] = {
+_GUEST_FRAMES: dict[int, Callable[[Body], GuestFrame]] = {
     abi.F_HELLO_ACK: _hello_ack,
     abi.F_STREAM: _stream,
-    abi.F_OUT: _output,
+    abi.F_OUT: read_output,
     abi.F_PARKED: lambda body: ParkedFrame(body.integer(8), body.integer(8)),
     abi.F_CHANGED: _changed,
     abi.F_STACKS_BACK: read_told,
@@ -427,18 +214,6 @@ _GUEST_FRAMES: dict[int, Callable[[_Reader], GuestFrame]] = {
     abi.F_ERROR_BACK: lambda body: Complaint(
         body.integer(1), body.integer(1), body.integer(8), body.text()
     ),
-}
-
-_OUTPUTS: dict[int, Callable[[_Reader], OutputBody]] = {
-    abi.OUT_LOG: lambda body: Log(body.integer(1), body.blob()),
-    abi.OUT_SEND: _send,
-    abi.OUT_SUBSCRIBE: _subscribe,
-    abi.OUT_EXIT: _exit,
-    abi.OUT_REQUEST: _request,
-    abi.OUT_SERVE: _serve,
-    abi.OUT_CLOSE: lambda body: Close(_own_stream(body)),
-    abi.OUT_CHECKPOINT: lambda _: Checkpoint(),
-    abi.OUT_HINT: _hint,
 }
 
 

@@ -32,8 +32,9 @@ from radics_mesh.vmm.channel import Channel
 from radics_mesh.vmm.conversation import Conversation, Garbling
 from radics_mesh.vmm.ends import Died, End, Exited, Killed
 from radics_mesh.vmm.events import ChannelEvent, Panicked, Parked, Ready
-from radics_mesh.vmm.frames import Exit, Hello, Message, Output, StreamState
+from radics_mesh.vmm.frames import Hello, Message, StreamState
 from radics_mesh.vmm.image import architecture_of, loaded_pages
+from radics_mesh.vmm.outputs import Exit, Output
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.snapshot import PAGE_BYTES, Snapshot

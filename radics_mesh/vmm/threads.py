@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from radics_mesh.errors import WireError
+from radics_mesh.vmm.body import Body
 
 STACK_MAX = 16384
 THREADS_MAX = 256
@@ -13,14 +13,6 @@ REGISTERS_MAX = 40
 NO_CALL = 0xFFFFFFFF
 NEVER = 0xFFFFFFFFFFFFFFFF
 _NAME_MAX = 64
-
-
-class Body(Protocol):
-    """A frame's body, taken apart from the front; WireError when it is too short."""
-
-    def integer(self, length: int) -> int: ...
-    def text(self) -> str: ...
-    def blob(self) -> bytes: ...
 
 
 @dataclass(frozen=True)

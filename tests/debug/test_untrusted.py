@@ -18,7 +18,7 @@ from radics_mesh.debug.memory import TABLES, AddressSpace, Ram
 from radics_mesh.debug.parked_guest import ParkedGuest
 from radics_mesh.debug.registers import AARCH64, X86_64
 from radics_mesh.errors import WireError
-from radics_mesh.vmm import frames
+from radics_mesh.vmm import frames, outputs
 from radics_mesh.vmm.symbols import pack_symbols, symbols_of
 from tests.guest.conftest import missing
 
@@ -158,6 +158,6 @@ def test_any_bytes_as_a_thread(data: bytes) -> None:
 @given(st.binary(max_size=100))
 def test_an_exit_counts_whatever_follows_it(rest: bytes) -> None:
     body = bytes(8) + b"\4" + b"\1" + (11).to_bytes(4, "little") + b"\3\0why" + rest
-    output = frames.parse_output(body)
-    assert isinstance(output.body, frames.Exit)
+    output = outputs.parse_output(body)
+    assert isinstance(output.body, outputs.Exit)
     assert (output.body.how, output.body.status, output.body.why) == (1, 11, "why")

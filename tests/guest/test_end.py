@@ -10,9 +10,9 @@ import pytest
 from radics_mesh.debug.backtrace import Backtracer
 from radics_mesh.debug.explain import explain, explained
 from radics_mesh.debug.image import read_image
-from radics_mesh.vmm import frames
+from radics_mesh.vmm import outputs
 from radics_mesh.vmm.build import build_image
-from radics_mesh.vmm.frames import Exit
+from radics_mesh.vmm.outputs import Exit
 from radics_mesh.vmm.threads import ThreadReport
 from tests.guest.channel_host import Host, World, journey, plain_status, run_plain
 from tests.guest.conftest import PROGRAMS, missing
@@ -31,7 +31,7 @@ def ending(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def ended(world: World) -> Exit:
-    output = frames.parse_output(world.exit_output)
+    output = outputs.parse_output(world.exit_output)
     assert isinstance(output.body, Exit)
     return output.body
 

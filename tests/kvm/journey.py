@@ -22,9 +22,10 @@ from radics_mesh.vmm import architecture, qemu
 from radics_mesh.vmm.accelerator import KVM
 from radics_mesh.vmm.ends import End, Exited
 from radics_mesh.vmm.events import WARM, Ready
-from radics_mesh.vmm.frames import Hello, Log, Message, Output, Send, Subscribe
+from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.launch import Launch, launch
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.outputs import Log, Output, Send, Subscribe
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
 from tests.kvm import findings
 from tests.kvm.findings import report

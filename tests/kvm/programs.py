@@ -14,9 +14,10 @@ import trio
 
 from radics_mesh.vmm.build import build_image, build_kernel, compile_program
 from radics_mesh.vmm.ends import End, Exited
-from radics_mesh.vmm.frames import Hello, Log, Output
+from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.launch import Launch, launch
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.outputs import Log, Output
 from radics_mesh.vmm.tools import GUEST_LIB
 
 CHECKOUT = GUEST_LIB.parent

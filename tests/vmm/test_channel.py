@@ -12,12 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.errors import GuestError, UsageError
-from radics_mesh.vmm import abi, events, frames
+from radics_mesh.vmm import abi, events, outputs
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel
 from radics_mesh.vmm.events import ChannelEvent as Event
 from radics_mesh.vmm.events import Panicked, Parked, Ready
-from radics_mesh.vmm.frames import Exit, Hello, Log, Message, Output, Send, StreamState, Subscribe
+from radics_mesh.vmm.frames import Hello, Message, StreamState
+from radics_mesh.vmm.outputs import Exit, Log, Output, Send, Subscribe
 from radics_mesh.vmm.threads import ThreadReport, ThreadTold
 from tests.vmm import guest_twin as twin
 
@@ -127,7 +128,7 @@ def test_an_output_that_makes_no_sense_still_has_its_number(body: bytes) -> None
     guest.output(body)
     (event,) = exchange(host, guest)
     assert isinstance(event, Output)
-    assert isinstance(event.body, frames.Unreadable)
+    assert isinstance(event.body, outputs.Unreadable)
     host.acknowledge(1)
 
 

@@ -13,15 +13,14 @@ from radics_mesh.clock import Monotonic
 from radics_mesh.errors import GuestError, WireError
 from radics_mesh.vmm import abi, frames
 from radics_mesh.vmm.events import Ready
-from radics_mesh.vmm.frames import (
+from radics_mesh.vmm.frames import Message, StreamState
+from radics_mesh.vmm.outputs import (
     Checkpoint,
     Close,
     Hint,
-    Message,
     Output,
     Request,
     Serve,
-    StreamState,
     Subscribe,
     Unreadable,
 )

@@ -25,9 +25,10 @@ from radics_mesh.vmm.architecture import X86_64
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.ends import Exited, Killed
 from radics_mesh.vmm.events import RUNNING, WARM, Ready
-from radics_mesh.vmm.frames import Exit, Hello, Log, Message, Output, Send, Subscribe
+from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
 from radics_mesh.vmm.machine import Event, Machine
+from radics_mesh.vmm.outputs import Exit, Log, Output, Send, Subscribe
 from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
 from radics_mesh.vmm.survey import Survey
 
