@@ -26,7 +26,7 @@ _PT_LOAD = 1
 # b, code | distance from RAM's start, length, flags | reserved | "ARM\x64", reserved
 _ARM64 = struct.Struct("<8sQQQ24s4sI")
 _ARM64_MAGIC = b"ARM\x64"
-# See snapshot.FIRMWARE_BYTES.
+# See ram.FIRMWARE_BYTES.
 _FIRMWARE_BYTES = 1 << 20
 _SEGMENTS_MAX = 64
 _ZERO = bytes(PAGE_BYTES)

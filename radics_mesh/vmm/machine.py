@@ -26,7 +26,7 @@ import trio
 from radics_mesh.clock import Clock
 from radics_mesh.errors import GuestError, LinkError, PeerError, UsageError
 from radics_mesh.ids import Digest
-from radics_mesh.vmm import adoption, images, qemu, snapshot, survey
+from radics_mesh.vmm import adoption, images, qemu, ram, snapshot, survey
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel
 from radics_mesh.vmm.conversation import Conversation, Garbling
@@ -37,7 +37,8 @@ from radics_mesh.vmm.image import architecture_of, loaded_pages
 from radics_mesh.vmm.outputs import Exit, Output
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
-from radics_mesh.vmm.snapshot import PAGE_BYTES, Snapshot
+from radics_mesh.vmm.ram import PAGE_BYTES
+from radics_mesh.vmm.snapshot import Snapshot
 from radics_mesh.vmm.survey import Survey
 from radics_mesh.vmm.threads import ThreadReport, ThreadTold
 
@@ -262,7 +263,7 @@ class Machine:
         check_fits(state, files.image, files.memory_bytes)
         if hello is not None:
             self._conversation.begin_anew(hello)
-        await trio.to_thread.run_sync(snapshot.lay_pages, state, files.ram)
+        await trio.to_thread.run_sync(ram.lay_pages, state.runs(), files.ram)
         qmp = await self._control()
         self._started.set()  # the hello may wait in the socket for the guest
         try:
@@ -276,7 +277,7 @@ class Machine:
         await trio.aclose_forcefully(qmp)
         files = self.files
         await trio.to_thread.run_sync(
-            lambda: snapshot.lay_template(files.ram, files.memory_bytes, _template(files))
+            lambda: ram.lay_template(files.ram, files.memory_bytes, _template(files))
         )
 
     async def alive_for(self, seconds: float) -> bool:

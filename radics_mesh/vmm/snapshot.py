@@ -20,11 +20,8 @@ Integers outside msgpack are little-endian. The same pages give the same bytes.
 from __future__ import annotations
 
 import hashlib
-import mmap
-import os
 import struct
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,20 +36,16 @@ from radics_mesh.ids import DIGEST_BYTES, ID_BYTES, Digest, VmId
 from radics_mesh.membership import CHAIN_MAX_BYTES, Verifier
 from radics_mesh.vmm import architecture as architectures
 from radics_mesh.vmm.architecture import Architecture
+from radics_mesh.vmm.ram import FIRMWARE_BYTES, PAGE_BYTES, held_pages
 
 VERSION = 1
 CONTEXT = "snapshot manifest"
-PAGE_BYTES = 4096
-# RAM's first megabyte is the firmware's and the guest's device's on both architectures: QEMU
-# rewrites it at every start, it is never guest state.
-FIRMWARE_BYTES = 1 << 20
 PACK_PAGES = 256
 MAILBOX_MAX_BYTES = 16 << 20
 MEMORY_MAX_BYTES = 1 << 36
 _LEVEL = 1  # level 3 took twice the time for 5 % fewer bytes of a C++ program's pages
 _MAGIC = b"RdCSsnap"
 _FRAME = struct.Struct("<8sQI")
-_ZERO = bytes(PAGE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -349,84 +342,3 @@ def take(
 def _hashed(pages: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
     for number, content in pages:
         yield number, hashlib.sha256(content).digest(), content
-
-
-def held_pages(
-    ram: Path, memory_bytes: int, template: Mapping[int, bytes]
-) -> Iterator[tuple[int, bytes]]:
-    """Pages that differ from what a restore would find there without them."""
-    seen = FIRMWARE_BYTES // PAGE_BYTES  # all below are dealt with
-    lain = sorted(template)
-    with ram.open("rb", buffering=0) as file:
-        for start, content in _extents(file.fileno(), memory_bytes):
-            number = start // PAGE_BYTES
-            yield from _emptied(template, lain, seen, number)
-            for place in range(0, len(content), PAGE_BYTES):
-                page = content[place : place + PAGE_BYTES]
-                if page != template.get(number, _ZERO):
-                    yield number, page
-                number += 1
-            seen = number
-    yield from _emptied(template, lain, seen, memory_bytes // PAGE_BYTES)
-
-
-def _emptied(
-    template: Mapping[int, bytes], lain: Sequence[int], start: int, end: int
-) -> Iterator[tuple[int, bytes]]:
-    """Template pages (`lain`: their numbers, sorted) inside a hole: given back as zeros."""
-    for number in lain[bisect_left(lain, start) : bisect_left(lain, end)]:
-        if template[number] != _ZERO:
-            yield number, _ZERO
-
-
-_READ_BYTES = 1 << 20
-
-
-def _extents(descriptor: int, memory_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """(offset, whole pages) of all that a sparse file holds above the firmware's memory."""
-    at = FIRMWARE_BYTES
-    while at < memory_bytes:
-        try:
-            at = os.lseek(descriptor, at, os.SEEK_DATA)
-        except OSError:  # ENXIO: only a hole up to the end
-            return
-        hole = min(os.lseek(descriptor, at, os.SEEK_HOLE), memory_bytes)
-        while at < hole:
-            content = os.pread(descriptor, min(_READ_BYTES, hole - at), at)
-            if not content:
-                return
-            yield at, content
-            at += len(content)
-
-
-def lay_template(ram: Path, memory_bytes: int, template: Mapping[int, bytes]) -> None:
-    """Make a waiting QEMU's memory above the firmware's the template and nothing else. Blocks.
-
-    QEMU's loader has done about that already; this makes it exact, whatever the version.
-    """
-    descriptor = os.open(ram, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        with mmap.mmap(descriptor, memory_bytes) as memory:
-            # Punches a hole in the file, also in QEMU's mapping of it.
-            memory.madvise(mmap.MADV_REMOVE, FIRMWARE_BYTES, memory_bytes - FIRMWARE_BYTES)
-        for number, content in template.items():
-            if number * PAGE_BYTES >= FIRMWARE_BYTES:
-                os.pwrite(descriptor, content, number * PAGE_BYTES)
-    finally:
-        os.close(descriptor)
-
-
-def lay_pages(snapshot: Snapshot, ram: Path) -> None:
-    """Write the pages over a template that has been laid: now it is the parked VM's memory.
-
-    Blocks: for a worker thread.
-    """
-    descriptor = os.open(ram, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        for first, content in snapshot.runs():
-            view, at = memoryview(content), first * PAGE_BYTES
-            while view:
-                written = os.pwrite(descriptor, view, at)
-                view, at = view[written:], at + written
-    finally:
-        os.close(descriptor)

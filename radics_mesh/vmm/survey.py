@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from radics_mesh.vmm import snapshot
 from radics_mesh.vmm.changed import Changed
-from radics_mesh.vmm.snapshot import FIRMWARE_BYTES, PAGE_BYTES, Manifest
+from radics_mesh.vmm.ram import FIRMWARE_BYTES, PAGE_BYTES, held_pages
+from radics_mesh.vmm.snapshot import Manifest
 
 _FIRST = FIRMWARE_BYTES // PAGE_BYTES
 _ZERO = bytes(PAGE_BYTES)
@@ -61,7 +61,7 @@ def look(
         or changed.since != before.stage
         or changed.pages * PAGE_BYTES != memory_bytes
     ):
-        everything = snapshot.held_pages(ram, memory_bytes, template)
+        everything = held_pages(ram, memory_bytes, template)
         pages = {number: hashlib.sha256(content).digest() for number, content in everything}
         return Survey(0 if changed is None else changed.stage, pages)
     pages = dict(before.pages)

@@ -17,9 +17,10 @@ from radics_mesh.errors import PeerError, WireError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.membership import Verifier, found
-from radics_mesh.vmm import snapshot
+from radics_mesh.vmm import ram, snapshot
 from radics_mesh.vmm.architecture import AARCH64, X86_64
-from radics_mesh.vmm.snapshot import PAGE_BYTES, Manifest, Signer, Snapshot, Subject
+from radics_mesh.vmm.ram import PAGE_BYTES
+from radics_mesh.vmm.snapshot import Manifest, Signer, Snapshot, Subject
 
 NOW = Wall(1_800_000_000.0)
 MEMORY_BYTES = 4 << 20
@@ -115,8 +116,8 @@ def test_laying_down_replaces_all_above_the_firmware(tmp_path: Path) -> None:
     other = ram_file(
         tmp_path / "other", {number: page(99) for number in (0, 255, FIRST, 300, 302, 700)}
     )
-    snapshot.lay_template(other, MEMORY_BYTES, TEMPLATE)
-    snapshot.lay_pages(state, other)
+    ram.lay_template(other, MEMORY_BYTES, TEMPLATE)
+    ram.lay_pages(state.runs(), other)
     restored = other.read_bytes()
     expected = {0: page(99), 255: page(99), **pages}  # 302: zero when it was taken
     for number in range(END):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from radics_mesh.vmm import snapshot
 from radics_mesh.vmm.changed import Changed
-from radics_mesh.vmm.snapshot import PAGE_BYTES
+from radics_mesh.vmm.ram import PAGE_BYTES
 from radics_mesh.vmm.survey import Survey, look
 from tests.vmm.test_snapshot import (
     END,
