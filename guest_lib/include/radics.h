@@ -58,8 +58,8 @@ struct radics_message {
 long radics_receive(int stream, void *buf, size_t cap, int64_t timeout_ns,
                     struct radics_message *message);
 
-/* The stream of a named data source: its messages from now on. A name asked for twice is the same
- * stream. -ENFILE when there are RADICS_STREAMS_MAX. */
+/* The stream of a named data source: all its messages, from the first on, whenever they were made.
+ * A name asked for twice is the same stream. -ENFILE when there are RADICS_STREAMS_MAX. */
 int radics_subscribe(const char *source);
 
 /* The same from the message with number after + 1 on. */

@@ -196,7 +196,7 @@ inline std::optional<Message> receive(Timeout timeout = std::nullopt)
 class Subscription
 {
   public:
-    /* From message after + 1 on. */
+    /* From message after + 1 on: without `after` from the first, whenever that was made. */
     explicit Subscription(const std::string &source, std::uint64_t after = 0)
         : source_(source), stream_(static_cast<int>(
                                detail::check(after ? radics_subscribe_after(source.c_str(), after)

@@ -107,8 +107,8 @@ class Stream:
 
 
 def subscribe(source, after=None):
-    """The stream of a named data source: its messages from now on, or from number after + 1 on. A
-    name asked for twice is the same stream."""
+    """The stream of a named data source: all its messages, from the first or from number after + 1
+    on, whenever they were made. A name asked for twice is the same stream."""
     return Stream(_radics.subscribe(source, *([] if after is None else [after])))
 
 

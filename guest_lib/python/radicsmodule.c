@@ -112,7 +112,7 @@ static PyObject *request(PyObject *self, PyObject *args)
     return result;
 }
 
-/* A subscription's stream; after the message `after`, from now on without. */
+/* A subscription's stream; after the message `after`, from the first on without. */
 static PyObject *subscribe(PyObject *self, PyObject *args)
 {
     const char *source;

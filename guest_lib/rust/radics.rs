@@ -192,8 +192,8 @@ fn stream(result: c_int) -> Result<Stream> {
     check(result.into()).map(|id| Stream(id as c_int))
 }
 
-/// The stream of a named data source: its messages from now on. A name asked for twice is the same
-/// stream.
+/// The stream of a named data source: all its messages, from the first on, whenever they were made.
+/// A name asked for twice is the same stream.
 pub fn subscribe(source: &str) -> Result<Stream> {
     stream(unsafe { radics_subscribe(c_string(source)?.as_ptr()) })
 }

@@ -90,8 +90,8 @@ func receive(stream int, number uint64, timeout time.Duration) (Message, int32, 
 // one of them.
 type Stream struct{ id int }
 
-// Subscribe is the stream of a named data source: its messages from now on. A name asked for twice
-// is the same stream.
+// Subscribe is the stream of a named data source: all its messages, from the first on, whenever they
+// were made. A name asked for twice is the same stream.
 func Subscribe(source string) (*Stream, error) { return stream(sysSubscribe, source, 0) }
 
 // SubscribeAfter is the same from the message with number after + 1 on.
