@@ -5,7 +5,8 @@ host       what all VMs of the node share
 vm         one VM on this node, one thing after the other: what the user and other nodes want of it
 vm_tenancy its state as others see it, how its guest starts and ends, and is found after a restart
 vm_moving  the hand-off's effects, carried out in order
-life       its guest: launched, parked, killed, adopted; its snapshots on disk
+life       its guest: launched, parked, killed, adopted
+snapshots  the states of it that are kept here, on disk
 strays     QEMUs that nobody remembers
 standby    a QEMU that waits for a snapshot which is still on its way
 vm_task    one running guest: its outputs become bundles and log

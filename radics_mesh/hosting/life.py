@@ -10,18 +10,17 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import structlog
 import trio
 
 from radics_mesh.clock import Wall, to_dtn
-from radics_mesh.durable import sync_directory, write_durably
 from radics_mesh.errors import CapacityError, GuestError, MeshError
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.logs import VmLog
 from radics_mesh.hosting.papers import Papers, Settings
+from radics_mesh.hosting.snapshots import Snapshots
 from radics_mesh.hosting.standby import Standby
 from radics_mesh.hosting.table import VmRow
 from radics_mesh.hosting.vm_mail import Outside
@@ -66,9 +65,9 @@ class Life:
         self.started_at: float | None = None
         # When it was ordered to start; None when it was adopted.
         self._asked_at: float | None = None
-        self.last_snapshot_bytes = 0
         self.directory = host.vm_directory(row.vm_id)
         self.log = VmLog(self.directory)
+        self.snapshots = Snapshots(self.directory, host.me)
         self.park_s = self.snapshot_s = 0.0
         self._host = host
         self._ended = ended
@@ -76,7 +75,6 @@ class Life:
         self._checkpoint = checkpoint
         # The output that asked for the last checkpoint here, and how that ended: an errno.
         self.checkpointed = (0, 0)
-        self._loaded: Snapshot | None = None
         # The parked guest's state, while it may be in our memory only.
         self.held: Snapshot | None = None
         self._standby: Standby | None = None
@@ -98,50 +96,6 @@ class Life:
         self.row = replace(self.row, note=text[:300])
         with suppress(OSError):
             self._host.table.keep(self.row)
-
-    # --- snapshots on disk ----------------------------------------------------------------------
-
-    def stored(self) -> list[Digest]:
-        """Snapshots that are here."""
-        return [
-            Digest(bytes.fromhex(path.stem))
-            for path in self.directory.glob("*.snap")
-            if len(path.stem) == 2 * Digest.LENGTH
-        ]
-
-    async def store(self, snapshot: Snapshot, content: bytes) -> None:
-        """Keep a snapshot durably; `content` is its packed form."""
-        path = self.snapshot_path(snapshot.digest)
-        await trio.to_thread.run_sync(lambda: write_durably(path, content, mode=0o600))
-        self._loaded = snapshot
-        self.last_snapshot_bytes = len(content)
-
-    async def load(self, digest: Digest) -> Snapshot:
-        """Verified; MeshError or OSError when it cannot be."""
-        if self._loaded is not None and self._loaded.digest == digest:
-            return self._loaded
-        content = self.packed(digest)
-        self._loaded = await self.unpack(content)
-        self.last_snapshot_bytes = len(content)
-        return self._loaded
-
-    async def unpack(self, content: bytes) -> Snapshot:
-        verifier, now = self._host.me.verifier, self._host.me.clock.wall()
-        return await trio.to_thread.run_sync(lambda: Snapshot.unpack(content, verifier, now))
-
-    def snapshot_path(self, digest: Digest) -> Path:
-        return self.directory / f"{digest.hex()}.snap"
-
-    def packed(self, digest: Digest) -> bytes:
-        return self.snapshot_path(digest).read_bytes()
-
-    def forget(self, digest: Digest) -> None:
-        self.snapshot_path(digest).unlink(missing_ok=True)
-        sync_directory(self.directory)
-        if self._loaded is not None and self._loaded.digest == digest:
-            self._loaded = None
-
-    # --- the guest ------------------------------------------------------------------------------
 
     async def start(self, snapshot: Snapshot | None) -> None:
         """Cold, or from a snapshot. MeshError or OSError: nothing runs then."""
@@ -236,7 +190,7 @@ class Life:
             take, files.ram, files.memory_bytes, template, subject, signer
         )
         self.held = snapshot
-        await self.store(snapshot, snapshot.pack())
+        await self.snapshots.store(snapshot, snapshot.pack())
         return snapshot
 
     async def kill_stray(self) -> None:
@@ -273,7 +227,7 @@ class Life:
             settings = replace(settings, moves=settings.moves + 1)
         subject = self._subject(settings, saved=saved)
         snapshot = self.held = await guest.machine.take(subject, self._host.signer)
-        await self.store(snapshot, snapshot.pack())
+        await self.snapshots.store(snapshot, snapshot.pack())
         self.snapshot_s = trio.current_time() - begun - self.park_s
         return snapshot
 

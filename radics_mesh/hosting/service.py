@@ -296,7 +296,7 @@ class Hosting:
         digest = vm.handoff.tenure.snapshot
         if vm.state != "saved" or digest is None:
             raise UsageError(f"{name} is {vm.state}, not saved; `save {name}` parks it")
-        return self._host.images.path(vm.life.chain.birth.image), vm.life.snapshot_path(digest)
+        return self._host.images.path(vm.life.chain.birth.image), vm.life.snapshots.path(digest)
 
     def journal(self) -> list[JournalRow]:
         """What happened to VMs here, oldest first."""

@@ -178,7 +178,7 @@ class Vm(Moving):
             raise GuestError(f"{self.name} was not saved: {reason_of(error)}") from error
         await self.life.kill()
         self._notices.ended(self)
-        size = self.life.last_snapshot_bytes
+        size = self.life.snapshots.last_bytes
         self._host.journal("info", f"{self.name} saved, {size} bytes")
 
     def _wants_checkpoint(self, number: int) -> None:
@@ -260,7 +260,7 @@ class Vm(Moving):
         if digest is None:
             return
         try:
-            await self.life.load(digest)
+            await self.life.snapshots.load(digest)
         except (MeshError, OSError) as error:
             raise GuestError(
                 f"the snapshot of {self.name} is no good: {reason_of(error)}"

@@ -77,7 +77,7 @@ class Moving(Tenancy):
         chain, digest = tenure.chain, tenure.snapshot
         assert chain is not None
         assert digest is not None
-        papers = Papers.parse((await self.life.load(digest)).manifest.mailbox)
+        papers = Papers.parse((await self.life.snapshots.load(digest)).manifest.mailbox)
         settings = papers.settings
         if papers.saved:  # its snapshot is older than this move
             settings = replace(settings, moves=settings.moves + 1)
@@ -140,7 +140,7 @@ class Moving(Tenancy):
             return
 
         def content() -> bytes:
-            return images.load(digest) if is_image else self.life.packed(digest)
+            return images.load(digest) if is_image else self.life.snapshots.packed(digest)
 
         self._nursery.start_soon(self.blobs.send, effect.to, digest, effect.pieces, content)
 
@@ -186,14 +186,14 @@ class Moving(Tenancy):
         image = chain.birth.image
 
         async def use(content: bytes) -> None:
-            snapshot = await self.life.unpack(content)
+            snapshot = await self.life.snapshots.unpack(content)
             if snapshot.digest != digest or snapshot.manifest.vm != self.vm_id:
                 raise WireError("another snapshot than was announced")
             snapshot.check_fits(image)
             Papers.parse(snapshot.manifest.mailbox)
-            await self.life.store(snapshot, content)
+            await self.life.snapshots.store(snapshot, content)
 
-        if digest not in self.life.stored() and not await self.blobs.take(digest, use):
+        if digest not in self.life.snapshots.stored() and not await self.blobs.take(digest, use):
             return False
         if self._host.images.holds(image):
             self.handoff.stored(digest)
@@ -240,7 +240,7 @@ class Moving(Tenancy):
         except (MeshError, OSError) as error:
             self.handoff.park_failed(reason_of(error))
             return
-        size = self.life.last_snapshot_bytes
+        size = self.life.snapshots.last_bytes
         if self.last_move is not None:
             self.last_move.snapshot_bytes = size
             self.last_move.park_s, self.last_move.snapshot_s = (
@@ -255,7 +255,7 @@ class Moving(Tenancy):
     async def _final_state(self) -> Snapshot:
         digest = self.handoff.tenure.snapshot
         if self.row.wanted is Wanted.SAVED and digest is not None:
-            return await self.life.load(digest)
+            return await self.life.snapshots.load(digest)
         return await self.life.park(moving=True)
 
     async def _activate(self, effect: handoff_state.Start) -> None:
@@ -266,7 +266,7 @@ class Moving(Tenancy):
         peer = self._offer.source if self._offer else chain.holder
         self._offer = None
         self.last_move = MoveStats(
-            peer, False, chain.epoch, snapshot_bytes=self.life.last_snapshot_bytes
+            peer, False, chain.epoch, snapshot_bytes=self.life.snapshots.last_bytes
         )
         whence = self._host.name_of(peer)
         if self.row.wanted is Wanted.SAVED:
@@ -295,7 +295,7 @@ class Moving(Tenancy):
             await self._start_again("goes on here")
 
     async def _forget(self, effect: handoff_state.Forget) -> None:
-        self.life.forget(effect.snapshot)
+        self.life.snapshots.forget(effect.snapshot)
 
     async def _attempt_failed(self, effect: handoff_state.Failed) -> None:
         self._host.journal("warning", f"{self.name} was not moved: {effect.reason}")

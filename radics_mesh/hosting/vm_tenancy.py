@@ -140,7 +140,7 @@ class Tenancy(ABC):
             image=image,
             memory_bytes=row.settings.memory_bytes,
             image_bytes=path.stat().st_size if path.exists() else 0,
-            last_snapshot_bytes=self.life.last_snapshot_bytes,
+            last_snapshot_bytes=self.life.snapshots.last_bytes,
             sources=row.settings.sources,
             feeds=guest.feeds() if guest else (),
             pinned=row.settings.pinned,
@@ -176,7 +176,7 @@ class Tenancy(ABC):
         """After a restart of the node: what this VM's durable state demands."""
         certificate = self.handoff.tenure.certificate
         if certificate is None or self._host.images.holds(certificate.birth.image):
-            for digest in self.life.stored():
+            for digest in self.life.snapshots.stored():
                 self.handoff.stored(digest)
         held = self.phase is Phase.HOLDING and self.row.wanted is Wanted.RUNNING
         if not held:
@@ -277,7 +277,7 @@ class Tenancy(ABC):
                 self.life.set_back(0)
             await self.life.start(None)
             return "from its image" if clean else "from its image, an earlier state: QEMU was gone"
-        snapshot = await self.life.load(digest)
+        snapshot = await self.life.snapshots.load(digest)
         if not clean:
             self.life.set_back(Papers.parse(snapshot.manifest.mailbox).mailbox.output)
         await self.life.start(snapshot)

@@ -11,7 +11,7 @@ import trio
 
 from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
 from radics_mesh.hosting import life as lives
-from radics_mesh.hosting import vm_task, vm_tenancy
+from radics_mesh.hosting import snapshots, vm_task, vm_tenancy
 from radics_mesh.vmm import handoff_source, lock
 from tests.hosting.test_service import finish, post, publish_lines, run_counter
 from tests.hosting.world import Site, World, fnv, until
@@ -67,7 +67,7 @@ async def test_a_snapshot_that_cannot_be_written_costs_no_state(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(lives, "write_durably", full)
+        patched.setattr(snapshots, "write_durably", full)
         with pytest.raises(GuestError, match=r"was not saved: .*No space left"):
             await a.hosting.save("counter")
     assert a.vm().pid not in (pid, None)
@@ -122,12 +122,12 @@ async def test_a_parked_guest_survives_that_its_node_ends_again_and_again(
     await world.stop(0)
     reached = trio.Event()
 
-    async def never(self: lives.Life, snapshot: object, content: bytes) -> None:
+    async def never(self: snapshots.Snapshots, snapshot: object, content: bytes) -> None:
         reached.set()
         await trio.sleep_forever()
 
     with monkeypatch.context() as patched:
-        patched.setattr(lives.Life, "store", never)
+        patched.setattr(snapshots.Snapshots, "store", never)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(world.run, 0, a.me)
             await reached.wait()
