@@ -315,6 +315,7 @@ True 2d711642
 threads 250 True
 slept worked
 kept ['__pycache__', 'radics_asyncio.py', 'runtime.py', 'runtime.pyc'] runtime.pyc
+radics: fork is not possible in a RaDiCS guest: one program a VM
 [Errno 38] Function not implemented
 no memory for that
 Traceback (most recent call last):
@@ -391,7 +392,8 @@ def test_imports_that_may_fail_are_no_error(tmp_path: Path) -> None:
     )
     assert "warning: app.py imports socket: there are no sockets in a guest" in said
     done = run_plain(tmp_path / "app.img")
-    assert done.stdout.startswith(b"None\n[Errno ")
+    assert done.stdout.startswith(b"None\nradics: sockets are not possible in a RaDiCS guest")
+    assert b"\n[Errno " in done.stdout
 
 
 # --- what build refuses ---
