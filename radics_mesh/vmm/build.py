@@ -127,7 +127,7 @@ def build_image(
     kernel = build_kernel(arch).read_bytes()
     pack(files)  # what is wrong with them is said before the compiler has worked
     started = time.monotonic()
-    scratch = output.with_name(f".{output.name}.{os.getpid()}")
+    scratch = output.absolute().with_name(f".{output.name}.{os.getpid()}")  # tools run elsewhere
     try:
         program, made = _program(sources, scratch, arch, flags, tell, debug=debug)
         compiled = time.monotonic()
