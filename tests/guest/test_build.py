@@ -14,9 +14,6 @@ from radics_mesh.vmm.build import BuildReport, architectures, build_image, build
 from radics_mesh.vmm.image import load_segments
 from radics_mesh.vmm.tools import cross_prefix
 from tests.guest.channel_host import plain_status, run_plain
-from tests.guest.conftest import missing
-
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} on this machine")
 
 
 def build(folder: Path, *flags: str, **sources: str) -> BuildReport:

@@ -11,10 +11,6 @@ import pytest
 
 from radics_mesh.vmm.build import build_kernel
 from tests.guest.conformance.table import HERE, LIBRARIES, WORKERS, Verdict, judge, programs
-from tests.guest.conftest import missing
-
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} on this machine")
-
 
 CHOSEN = [*programs(), LIBRARIES / "sqlite.c", LIBRARIES / "zlib.c"]
 # What rests on an architecture's own code runs on the other one too.

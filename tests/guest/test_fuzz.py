@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.conftest import missing
 from tests.guest.fuzz import build_fuzz, life
-
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} on this machine")
 
 
 @pytest.mark.parametrize(("arch", "calls"), [("x86_64", 150_000), ("aarch64", 50_000)])

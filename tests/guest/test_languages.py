@@ -13,13 +13,10 @@ from radics_mesh.errors import UsageError
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.languages import rust
 from tests.guest.channel_host import Host, World, journey, plain_status, run_plain
-from tests.guest.conftest import missing
 
 LANGUAGES = Path(__file__).parent / "languages"
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLES = CHECKOUT / "examples"
-
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} on this machine")
 
 Build = Callable[..., Path]
 
