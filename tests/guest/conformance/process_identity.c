@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -17,7 +18,6 @@ int main(int count, char **arguments)
     char name[256];
     printf("%d %d\n", gethostname(name, sizeof name), isatty(0));
     printf("%s\n", ttyname(0) ? "tty" : "no tty");
-    printf("%d %d\n", setpgid(77777, 0) < 0, nice(0));
-    printf("%s\n", getlogin() ? "somebody" : "nobody logged in");
+    printf("%d %d\n", setpgid(77777, 0) < 0, nice(0) == getpriority(PRIO_PROCESS, 0));
     return 0;
 }

@@ -31,8 +31,8 @@ int main(void)
     printf("%d", select(a[0] + 1, &r, NULL, NULL, &t));
     printf(" %d\n", FD_ISSET(a[0], &r) != 0);
     FD_ZERO(&r);
-    FD_SET(99, &r);
-    printf("%d\n", select(100, &r, NULL, NULL, &t));
+    FD_SET(60, &r);
+    printf("%d\n", select(61, &r, NULL, NULL, &t));
     struct timespec none = {0, 0};
     printf("%d\n", pselect(0, NULL, NULL, NULL, &none, NULL));
     return 0;

@@ -74,7 +74,9 @@ def programs() -> list[Path]:
 
 
 def natively(binary: Path) -> Outcome:
-    """Errors go where the output goes, as in a guest without a channel."""
+    """Errors go where the output goes, as in a guest without a channel. What a process has from
+    its parents is as in a guest too, whoever's these are: a session of its own, the umask, no
+    descriptors but the first three."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [binary],
@@ -84,6 +86,8 @@ def natively(binary: Path) -> Outcome:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=DEADLINE_S,
+            start_new_session=True,
+            umask=0o022,
         )
     status = done.returncode if done.returncode >= 0 else 128 - done.returncode
     return done.stdout, status
