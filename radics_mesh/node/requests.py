@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,8 @@ REQUEST_MAX_S = 30 * 24 * 3600
 # They travel in the one frame that starts a guest.
 WORDS_MAX_BYTES = 32 << 10
 Answer = Mapping[str, Any]
+# Classes with more handlers, by subject (`snapshot_requests`, ...), made with the node's services.
+GROUPS: tuple[Callable[[Services], object], ...] = ()
 
 
 @dataclass
@@ -53,11 +55,13 @@ class Requests:
         self._node = services
 
     def register(self, server: ControlServer) -> None:
-        """Every name in the table has a method of that name here, streams and plain ones."""
+        """Every name in the table has a method of that name here or in one of the groups, streams
+        and plain ones."""
         late = self._node.me.node_id.service(REPLY_PREFIX)
         self._node.agent.register(late, _drop, prefix=True)
+        groups = (self, *(group(self._node) for group in GROUPS))
         for name, request in REQUESTS.items():
-            handler = getattr(self, name)
+            handler = next(getattr(group, name) for group in groups if hasattr(group, name))
             if request.stream:
                 server.handle_stream(name, handler)
             else:
