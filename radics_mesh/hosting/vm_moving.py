@@ -51,6 +51,7 @@ class Moving(Tenancy):
             handoff_state.SendBlob: self._send_blob,
             handoff_state.Fetch: self._fetch,
             handoff_state.Consider: self._consider,
+            handoff_state.Stage: self._stage,
             handoff_state.Park: self._park,
             handoff_state.KillAndReap: lambda _: self.life.kill_stray(),
             handoff_state.Start: self._activate,
@@ -232,6 +233,9 @@ class Moving(Tenancy):
         self.handoff.reserve(offer, trio.current_time(), has_image=has_image)
         if has_image:
             self.life.stand_by(offer.chain.birth.image, terms.memory_bytes)
+
+    async def _stage(self, _: handoff_state.Stage) -> None:
+        self.handoff.staged_enough()
 
     async def _park(self, _: handoff_state.Park) -> None:
         self._parked_at = trio.current_time()

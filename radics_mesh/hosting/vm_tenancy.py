@@ -41,7 +41,9 @@ _SET_BACK = (
 )
 # A busy program answers within a fraction of this, on a busy host, too.
 SILENT_S = 10.0
-MOVING = (Phase.OFFERED, Phase.FREEZING, Phase.FROZEN)
+MOVING = (Phase.OFFERED, Phase.STAGING, Phase.FREEZING, Phase.FROZEN)
+# Its guest may run here.
+_RUNNING = (Phase.HOLDING, Phase.OFFERED, Phase.STAGING)
 
 
 class Tenancy(ABC):
@@ -207,7 +209,7 @@ class Tenancy(ABC):
 
     async def _start_if_due(self) -> None:
         """Start the guest unless it runs or must not."""
-        holding = self.phase in (Phase.HOLDING, Phase.OFFERED)
+        holding = self.phase in _RUNNING
         if not holding or self.row.wanted is not Wanted.RUNNING:
             return
         if self.life.guest is None:
@@ -250,7 +252,7 @@ class Tenancy(ABC):
             return
 
         async def job() -> None:
-            holding = self.phase in (Phase.HOLDING, Phase.OFFERED)
+            holding = self.phase in _RUNNING
             if self.life.guest is guest and holding:
                 await self._go_on()
 

@@ -90,14 +90,14 @@ class Handoff(TargetSide):
         return self.take()
 
     def _expire(self) -> None:
-        if self.tenure.phase in (Phase.OFFERED, Phase.FROZEN):
+        if self.tenure.phase in (Phase.OFFERED, Phase.STAGING, Phase.FROZEN):
             self._give_up("the target did not answer in time")
         elif self.tenure.phase is Phase.RESERVED:
             self._unreserve()
 
     def _repeat(self) -> None:
         phase = self.tenure.phase
-        if phase is Phase.OFFERED:
+        if phase in (Phase.OFFERED, Phase.STAGING):  # the latter keeps the reservation
             self._send_offer()
         elif phase is Phase.FROZEN:
             self._send_frozen()

@@ -28,15 +28,26 @@ from radics_mesh.vmm.handoff_state import (
     Phase,
     Send,
     SendBlob,
+    Stage,
     Unpark,
 )
 
+# An answer of the target is awaited, and the attempt may still be given up.
+_WAITING = (Phase.OFFERED, Phase.STAGING, Phase.FROZEN)
+
 
 class SourceSide(Core):
-    """OFFER, FREEZE, RELEASE, and giving up before RELEASE."""
+    """OFFER, STAGE, FREEZE, RELEASE, and giving up before RELEASE."""
 
     def offer(
-        self, target: NodeId, terms: Terms, now: float, *, key: bytes = b"", one_way: bool = False
+        self,
+        target: NodeId,
+        terms: Terms,
+        now: float,
+        *,
+        key: bytes = b"",
+        one_way: bool = False,
+        patience_s: float = OFFER_S,
     ) -> None:
         """Start an attempt to move the VM to `target`, whose public key a one-way move needs."""
         if self.tenure.phase is not Phase.HOLDING:
@@ -52,27 +63,42 @@ class SourceSide(Core):
             target_key=key,
             terms=terms,
             one_way=one_way,
+            patience_s=patience_s,
         )
         self._persist()  # rule 6: the attempt number, before anyone hears of it
         if one_way:
             self._emit(Park())
         else:
-            self._become(Phase.OFFERED, deadline=now + OFFER_S, **self._repeat_from(now))
+            self._become(Phase.OFFERED, deadline=now + patience_s, **self._repeat_from(now))
             self._send_offer()
 
     def on_reserve(self, message: Reserve, sender: NodeId, now: float) -> None:
-        if not self._answers(message.attempt, sender, Phase.OFFERED, Phase.FROZEN):
-            return
-        if self.tenure.phase is Phase.FROZEN:  # still gathering the snapshot
-            self._renew(now + FROZEN_S)
+        if not self.hears(message.attempt, sender, now) or self.tenure.phase is not Phase.OFFERED:
             return
         if NodeId.of_key(message.key) != sender:
             raise PeerError("a reservation with the key of another node")
         if message.has_image:
-            self._become(Phase.FREEZING, target_key=message.key)
+            deadline, repeat = self._patience(now), self._repeat_from(now)
+            self._become(Phase.STAGING, target_key=message.key, deadline=deadline, **repeat)
+            self._emit(Stage())
+
+    def staged_enough(self) -> None:
+        """What is left to send is worth the pause. No news unless it is being staged."""
+        if self.tenure.phase is Phase.STAGING:
+            self._become(Phase.FREEZING)
             self._emit(Park())
-        else:
-            self._renew(now + OFFER_S)
+
+    def hears(self, attempt: int, sender: NodeId, now: float) -> bool:
+        """Whether this comes from the target of the present attempt, which therefore lives."""
+        if not self._answers(attempt, sender, *_WAITING):
+            return False
+        self._renew(self._patience(now))
+        return True
+
+    def _patience(self, now: float) -> float:
+        """Until when to wait. A guest that stands still waits no longer than it was told to."""
+        frozen = self.tenure.phase is Phase.FROZEN and self.tenure.patience_s <= OFFER_S
+        return now + (FROZEN_S if frozen else self.tenure.patience_s)
 
     def parked(self, snapshot: Digest, terms: Terms, now: float) -> None:
         """The guest is parked and `snapshot` is durable here."""
@@ -84,9 +110,9 @@ class SourceSide(Core):
             snapshot=snapshot,
             stored=stored,
             terms=terms,
-            deadline=now + FROZEN_S,
             **self._repeat_from(now),
         )
+        self._renew(self._patience(now))
         # Durable before the process ends, else a crash in between would leave an older state only.
         self._persist()
         if self.tenure.one_way:
@@ -105,7 +131,7 @@ class SourceSide(Core):
 
     def checkpoint(self, snapshot: Digest) -> None:
         """A newer snapshot is durable here; from now on the VM restarts from it."""
-        if self.tenure.phase not in (Phase.HOLDING, Phase.OFFERED):
+        if self.tenure.phase not in (Phase.HOLDING, Phase.OFFERED, Phase.STAGING):
             raise UsageError(f"no checkpoint while {self.tenure.phase}")
         older, stored = self.tenure.snapshot, self.tenure.stored | {snapshot}
         self._change(snapshot=snapshot, stored=stored)
@@ -122,23 +148,25 @@ class SourceSide(Core):
 
     def on_missing(self, message: Missing, sender: NodeId, now: float) -> None:
         phase, chain = self.tenure.phase, self.tenure.chain
-        if phase not in (Phase.OFFERED, Phase.FROZEN, Phase.RELEASED) or chain is None:
+        if phase not in (*_WAITING, Phase.RELEASED) or chain is None:
             return
         if sender != self.tenure.target:
             raise PeerError(f"{sender.short} asks for a VM that is not moving to it")
-        frozen = phase is not Phase.OFFERED and message.digest == self.tenure.snapshot
-        if frozen or message.digest == chain.birth.image:
+        frozen = phase in (Phase.FROZEN, Phase.RELEASED)
+        if (
+            frozen and message.digest == self.tenure.snapshot
+        ) or message.digest == chain.birth.image:
             self._emit(SendBlob(sender, message.digest, message.pieces))
         if phase is not Phase.RELEASED:
-            self._renew(now + (OFFER_S if phase is Phase.OFFERED else FROZEN_S))
+            self._renew(self._patience(now))
 
     def on_refuse(self, message: Refuse, sender: NodeId, now: float) -> None:
-        if self._answers(message.attempt, sender, Phase.OFFERED, Phase.FROZEN):
+        if self._answers(message.attempt, sender, *_WAITING):
             self._give_up(f"{sender.short} refused: {message.reason}")
 
     def cancel(self, reason: str) -> None:
         """Give the attempt up if that is still possible; else it takes its course."""
-        if self.tenure.phase in (Phase.OFFERED, Phase.FROZEN):
+        if self.tenure.phase in _WAITING:
             self._give_up(reason)
 
     def on_ack(self, message: Ack, sender: NodeId, now: float) -> None:

@@ -11,14 +11,15 @@ One node's view of one VM is a Tenure. Its phases, and who may execute the guest
             the snapshot that it names is here.                                        nobody
   HOLDING   we hold it.                                                                we may
   OFFERED   we hold it and look for room at a target (OFFER sent, RESERVE awaited).    we may
+  STAGING   there is room, and pages go ahead of the guest, which runs on.             we may
   FREEZING  the guest is being parked and its snapshot written.                        nobody
   FROZEN    that snapshot is durable here and on its way; STAGED awaited.              nobody
   RELEASED  the certificate {epoch + 1, target, snapshot} is durable. Irrevocable.     nobody
   RESERVED  room is held for a VM that another node holds.                             nobody
 
-  source   HOLDING -offer-> OFFERED -reserve-> FREEZING -parked-> FROZEN -staged-> RELEASED
-           RELEASED -ack-> NONE
-           OFFERED, FREEZING, FROZEN -refuse, deadline-> HOLDING    (the guest goes on)
+  source   HOLDING -offer-> OFFERED -reserve-> STAGING -staged enough-> FREEZING -parked->
+           FROZEN -staged-> RELEASED -ack-> NONE
+           OFFERED, STAGING, FREEZING, FROZEN -refuse, deadline, cancel-> HOLDING
            one way: HOLDING -> FREEZING -parked-> RELEASED          (nothing is waited for)
   target   NONE -offer-> RESERVED -snapshot stored-> says STAGED;  -release-> HOLDING, says ACK
            RESERVED -abort, deadline-> NONE
@@ -34,8 +35,10 @@ Rules, each of which a test removes to see an invariant break (tests/vmm/test_ha
  6. Attempt numbers never repeat, so an answer to an abandoned attempt is no answer to this one.
 
 Only NONE, HOLDING, FROZEN and RELEASED are durable. A reservation may be forgotten at any time:
-a certificate is honoured without one. Only a holder offers or releases, so an OFFER or RELEASE
-that grows out of our own release also acknowledges it.
+a certificate is honoured without one. What is staged is only effort spared: the snapshot that
+FROZEN and a certificate name counts, and that is here, whole and verified, or it is not. Only a
+holder offers or releases, so an OFFER or RELEASE that grows out of our own release also
+acknowledges it.
 """
 
 from __future__ import annotations
@@ -53,7 +56,8 @@ from radics_mesh.ownership import CHAIN_MAX_BYTES, Ownership
 from radics_mesh.vmm.handoff_messages import Message, Terms
 
 VERSION = 2
-# How long a source waits, its guest running, for room at the target; each sign of life renews it.
+# How long a source waits, its guest running, for a sign of life of the target. Who moves a VM over
+# slow bundles says a longer time (`Tenure.patience_s`).
 OFFER_S = 120.0
 # How long a parked guest waits for STAGED before it goes on here. Shorter: less harm by a target
 # that vanished; longer: slower links finish. Each request for missing pieces renews it.
@@ -72,6 +76,7 @@ class Phase(enum.StrEnum):
     NONE = "none"
     HOLDING = "holding"
     OFFERED = "offered"
+    STAGING = "staging"
     FREEZING = "freezing"
     FROZEN = "frozen"
     RELEASED = "released"
@@ -82,6 +87,7 @@ class Phase(enum.StrEnum):
 # here, as memory, and the shell starts it again.
 _DURABLE_AS = {
     Phase.OFFERED: Phase.HOLDING,
+    Phase.STAGING: Phase.HOLDING,
     Phase.FREEZING: Phase.HOLDING,
     Phase.RESERVED: Phase.NONE,
 }
@@ -112,6 +118,8 @@ class Tenure:
     terms: Terms | None = None
 
     # --- lost in a crash ---
+    # As a source: how long each answer may take.
+    patience_s: float = OFFER_S
     # As a target: who offered, in which attempt, which snapshot it announced.
     offerer: NodeId | None = None
     offered_attempt: int = 0
@@ -238,6 +246,11 @@ class Consider:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Send pages ahead while the guest runs, then `Handoff.staged_enough`, whatever came of it."""
+
+
+@dataclass(frozen=True)
 class Park:
     """Park the guest, write its snapshot durably, then `Handoff.parked` (or `park_failed`)."""
 
@@ -283,6 +296,7 @@ Effect = (
     | SendBlob
     | Fetch
     | Consider
+    | Stage
     | Park
     | KillAndReap
     | Start

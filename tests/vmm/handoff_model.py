@@ -191,6 +191,8 @@ class Model:
             yield from self._step(world, who, "repeat")
         if tenure.deadline is not None:
             yield from self._step(world, who, "timeout")
+        if tenure.phase is Phase.STAGING:
+            yield from self._step(world, who, "staged enough")
         if tenure.phase is Phase.FREEZING and node.guest and not node.guest[0]:
             snapshot = snapshot_of(node.guest[1])
             saved = _with_node(world, who, node._replace(disk=node.disk | {snapshot}))
@@ -254,6 +256,7 @@ class Model:
             "one way": lambda: handoff.offer(
                 other.node_id, TERMS, 0, key=other.public, one_way=True
             ),
+            "staged enough": handoff.staged_enough,
             "parked": lambda: handoff.parked(_digest(argument), TERMS, 0),
             "stored": lambda: handoff.stored(_digest(argument)),
             "message": lambda: handoff._emit(*self._receive(handoff, argument)),

@@ -44,6 +44,7 @@ from radics_mesh.vmm.handoff_state import (
     Phase,
     Send,
     SendBlob,
+    Stage,
     Start,
     Tenure,
     Unpark,
@@ -178,6 +179,7 @@ def frozen_source() -> Handoff:
     handoff = source()
     handoff.offer(B.node_id, TERMS, 0)
     handoff.receive(Reserve(handoff.tenure.vm_id, 1, B.public, True), B.node_id, 1)
+    handoff.staged_enough()
     handoff.parked(SNAPSHOT, TERMS, 2)
     handoff.take()
     return handoff
@@ -195,7 +197,9 @@ def test_a_move_takes_these_steps_in_this_order() -> None:
     assert isinstance(consider, Consider)
     b.reserve(consider, 1, has_image=True)
     [reserve] = sent(list(b.take()))
-    assert list(a.receive(reserve, B.node_id, 2)) == [Park()]
+    assert list(a.receive(reserve, B.node_id, 2)) == [Stage()]
+    a.staged_enough()
+    assert list(a.take()) == [Park()]
     a.parked(SNAPSHOT, TERMS, 3)
     persist, blob, frozen = a.take()
     assert _persists(persist, Phase.FROZEN)
@@ -232,7 +236,47 @@ def test_a_target_that_lacks_the_image_gets_it_before_the_guest_is_parked() -> N
     effects = a.receive(Missing(vm_id, image, (1, 2)), B.node_id, 50)
     assert list(effects) == [SendBlob(B.node_id, image, (1, 2))]
     assert a.tenure.deadline == 50 + OFFER_S
-    assert list(a.receive(Reserve(vm_id, 1, B.public, True), B.node_id, 60)) == [Park()]
+    assert list(a.receive(Reserve(vm_id, 1, B.public, True), B.node_id, 60)) == [Stage()]
+
+
+def staging_source(patience_s: float = OFFER_S) -> Handoff:
+    handoff = source()
+    handoff.offer(B.node_id, TERMS, 0, patience_s=patience_s)
+    handoff.receive(Reserve(handoff.tenure.vm_id, 1, B.public, True), B.node_id, 1)
+    handoff.take()
+    return handoff
+
+
+def test_while_pages_are_staged_the_reservation_is_kept_and_the_guest_runs() -> None:
+    a = staging_source()
+    vm_id = a.tenure.vm_id
+    assert isinstance(sent(list(a.tick(1 + REPEAT_FIRST_S)))[0], Offer)
+    assert list(a.receive(Reserve(vm_id, 1, B.public, True), B.node_id, 90)) == []
+    assert a.hears(1, B.node_id, 100)
+    assert a.tenure.deadline == 100 + OFFER_S
+    with pytest.raises(PeerError):
+        a.hears(1, C.node_id, 100)
+    assert not a.hears(2, B.node_id, 100)
+    assert Handoff(Tenure.parse(a.tenure.pack()), A).tenure.phase is Phase.HOLDING
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_move_is_cancelled_at_any_time_before_its_release(frozen: bool) -> None:
+    a = frozen_source() if frozen else staging_source()
+    a.cancel("its user said so")
+    effects = list(a.take())
+    assert a.tenure.phase is Phase.HOLDING
+    assert sent(effects) == [Abort(a.tenure.vm_id, 1)]
+    assert (Unpark(SNAPSHOT) in effects) is frozen
+    a.staged_enough()  # a round that was under way ends
+    assert list(a.take()) == []
+
+
+def test_who_moves_over_slow_bundles_has_more_patience() -> None:
+    a = staging_source(patience_s=86_400)
+    a.staged_enough()
+    a.parked(SNAPSHOT, TERMS, 10)
+    assert a.tenure.deadline == 10 + 86_400
 
 
 def test_silence_before_release_gives_up_and_the_guest_goes_on() -> None:
@@ -383,6 +427,8 @@ def test_a_guest_that_does_not_park_goes_on() -> None:
     a = source()
     a.offer(B.node_id, TERMS, 0)
     a.receive(Reserve(a.tenure.vm_id, 1, B.public, True), B.node_id, 1)
+    a.staged_enough()
+    a.take()
     a.park_failed("it would not")
     effects = list(a.take())
     assert Unpark(None) in effects
