@@ -88,6 +88,9 @@ class Config:
     # --- virtual machines ---
     # Memory for guests, all together. None: half of what the machine has.
     guest_memory_bytes: int | None = None
+    # Compressed pages of VMs on disk (saved states, checkpoints, VMs that come), all together. A
+    # page that several need counts once; a full store refuses, and the VM goes on.
+    page_quota_bytes: int = 4 << 30
     # tcg, kvm, or None for a timed probe at first use.
     accelerator: str | None = None
     # Where guests' RAM files live: a tmpfs, never an SD card.

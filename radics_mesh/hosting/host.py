@@ -20,6 +20,7 @@ from radics_mesh.ids import NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.snapshot import Signer
 
 SERVICE = "handoff"
@@ -50,6 +51,7 @@ class Host:
     sources: Sources
     directory: Directory
     images: ImageStore
+    pages: PageStore
     me: Me
     config: Config
     table: Table

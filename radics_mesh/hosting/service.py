@@ -39,6 +39,7 @@ from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Piece, Release, decode
 from radics_mesh.vmm.handoff_state import Tenure
 from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.pages import PageStore
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,7 @@ class Hosting:
             sources=sources,
             directory=directory,
             images=images,
+            pages=PageStore(path / "pages", config.page_quota_bytes),
             me=me,
             config=config,
             table=self._table,
@@ -117,6 +119,7 @@ class Hosting:
             if registration is not None:
                 registration.close()
             self._table.close()
+            self._host.pages.close()
 
     async def _serve(
         self, vm: Vm, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

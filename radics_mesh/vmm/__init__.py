@@ -17,6 +17,8 @@
   machine      the Trio shell: one running guest, until its end (ends); conversation: the talk with
                it; launch: how one comes to run here, or is adopted
   ram          a guest's memory as QEMU's file: which pages count, laying them down
+  pages        the pages of all VMs of a node, each once; pagepack: some, compressed together;
+               packfile: packs on disk; holds: who needs which
   snapshot     a parked guest's memory as a signed manifest and pages
   survey       the same while it runs, kept up by looking at what the guest says changed (changed)
   handoff*     sans-IO: at most one live copy, whatever is lost on the way
