@@ -1,0 +1,173 @@
+"""Guests whose moments are noted, for the benches of VMs.
+
+The program fills 8 MB with lines of text, then adds up numbers from a source.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import trio
+
+from radics_mesh.clock import Wall
+from radics_mesh.errors import GuestError
+from radics_mesh.identity import Identity
+from radics_mesh.membership import Verifier, found
+from radics_mesh.vmm import lock, qemu
+from radics_mesh.vmm.architecture import Architecture
+from radics_mesh.vmm.build import build_image
+from radics_mesh.vmm.events import Ready
+from radics_mesh.vmm.frames import Hello, Message
+from radics_mesh.vmm.launch import Launch
+from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.outputs import Output, Send, Subscribe
+from radics_mesh.vmm.qmp import Qmp
+from radics_mesh.vmm.snapshot import Signer
+
+PROGRAM = """
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+#include "radics.h"
+int main()
+{
+    std::vector<char> text(8 << 20);
+    for (size_t at = 0, line = 0; at + 64 < text.size(); line++)
+        at += static_cast<size_t>(std::sprintf(&text[at], "%zu INFO sensor %zu reads %zu\\n", line,
+                                               line * 7919 % 97, line * 2654435761u % 100000));
+    static char buf[RADICS_MESSAGE_MAX];
+    unsigned long sum = 0;
+    const int numbers = radics_subscribe("numbers");
+    for (long n; (n = radics_receive(numbers, buf, sizeof buf, -1, nullptr)) >= 0;) {
+        sum += std::stoul(std::string(buf, static_cast<size_t>(n)));
+        const std::string said = std::to_string(sum);
+        radics_send("dtn://here/sums", said.data(), said.size(), 0);
+    }
+}
+"""
+MEMORY_BYTES = 32 << 20
+NOW = Wall(1_800_000_000.0)
+HELLO = Hello("bench", "dtn://vm.bench/", "here", "dtn://here/")
+ONE = Message(b"1")
+SHM = Path("/dev/shm")
+
+
+class Clocked:
+    """A machine with one task that takes its events, and the moments at which they came."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.outputs = 0
+        self._moments: dict[str, float] = {}
+        self._news = trio.Event()
+
+    async def attend(self) -> None:
+        async for event in self.machine.events:
+            if isinstance(event, Ready):
+                self._note("ready")
+            if isinstance(event, Output):
+                self.outputs = event.number
+                await self.machine.acknowledge(event.number)
+                self._note({Subscribe: "subscribed", Send: "sum"}.get(type(event.body), "other"))
+
+    def _note(self, what: str) -> None:
+        self._moments[what] = time.perf_counter()
+        self._news.set()
+        self._news = trio.Event()
+
+    async def moment(self, what: str) -> float:
+        """When it happened; waits for it, and forgets it."""
+        while what not in self._moments:
+            await self._news.wait()
+        return self._moments.pop(what)
+
+
+@asynccontextmanager
+async def clocked(machine: Machine) -> AsyncIterator[Clocked]:
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            watched = Clocked(machine)
+            nursery.start_soon(watched.attend)
+            await nursery.start(machine.run)
+            yield watched
+            await machine.kill()
+            nursery.cancel_scope.cancel()
+
+
+class Bench:
+    """One image, and where its guests run."""
+
+    def __init__(self, folder: Path) -> None:
+        source = folder / "bench.cpp"
+        source.write_text(PROGRAM)
+        self.image = folder / "bench.img"
+        build_image([source], self.image)
+        self.image.chmod(0o444)
+        self.folder = folder
+        identity = Identity.generate()
+        _, mesh, chain = found(identity, "bench", NOW)
+        self.signer, self.verifier = Signer(identity, chain.pack()), Verifier(mesh)
+
+    def vm(self, name: str) -> Launch:
+        """Where `name` runs."""
+        directory = self.folder / name
+        directory.mkdir(exist_ok=True)
+        return Launch(directory, SHM, self.image, MEMORY_BYTES, "tcg", HELLO)
+
+
+async def completed(control: Qmp) -> None:
+    """QEMU tells only who asks."""
+    for _ in range(10_000):
+        status = (await control.execute("query-migrate")).get("status")
+        if status == "completed":
+            return
+        if status == "failed":
+            break
+        await trio.sleep(0.001)
+    raise GuestError("QEMU did not migrate the guest")
+
+
+@contextmanager
+def peers_command_line() -> Iterator[None]:
+    """QEMU's `exec:` starts a shell, which our sandbox forbids; and the target waits for it."""
+    ours = qemu.arguments
+
+    def arguments(
+        guests: Architecture,
+        fds: qemu.Inheritance,
+        memory_bytes: int,
+        accelerator: str,
+        *,
+        paused: bool,
+    ) -> list[str]:
+        words = ours(guests, fds, memory_bytes, accelerator, paused=False)
+        at = words.index("-sandbox")
+        del words[at : at + 2]
+        return [*words, "-incoming", "defer"] if paused else words
+
+    qemu.arguments = arguments
+    try:
+        yield
+    finally:
+        qemu.arguments = ours
+
+
+@contextmanager
+def buried(folder: Path) -> Iterator[None]:
+    """After a failure too, no QEMU is left."""
+    try:
+        yield
+    finally:
+        for name in ("waiting", "one", "two"):
+            files = qemu.Files.read(folder / name)
+            if (holder := lock.holder(folder / name / "lock")) is not None:
+                signal.pidfd_send_signal(holder[1], signal.SIGKILL)
+                os.close(holder[1])
+            if files is not None:
+                files.discard()
