@@ -8,13 +8,14 @@ Bundles are the exception: their signature form is RFC 6257's (radics_mesh.dtn.s
 from __future__ import annotations
 
 import nacl.bindings
-from nacl.exceptions import BadSignatureError
+from nacl.exceptions import BadSignatureError, CryptoError
 
 from radics_mesh.errors import PeerError, WireError
 from radics_mesh.ids import Eid, NodeId
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+SEAL_BYTES: int = nacl.bindings.crypto_box_SEALBYTES
 
 
 class Identity:
@@ -43,6 +44,15 @@ class Identity:
         signed = nacl.bindings.crypto_sign(_framed(context, message), self.secret)
         return signed[:SIGNATURE_BYTES]
 
+    def unseal(self, sealed: bytes) -> bytes:
+        """What was sealed to this key; PeerError when it was not, or was altered."""
+        public = nacl.bindings.crypto_sign_ed25519_pk_to_curve25519(self.public)
+        secret = nacl.bindings.crypto_sign_ed25519_sk_to_curve25519(self.secret)
+        try:
+            return nacl.bindings.crypto_box_seal_open(sealed, public, secret)
+        except (CryptoError, TypeError) as error:
+            raise PeerError("sealed to another key, or altered") from error
+
     def __repr__(self) -> str:
         return f"Identity({self.node_id.short})"
 
@@ -55,6 +65,16 @@ def verify(public: bytes, context: str, message: bytes, signature: bytes) -> Non
         nacl.bindings.crypto_sign_open(signature + _framed(context, message), public)
     except (BadSignatureError, ValueError) as error:
         raise PeerError(f"bad signature on a {context}") from error
+
+
+def seal(public: bytes, message: bytes) -> bytes:
+    """Only the holder of the key can read it (libsodium's sealed box over the X25519 form of the
+    key). Who sealed it is not said: the signature around it must say that. PeerError: no key."""
+    try:
+        box_key = nacl.bindings.crypto_sign_ed25519_pk_to_curve25519(public)
+    except (CryptoError, TypeError) as error:
+        raise PeerError("not a public key") from error
+    return nacl.bindings.crypto_box_seal(message, box_key)
 
 
 def _framed(context: str, message: bytes) -> bytes:

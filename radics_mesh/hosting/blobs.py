@@ -7,7 +7,7 @@ on their way would send them twice.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 import trio
@@ -24,10 +24,11 @@ QUIET_S = 1.5
 
 
 class Blobs:
-    """One VM's transfers."""
+    """One VM's transfers. `keys`: public keys of nodes that have to do with it."""
 
-    def __init__(self, host: Host, vm_id: VmId) -> None:
+    def __init__(self, host: Host, vm_id: VmId, keys: Callable[[], Iterable[bytes]]) -> None:
         self.sent_bytes = 0
+        self._keys = keys
         self._host = host
         self._vm_id = vm_id
         self._sending: set[tuple[NodeId, Digest]] = set()
@@ -37,12 +38,17 @@ class Blobs:
     async def say(self, to: NodeId, message: Message, *, priority: int = 2) -> None:
         """One bundle to another node's hand-off service; a full store is waited out elsewhere:
         whatever matters is said again."""
-        payload = encode(message)
+        payload = encode(message, self._key_of(to))
         try:
             await self._host.agent.send(to.service(SERVICE), payload, priority=priority)
         except CapacityError as error:
             self._host.counters["unsent"] += 1
             log.warning("hand-off message not sent", to=to.short, reason=str(error))
+
+    def _key_of(self, node: NodeId) -> bytes:
+        """Of its ownership or of the hand-off, where the mesh may not know it; else empty."""
+        near = (key for key in self._keys() if key and NodeId.of_key(key) == node)
+        return next(near, b"") or self._host.key_of(node)
 
     async def send(
         self, to: NodeId, digest: Digest, pieces: tuple[int, ...], content: Callable[[], bytes]

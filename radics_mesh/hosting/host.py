@@ -18,6 +18,7 @@ from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.table import Table
 from radics_mesh.ids import NodeId, VmId
 from radics_mesh.me import Me
+from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.images import ImageStore
 from radics_mesh.vmm.pages import PageStore
@@ -77,6 +78,11 @@ class Host:
     @property
     def signer(self) -> Signer:
         return Signer(self.me.identity, self.me.chain)
+
+    def key_of(self, node: NodeId) -> bytes:
+        """A node's public key, as far as is known here; else empty."""
+        known = self.directory.known(Kind.NODE, node.text)
+        return next((e.record.signer for e in known if e.record.publisher == node), b"")
 
     def memory_used_bytes(self, but: VmId | None = None) -> int:
         return sum(t.memory_held_bytes for t in self.tenants() if t.vm_id != but)

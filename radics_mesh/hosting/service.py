@@ -243,11 +243,11 @@ class Hosting:
         return await move.wait()
 
     async def _key_of(self, node: NodeId) -> bytes:
-        entries = await self._host.directory.lookup(Kind.NODE, node.text)
-        for entry in entries:
-            if entry.record.publisher == node:
-                return entry.record.signer
-        raise UsageError(f"node {node.short} is not known here, so its key is not")
+        await self._host.directory.lookup(Kind.NODE, node.text)
+        key = self._host.key_of(node)
+        if not key:
+            raise UsageError(f"node {node.short} is not known here, so its key is not")
+        return key
 
     def vms(self) -> list[VmStatus]:
         """The VMs here, those that have ended or are being released included."""
@@ -315,7 +315,7 @@ class Hosting:
         sender = delivery.signer
         if sender is None:
             raise PeerError("a hand-off message without a member's signature")
-        message = decode(delivery.payload)
+        message = decode(delivery.payload, self._host.me.identity)
         self.counters["messages"] += 1
         if isinstance(message, Piece):
             await self._take_piece(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -51,7 +51,7 @@ class Tenancy(ABC):
 
     def __init__(self, host: Host, row: VmRow, nursery: trio.Nursery, notices: Notices) -> None:
         self.life = Life(host, row, self._guest_ended, nursery.start_soon, self._wants_checkpoint)
-        self.blobs = Blobs(host, row.vm_id)
+        self.blobs = Blobs(host, row.vm_id, self._keys)
         self.handoff = Handoff(row.tenure, host.me.identity)
         self.last_move: MoveStats | None = None
         self.restarts = 0
@@ -171,6 +171,16 @@ class Tenancy(ABC):
         if silent_s > SILENT_S:
             return f"its guest has not answered for {silent_s:.0f} s"
         return self.life.guest.limits.trouble
+
+    def _keys(self) -> Iterator[bytes]:
+        """Of the nodes that have to do with this VM."""
+        tenure = self.handoff.tenure
+        yield tenure.target_key
+        offered = self._offer.chain if self._offer else None
+        for chain in (tenure.chain, tenure.certificate, offered):
+            if chain is not None:
+                yield chain.birth.holder
+                yield from (link.holder for link in chain.links)
 
     # --- starting and ending --------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 Every message is one msgpack array [version, type, vm id, ...] in one bundle, whose integrity block
 says who sent it; none is believed from anyone but the node whose word it must be. Ownership chains
-inside are verified down to the VM's birth when a message is decoded.
+inside are verified down to the VM's birth when a message is decoded. What is said to a node whose
+key is known is sealed to it: [version, "sealed", vm id, box with the whole message].
 
   OFFER    attempt, chain, terms              source: have you room?
   RESERVE  attempt, public key, has image     target: yes, for a time
@@ -13,7 +14,11 @@ inside are verified down to the VM's birth when a message is decoded.
   RELEASE  chain                              source: it is yours
   ACK      epoch, chain digest                target: it is mine, durably
   MISSING  blob digest, pieces                target: send these pieces (none named: all)
-  PIECE    blob digest, index, count, bytes   source: one piece of an image or a snapshot
+  PIECE    blob digest, index, count, bytes   source: one piece of an image or a manifest
+  LISTING  attempt, map digest, base, part, parts, bytes    source: these pages it has by now, as
+           what changed since `base`; with the snapshot's digest it is the last, and its manifest
+  LACKS    attempt, map digest, indices       target: of these pages, in order, I lack these
+  PAGES    pack                               source: pages
 """
 
 from __future__ import annotations
@@ -23,15 +28,18 @@ from dataclasses import dataclass
 
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
-from radics_mesh.identity import KEY_BYTES
+from radics_mesh.identity import KEY_BYTES, Identity, seal
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.ownership import CHAIN_MAX_BYTES, Ownership
 
-VERSION = 1
+VERSION = 2
 PIECE_BYTES = 1 << 20
 PIECES_MAX = 1 << 16
 _MESSAGE_MAX_BYTES = PIECE_BYTES + 4096
+_SEALED_MAX_BYTES = _MESSAGE_MAX_BYTES + 1024
 _PIECES_NAMED_MAX = 1024
+# Of one listing; so long that any guest's memory can be listed.
+LISTING_PARTS_MAX = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -143,19 +151,78 @@ class Piece:
     data: bytes
 
 
-Message = Offer | Reserve | Refuse | Frozen | Staged | Abort | Release | Ack | Missing | Piece
+@dataclass(frozen=True)
+class Listing:
+    """A part of what `pagemap.encode` made. `digest`: of the map, or of the snapshot if it is the
+    last. `base`: digest of the map that it builds on; None: on nothing."""
+
+    vm_id: VmId
+    attempt: int
+    digest: Digest
+    base: Digest | None
+    part: int
+    parts: int
+    data: bytes
 
 
-def encode(message: Message) -> bytes:
+@dataclass(frozen=True)
+class Lacks:
+    """`indices`: `pagemap.encode_indices` of the listing's pages, ascending."""
+
+    vm_id: VmId
+    attempt: int
+    digest: Digest
+    indices: bytes
+
+
+@dataclass(frozen=True)
+class Pages:
+    """`pack`: as radics_mesh.vmm.pagepack makes it."""
+
+    vm_id: VmId
+    pack: bytes
+
+
+Message = (
+    Offer
+    | Reserve
+    | Refuse
+    | Frozen
+    | Staged
+    | Abort
+    | Release
+    | Ack
+    | Missing
+    | Piece
+    | Listing
+    | Lacks
+    | Pages
+)
+
+
+def encode(message: Message, key: bytes = b"") -> bytes:
+    """`key`: of the node that alone shall read it."""
     name, body = _ENCODERS[type(message)]
-    return pack([VERSION, name, bytes(message.vm_id), *body(message)])
+    packed = pack([VERSION, name, bytes(message.vm_id), *body(message)])
+    if not key:
+        return packed
+    return pack([VERSION, _SEALED, bytes(message.vm_id), seal(key, packed)])
 
 
-def decode(data: bytes) -> Message:
-    """WireError for malformed bytes, PeerError for a chain whose signatures do not hold."""
-    fields = Fields.parse(data, "hand-off message", limit_bytes=_MESSAGE_MAX_BYTES)
-    fields.integer(VERSION, VERSION)
+def decode(data: bytes, reader: Identity | None = None) -> Message:
+    """WireError for malformed bytes, PeerError for a chain whose signatures do not hold, or for
+    what is sealed to another node than `reader`."""
+    fields = Fields.parse(data, "hand-off message", limit_bytes=_SEALED_MAX_BYTES)
+    if fields.integer() != VERSION:
+        raise WireError("hand-off message of another version")
     name = fields.text(limit=16)
+    if name == _SEALED and reader is not None:
+        vm_id, sealed = VmId(fields.blob(20)), fields.blob(limit=_SEALED_MAX_BYTES)
+        fields.end()
+        message = decode(reader.unseal(sealed))
+        if message.vm_id != vm_id:
+            raise WireError("hand-off message about another VM than it says outside")
+        return message
     decoder = _DECODERS.get(name)
     if decoder is None:
         raise WireError(f"hand-off message of an unknown type {name!r}")
@@ -164,6 +231,7 @@ def decode(data: bytes) -> Message:
     return message
 
 
+_SEALED = "sealed"
 _ENCODERS: dict[type[Message], tuple[str, Callable[[object], list[object]]]] = {}
 _DECODERS: dict[str, Callable[[VmId, Fields], Message]] = {}
 
@@ -194,6 +262,18 @@ def _pieces(fields: Fields) -> tuple[int, ...]:
     if not all(type(item) is int and 0 <= item < PIECES_MAX for item in items):
         raise WireError("hand-off message: not piece numbers")
     return tuple(item for item in items if isinstance(item, int))
+
+
+def _decode_listing(vm_id: VmId, fields: Fields) -> Listing:
+    attempt, digest = _attempt(fields), Digest(fields.blob(32))
+    base = fields.blob(limit=32)
+    if len(base) not in (0, 32):
+        raise WireError("hand-off message: no digest")
+    part, parts = fields.integer(0, LISTING_PARTS_MAX), fields.integer(1, LISTING_PARTS_MAX)
+    if part >= parts:
+        raise WireError(f"part {part} of {parts}")
+    data = fields.blob(limit=PIECE_BYTES)
+    return Listing(vm_id, attempt, digest, Digest(base) if base else None, part, parts, data)
 
 
 def _decode_piece(vm_id: VmId, fields: Fields) -> Piece:
@@ -260,4 +340,22 @@ _wire(
     "piece",
     lambda m: [bytes(m.digest), m.index, m.count, m.data],
     _decode_piece,
+)
+_wire(
+    Listing,
+    "listing",
+    lambda m: [m.attempt, bytes(m.digest), bytes(m.base or b""), m.part, m.parts, m.data],
+    _decode_listing,
+)
+_wire(
+    Lacks,
+    "lacks",
+    lambda m: [m.attempt, bytes(m.digest), m.indices],
+    lambda v, f: Lacks(v, _attempt(f), Digest(f.blob(32)), f.blob(limit=PIECE_BYTES)),
+)
+_wire(
+    Pages,
+    "pages",
+    lambda m: [m.pack],
+    lambda v, f: Pages(v, f.blob(limit=PIECE_BYTES)),
 )

@@ -73,7 +73,7 @@ class Manifest:
                 self.architecture,
                 self.cpu,
                 self.memory_bytes,
-                _runs(self.pages),
+                pack_runs(self.pages),
                 self.hashes,
                 self.mailbox,
                 self.created,
@@ -92,7 +92,7 @@ class Manifest:
         image = Digest(fields.blob(DIGEST_BYTES))
         architecture, cpu = fields.text(limit=32), fields.text(limit=64)
         memory_bytes = fields.integer(FIRMWARE_BYTES, MEMORY_MAX_BYTES)
-        pages = _parse_runs(fields.blob(limit=len(data)), memory_bytes)
+        pages = parse_runs(fields.blob(limit=len(data)), memory_bytes)
         hashes = fields.blob(len(pages) * DIGEST_BYTES, limit=len(data))
         mailbox = fields.blob(limit=MAILBOX_MAX_BYTES)
         created = fields.integer(0, 1 << 62)
@@ -102,7 +102,7 @@ class Manifest:
         )
 
 
-def _runs(pages: Iterable[int]) -> bytes:
+def pack_runs(pages: Iterable[int]) -> bytes:
     runs: list[list[int]] = []
     for page in pages:
         if runs and runs[-1][0] + runs[-1][1] == page:
@@ -112,7 +112,7 @@ def _runs(pages: Iterable[int]) -> bytes:
     return b"".join(struct.pack("<II", first, count) for first, count in runs)
 
 
-def _parse_runs(data: bytes, memory_bytes: int) -> tuple[int, ...]:
+def parse_runs(data: bytes, memory_bytes: int) -> tuple[int, ...]:
     """Page numbers: ascending, runs as long as can be, all between firmware and memory's end."""
     if len(data) % 8:
         raise WireError("snapshot manifest: broken page map")

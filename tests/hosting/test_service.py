@@ -15,8 +15,9 @@ from radics_mesh.errors import CapacityError, LinkError, UsageError
 from radics_mesh.ids import VmId
 from radics_mesh.records import Kind
 from radics_mesh.vmm import handoff_source
+from radics_mesh.vmm.handoff_messages import Frozen
 from radics_mesh.vmm.images import ImageStore
-from tests.hosting.world import MEMORY_BYTES, PATIENCE_S, Site, World, fnv, until
+from tests.hosting.world import MEMORY_BYTES, PATIENCE_S, Site, World, fnv, step, until
 
 
 async def run_counter(site: Site, image: Path, report_to: Site, sources: tuple[str, ...]) -> None:
@@ -297,7 +298,7 @@ async def test_a_target_that_falls_silent_gets_no_vm(
     await run_counter(a, counter, b, ())
     await until(lambda: a.has())
     vm = a.vm().vm_id
-    world.lost = lambda one, other, raw: one == 0 and b"frozen" in raw
+    world.lost = lambda one, other, raw: isinstance(step(other, raw), Frozen)
     with pytest.raises(LinkError, match="did not answer in time"):
         await a.hosting.migrate("counter", b.id)
     await until(lambda: a.has())
@@ -321,7 +322,7 @@ async def test_moves_while_messages_are_lost_and_nodes_crash(
 ) -> None:
     random = Random(seed)
     # A bundle that is lost here counts as taken by the receiver: only the hand-off stands that.
-    world.lost = lambda one, other, raw: b"handoff" in raw and random.random() < 0.1
+    world.lost = lambda one, other, raw: step(other, raw) is not None and random.random() < 0.1
     hub = await world.start(2)
     for number in (0, 1):
         await world.start(number)

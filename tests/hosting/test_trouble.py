@@ -13,8 +13,9 @@ from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
 from radics_mesh.hosting import life as lives
 from radics_mesh.hosting import snapshots, vm_task, vm_tenancy
 from radics_mesh.vmm import handoff_source, lock
+from radics_mesh.vmm.handoff_messages import Frozen
 from tests.hosting.test_service import finish, post, publish_lines, run_counter
-from tests.hosting.world import Site, World, fnv, until
+from tests.hosting.world import Site, World, fnv, step, until
 
 
 async def counting(world: World, counter: Path, path: Path, rate: float = 100.0) -> Site:
@@ -148,7 +149,7 @@ async def test_no_qemu_stands_by_for_ever(
     world.connect(0, 1)
     await run_counter(a, counter, b, ())
     await until(lambda: a.has())
-    world.lost = lambda one, other, raw: one == 0 and b"frozen" in raw
+    world.lost = lambda one, other, raw: isinstance(step(other, raw), Frozen)
     with pytest.raises(LinkError, match="in time"):
         await a.hosting.migrate("counter", b.id)
     [path] = tmp_path.glob("node1/hosting/vms/*/lock")
@@ -189,7 +190,7 @@ async def test_a_saved_vm_that_is_not_taken_stays_saved(
     await run_counter(a, counter, b, ())
     await until(lambda: a.has())
     await a.hosting.save("counter")
-    world.lost = lambda one, other, raw: one == 0 and b"frozen" in raw
+    world.lost = lambda one, other, raw: isinstance(step(other, raw), Frozen)
     async with trio.open_nursery() as nursery:
 
         async def move() -> None:

@@ -13,6 +13,7 @@ import trio
 from radics_mesh.config import Config
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Contact, Delivery
+from radics_mesh.dtn.bundle import Bundle
 from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.hosting.service import Hosting
@@ -22,6 +23,7 @@ from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.me import Me
 from radics_mesh.membership import Verifier
 from radics_mesh.sources.service import Sources
+from radics_mesh.vmm.handoff_messages import Message, decode
 from radics_mesh.vmm.images import ImageStore
 from tests.dht.world import TrioClock
 from tests.members import MESH, Members, announce_node, member
@@ -155,6 +157,14 @@ class World:
     def cut(self, one: int, other: int) -> None:
         for ends in ((one, other), (other, one)):
             self._contacts.pop(ends).close()
+
+
+def step(to: int, raw: bytes) -> Message | None:
+    """What a bundle to a node says about a move, as only that node can read it."""
+    bundle = Bundle.parse(raw)
+    if not bundle.destination.endswith("/handoff"):
+        return None
+    return decode(bundle.payload, member(to)[0])
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -9,18 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radics_mesh.codec import pack
 from radics_mesh.errors import PeerError, UsageError, WireError
-from radics_mesh.identity import Identity
+from radics_mesh.identity import Identity, seal
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.ownership import Ownership, born
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_messages import (
+    VERSION,
     Abort,
     Ack,
     Frozen,
+    Lacks,
+    Listing,
     Message,
     Missing,
     Offer,
+    Pages,
     Piece,
     Refuse,
     Release,
@@ -457,12 +462,32 @@ MESSAGES: list[Message] = [
     Ack(CHAIN.vm_id, 2, CHAIN.digest),
     Missing(CHAIN.vm_id, SNAPSHOT, (0, 7)),
     Piece(CHAIN.vm_id, SNAPSHOT, 1, 2, b"pages"),
+    Listing(CHAIN.vm_id, 7, SNAPSHOT, Digest.of(b"base"), 1, 2, b"delta"),
+    Listing(CHAIN.vm_id, 8, SNAPSHOT, None, 0, 1, b"whole"),
+    Lacks(CHAIN.vm_id, 9, SNAPSHOT, b"some"),
+    Pages(CHAIN.vm_id, b"a pack"),
 ]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
 def test_messages_survive_the_wire(message: Message) -> None:
     assert decode(encode(message)) == message
+    sealed = encode(message, B.public)
+    assert decode(sealed, B) == message
+    with pytest.raises(PeerError):
+        decode(sealed, A)
+    with pytest.raises(WireError):
+        decode(encode(message, B.public))
+
+
+def test_a_sealed_message_is_about_the_vm_that_it_says_outside() -> None:
+    inner = encode(Abort(CHAIN.vm_id, 6))
+    outer = pack([VERSION, "sealed", bytes(20), seal(B.public, inner)])
+    with pytest.raises(WireError, match="another VM"):
+        decode(outer, B)
+    twice = pack([VERSION, "sealed", bytes(20), seal(B.public, encode(MESSAGES[0], B.public))])
+    with pytest.raises(WireError):
+        decode(twice, B)
 
 
 @given(st.sampled_from(MESSAGES), st.integers(0, 10_000), st.integers(1, 255))

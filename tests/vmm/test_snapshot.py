@@ -225,7 +225,7 @@ def test_no_bytes_break_the_parsers(data: bytes) -> None:
 def test_a_broken_page_map_is_refused(runs: tuple[int, ...]) -> None:
     raw = b"".join(number.to_bytes(4, "little") for number in runs)
     with pytest.raises(WireError, match="page map"):
-        snapshot._parse_runs(raw, MEMORY_BYTES)
+        snapshot.parse_runs(raw, MEMORY_BYTES)
 
 
 def test_a_large_sparse_memory_is_read_by_its_data_only(tmp_path: Path) -> None:
