@@ -93,6 +93,9 @@ class Config:
     page_quota_bytes: int = 4 << 30
     # tcg, kvm, or None for a timed probe at first use.
     accelerator: str | None = None
+    # QEMUs that are started ahead, so that `run` and `resume` do not wait for them. More: several
+    # in a row are quick. Each takes some 10 MB while it waits (bench/vmm_life.py); 0: none.
+    pool_size: int = 2
     # Where guests' RAM files live: a tmpfs, never an SD card.
     ram_directory: Path = field(default=Path("/dev/shm"))
 

@@ -50,6 +50,14 @@ FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
 @click.option("--foreign", multiple=True, metavar="PEER", help=f"Admit {FOREIGN_FORM}.")
 @click.option("--foreign-listen", metavar="HOST:PORT", help="Plain TCPCLv3 for --foreign peers.")
 @click.option("--guest-memory", type=click.IntRange(8, 1 << 20), metavar="MB", help="For all VMs.")
+@click.option(
+    "--pool",
+    type=click.IntRange(0, 64),
+    default=Config.pool_size,
+    show_default=True,
+    metavar="N",
+    help="QEMUs that wait for VMs.",
+)
 @click.option("--accelerator", type=click.Choice(["tcg", "kvm"]), help="Instead of a probe.")
 @click.option("--no-scheduler", is_flag=True, help="Move VMs only when told to.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
@@ -99,6 +107,7 @@ def config_from(options: dict[str, Any]) -> Config:
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
+        pool_size=options["pool"],
         scheduler=not options["no_scheduler"],
     )
 

@@ -8,6 +8,7 @@ vm_moving  the hand-off's effects, carried out in order
 life       its guest: launched, parked, killed, adopted
 snapshots  the states of it that are kept here, on disk
 strays     QEMUs that nobody remembers
+pool       QEMUs that wait for any VM, so that starting one is quick
 standby    a QEMU that waits for a snapshot which is still on its way
 vm_task    one running guest: its outputs become bundles and log
 vm_mail    what comes for it: bundles become mail in its boxes, mail becomes its messages

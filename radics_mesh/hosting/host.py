@@ -15,6 +15,7 @@ from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.hosting.moving import Incoming
+from radics_mesh.hosting.pool import Pool
 from radics_mesh.hosting.table import Table
 from radics_mesh.ids import NodeId, VmId
 from radics_mesh.me import Me
@@ -60,6 +61,7 @@ class Host:
     # One directory a VM below this one.
     root: Path
     accelerator: str
+    pool: Pool
     # For all guests together.
     memory_bytes: int
     journal: Callable[[str, str], None]

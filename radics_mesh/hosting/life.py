@@ -117,9 +117,10 @@ class Life:
             return
         if machine is not None:
             await machine.kill()
-        order = self._order(self.chain.birth.image, self.row.settings.memory_bytes)
-        machine = await launch(replace(order, snapshot=snapshot), clock=self._host.me.clock)
-        self._serve(machine)
+        image, host = self.chain.birth.image, self._host
+        order = replace(self._order(image, self.row.settings.memory_bytes), snapshot=snapshot)
+        machine = await host.pool.take(order, image)
+        self._serve(machine or await launch(order, clock=host.me.clock))
 
     async def _start_standby(self, machine: Machine, snapshot: Snapshot) -> None:
         try:

@@ -24,6 +24,7 @@ from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Settings
+from radics_mesh.hosting.pool import Pool
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.strays import end_strays
 from radics_mesh.hosting.table import ENDED, JournalRow, Table, VmRow, Wanted
@@ -85,6 +86,15 @@ class Hosting:
             incoming=Incoming(path / "incoming", max(memory_bytes, 64 << 20)),
             root=path / "vms",
             accelerator=accelerator,
+            pool=Pool(
+                path / "pool",
+                ram_directory=config.ram_directory,
+                accelerator=accelerator,
+                images=images,
+                clock=me.clock,
+                size=config.pool_size,
+                memory_bytes=DEFAULT_MEMORY_BYTES,
+            ),
             memory_bytes=memory_bytes,
             journal=self._note,
             name_of=name_of,
@@ -104,6 +114,7 @@ class Hosting:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._notices.run)
+                await nursery.start(self._host.pool.run)
                 rows = self._table.rows()
                 await end_strays(self._host.root, [row.vm_id for row in rows])
                 for row in rows:
@@ -300,6 +311,10 @@ class Hosting:
         if vm.state != "saved" or digest is None:
             raise UsageError(f"{name} is {vm.state}, not saved; `save {name}` parks it")
         return self._host.images.path(vm.life.chain.birth.image), vm.life.snapshots.path(digest)
+
+    @property
+    def pool(self) -> Pool:
+        return self._host.pool
 
     def journal(self) -> list[JournalRow]:
         """What happened to VMs here, oldest first."""

@@ -15,7 +15,8 @@
   qemu         its command line, files and rights; qmp: its control socket
   adoption     finding a QEMU that outlived its node, ending one for certain
   machine      the Trio shell: one running guest, until its end (ends); conversation: the talk with
-               it; launch: how one comes to run here, or is adopted
+               it; launch: how one comes to run here, or is adopted; waiting: in a QEMU that was
+               up before; entry: where that begins
   ram          a guest's memory as QEMU's file: which pages count, laying them down
   pages        the pages of all VMs of a node, each once; pagepack: some, compressed together;
                packfile: packs on disk; holds: who needs which

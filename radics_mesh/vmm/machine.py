@@ -57,11 +57,19 @@ Event = Ready | Output | StreamState | Garbling | End
 
 
 class Machine:
-    """Made by `launch`, `prepare` and `adopt` only."""
+    """Made by `launch`, `prepare` and `adopt`, and by a QEMU that waited (`waiting`)."""
 
     def __init__(
-        self, files: qemu.Files, process: Process, hello: Hello, clock: Clock, *, paused: bool
+        self,
+        files: qemu.Files,
+        process: Process,
+        hello: Hello,
+        clock: Clock,
+        *,
+        paused: bool,
+        control: Qmp | None = None,
     ) -> None:
+        """`control`: a connection to QEMU, which takes one at a time; the machine closes it."""
         self.files = files
         self.process = process
         self.ended: End | None = None
@@ -80,6 +88,7 @@ class Machine:
         self._staged: Changed | None = None
         self._told: dict[int, dict[int, ThreadTold]] = {}
         self._tidied = False
+        self._held_control = control
 
     # --- what the host wants of the guest ---
 
@@ -264,8 +273,12 @@ class Machine:
         if hello is not None:
             self._conversation.begin_anew(hello)
         await trio.to_thread.run_sync(ram.lay_pages, state.runs(), files.ram)
+        await self.go()
+
+    async def go(self) -> None:
+        """Let a QEMU that waits carry on with what is in its memory."""
         qmp = await self._control()
-        self._started.set()  # the hello may wait in the socket for the guest
+        self._started.set()  # the hello may wait in the pipe for the guest
         try:
             await qmp.execute("cont")
         finally:
@@ -292,6 +305,9 @@ class Machine:
         Its RAM file is removed. GuestError: it would not go.
         """
         self._killing = self._killing or not self._gone.is_set()
+        if (control := self._held_control) is not None:
+            self._held_control = None
+            await trio.aclose_forcefully(control)
         await adoption.end(self.process, self.files.lock)
         self._left()
 
@@ -377,6 +393,9 @@ class Machine:
             raise GuestError("the guest has ended")
 
     async def _control(self) -> Qmp:
+        control, self._held_control = self._held_control, None
+        if control is not None:
+            return control
         try:
             return await qemu.control(self.files.directory)
         except LinkError as error:

@@ -59,7 +59,7 @@ def ram() -> Iterator[Path]:
 @pytest.fixture
 def world(nursery: trio.Nursery, tmp_path: Path, ram: Path) -> Iterator[World]:
     yield World(nursery, tmp_path, ram)
-    for path in tmp_path.glob("node*/hosting/vms/*/lock"):
+    for path in tmp_path.glob("node*/hosting/*/*/lock"):
         found = lock.holder(path)
         if found is not None:  # it would outlive us, as it should outlive a node
             signal.pidfd_send_signal(found[1], signal.SIGKILL)

@@ -67,6 +67,7 @@ class World:
     path: Path
     ram: Path
     memory_bytes: int = 128 << 20
+    pool_size: int = 0
     members: Members = field(init=False)
     sites: dict[int, Site] = field(default_factory=dict)
     lost: Callable[[int, int, bytes], bool] = lambda one, other, raw: False
@@ -114,7 +115,12 @@ class World:
             directory=directory,
             images=ImageStore(path / "images"),
             me=me,
-            config=Config(state=path, name=f"node{number}", ram_directory=self.ram),
+            config=Config(
+                state=path,
+                name=f"node{number}",
+                ram_directory=self.ram,
+                pool_size=self.pool_size,
+            ),
             accelerator="tcg",
             memory_bytes=self.memory_bytes,
         )
