@@ -21,7 +21,7 @@ from radics_mesh.ids import NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
-from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.snapshot import Signer
 

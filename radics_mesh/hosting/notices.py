@@ -17,7 +17,7 @@ from radics_mesh.hosting.table import VmRow
 from radics_mesh.ids import VmId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
-from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.image_store import ImageStore
 
 log = structlog.get_logger(__name__)
 

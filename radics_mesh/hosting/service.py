@@ -39,7 +39,7 @@ from radics_mesh.vmm import images as image_files
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Piece, Release, decode
 from radics_mesh.vmm.handoff_state import Tenure
-from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.pages import PageStore
 
 log = structlog.get_logger(__name__)

@@ -50,7 +50,7 @@ from radics_mesh.scheduler.facts import NodeFacts
 from radics_mesh.scheduler.service import Scheduler
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.accelerator import Finding
-from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.image_store import ImageStore
 
 log = structlog.get_logger(__name__)
 

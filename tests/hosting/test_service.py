@@ -16,7 +16,7 @@ from radics_mesh.ids import VmId
 from radics_mesh.records import Kind
 from radics_mesh.vmm import handoff_source
 from radics_mesh.vmm.handoff_messages import Frozen
-from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.image_store import ImageStore
 from tests.hosting.world import MEMORY_BYTES, PATIENCE_S, Site, World, fnv, step, until
 
 

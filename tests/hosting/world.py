@@ -24,7 +24,7 @@ from radics_mesh.me import Me
 from radics_mesh.membership import Verifier
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.handoff_messages import Message, decode
-from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.image_store import ImageStore
 from tests.dht.world import TrioClock
 from tests.members import MESH, Members, announce_node, member
 

@@ -20,12 +20,13 @@ from radics_mesh.errors import GuestError, PeerError, UsageError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.membership import Verifier, found
-from radics_mesh.vmm import abi, images, lock, qemu
+from radics_mesh.vmm import abi, lock, qemu
 from radics_mesh.vmm.architecture import X86_64
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.ends import Exited, Killed
 from radics_mesh.vmm.events import RUNNING, WARM, Ready
 from radics_mesh.vmm.frames import Hello, Message
+from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
 from radics_mesh.vmm.machine import Event, Machine
 from radics_mesh.vmm.outputs import Exit, Log, Output, Send, Subscribe
@@ -392,5 +393,5 @@ async def test_a_killed_nodes_guest_goes_on_with_the_next(vm: Launch) -> None:
 
 
 async def test_the_store_and_the_builder_agree(image: Path, tmp_path: Path) -> None:
-    info = images.ImageStore(tmp_path / "images").put(image.read_bytes())
+    info = ImageStore(tmp_path / "images").put(image.read_bytes())
     assert info.architecture == "x86_64"

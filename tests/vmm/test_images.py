@@ -13,7 +13,8 @@ from radics_mesh.errors import GuestError, UsageError, WireError
 from radics_mesh.ids import Digest
 from radics_mesh.vmm import images, probe
 from radics_mesh.vmm.architecture import AARCH64, X86_64
-from radics_mesh.vmm.images import ImageStore, inspect
+from radics_mesh.vmm.image_store import ImageStore
+from radics_mesh.vmm.images import inspect
 from tests.vmm import stubs
 
 IMAGE = probe.kernel(stubs.IDLE)
