@@ -91,6 +91,8 @@ class Config:
     # Compressed pages of VMs on disk (saved states, checkpoints, VMs that come), all together. A
     # page that several need counts once; a full store refuses, and the VM goes on.
     page_quota_bytes: int = 4 << 30
+    # Bytes of images on disk. Full: those go that no VM here uses and nobody pinned.
+    image_quota_bytes: int = 1 << 30
     # tcg, kvm, or None for a timed probe at first use.
     accelerator: str | None = None
     # QEMUs that are started ahead, so that `run` and `resume` do not wait for them. More: several

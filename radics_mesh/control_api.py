@@ -201,6 +201,43 @@ class Whereabouts(TypedDict):
     chain: list[Link]
 
 
+class ImageRow(TypedDict):
+    """An image that is here, on its way here, or known at other nodes."""
+
+    # Its digest in hex.
+    image: str
+    name: str
+    arch: str
+    size: int
+    # here, coming (`have` of `pieces` are here), elsewhere
+    state: str
+    have: int
+    pieces: int
+    pinned: bool
+    # VMs of this node that use it.
+    vms: list[str]
+    # Other nodes that hold it, as far as is known here.
+    holders: list[str]
+    used_s: float | None
+
+
+class ImageInfo(TypedDict):
+    """What is signed of an image that is here."""
+
+    image: str
+    name: str
+    arch: str
+    size: int
+    pieces: int
+    # Name or id of the member that signed for it.
+    builder: str
+    created: float
+    memory: int
+    arguments: list[str]
+    sources: list[str]
+    pinned: bool
+
+
 class Received(TypedDict):
     """One bundle for `recv`. Asking for the next one takes it out of the store for good."""
 
@@ -244,7 +281,8 @@ REQUESTS: Mapping[str, Request] = {
     "approve": Request({"code": _TEXT}),
     # -> {"token": str, "uses": int, "expires": Unix s, "addresses": ["host:port"]}
     "invite": Request({"uses": (int,), "hours": _NUMBER}, {"uses": 1, "hours": 24.0}),
-    # `image` is an absolute path. -> {"vm": VmRow}
+    # `image` is an absolute path, or an image's digest in hex or the first digits. What is not said
+    # (no memory, arguments, sources) is as the image's manifest says. -> {"vm": VmRow}
     "run": Request(
         {
             "image": _TEXT,
@@ -260,7 +298,7 @@ REQUESTS: Mapping[str, Request] = {
         },
         {
             "sources": [],
-            "memory_bytes": 64 << 20,
+            "memory_bytes": 0,
             "pin": False,
             "arguments": [],
             "environment": [],
@@ -269,6 +307,27 @@ REQUESTS: Mapping[str, Request] = {
     ),
     # -> {"name": str}, once it is durable; waits while the VM's program reads nothing.
     "feed": Request({"name": _TEXT, "data": (bytes,), "end": (bool,)}, {"end": False}),
+    # -> {"images": [ImageRow], "used": bytes, "quota": bytes}
+    "images": Request(),
+    # `image` is its digest in hex or the first digits. -> ImageInfo
+    "image": Request({"image": _TEXT}),
+    # `file` is an absolute path. -> ImageInfo
+    "image_add": Request(
+        {
+            "file": _TEXT,
+            "name": _TEXT,
+            "memory_bytes": (int,),
+            "arguments": (list,),
+            "sources": (list,),
+            "pin": (bool,),
+        },
+        {"memory_bytes": 0, "arguments": [], "sources": [], "pin": False},
+    ),
+    # -> {"image": hex}; pull and push return when it is there.
+    "image_rm": Request({"image": _TEXT}),
+    "image_pin": Request({"image": _TEXT, "pinned": (bool,)}, {"pinned": True}),
+    "image_pull": Request({"image": _TEXT, "pin": (bool,)}, {"pin": False}),
+    "image_push": Request({"image": _TEXT, "to": _TEXT, "pin": (bool,)}, {"pin": False}),
     # Stream of {"data": bytes}: the guest's output, from what is kept of it on.
     "logs": Request({"name": _TEXT, "follow": (bool,)}, {"follow": False}, stream=True),
     # -> {"name": str, "threads": [[str]]}: for each thread a line about it, and its callers.

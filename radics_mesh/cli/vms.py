@@ -13,6 +13,7 @@ from radics_mesh.cli.asking import ask, ask_each, state_option
 from radics_mesh.cli.tables import print_rows
 
 _FEED_BYTES = 64 << 10
+_HEX = "0123456789abcdef"
 
 
 class _Output(click.Path):
@@ -89,11 +90,24 @@ def build(
         click.echo(f"{path}: {report.image_bytes} bytes in {took_s:.1f} s; {needs}")
 
 
+class _Image(click.ParamType[str]):
+    """A file, or the digest of an image that the node has or finds."""
+
+    name = "image"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        text = str(value)
+        digits = text.lower()
+        if not Path(text).exists() and 4 <= len(digits) <= 64 and set(digits) <= set(_HEX):
+            return digits
+        return str(_FILE.convert(value, param, ctx))
+
+
 @click.command()
-@click.argument("image", type=_FILE)
+@click.argument("image", type=_Image())
 @click.option("--name", required=True, help="What the VM is called.")
 @click.option("--source", "sources", multiple=True, help="A data source that it reads.")
-@click.option("--memory", type=click.IntRange(8, 1 << 20), default=64, show_default=True)
+@click.option("--memory", type=click.IntRange(8, 1 << 20), help="MiB; else the image's, or 64.")
 @click.option("--pin", is_flag=True, help="The scheduler must not move it.")
 @click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="For the program.")
 @click.option("--stdin", type=click.File("rb"), help="A file to feed to the program, - for ours.")
@@ -101,10 +115,10 @@ def build(
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @state_option
 def run(
-    image: Path,
+    image: str,
     name: str,
     sources: tuple[str, ...],
-    memory: int,
+    memory: int | None,
     pin: bool,
     environment: tuple[str, ...],
     stdin: BinaryIO | None,
@@ -114,16 +128,19 @@ def run(
 ) -> None:
     """Run an IMAGE as a new VM on this node. ARGUMENTS after -- go to the program.
 
-    --memory is in MiB. With --stdin the command ends when all of the file is safe with the VM; what
-    the program reads moves with it.
+    IMAGE is a file, or the digest of an image (or its first digits) as `image ls` has it, which is
+    fetched if it is not here.
+
+    With --stdin the command ends when all of the file is safe with the VM; what the program reads
+    moves with it.
     """
     answer = ask(
         state,
         "run",
-        image=str(image),
+        image=image,
         name=name,
         sources=list(sources),
-        memory_bytes=memory << 20,
+        memory_bytes=(memory or 0) << 20,
         pin=pin,
         arguments=list(arguments),
         environment=list(environment),

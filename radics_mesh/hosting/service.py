@@ -272,6 +272,10 @@ class Hosting:
         """The VM itself, for who must look inside; KeyError when it is not known here."""
         return self._vms[vm_id]
 
+    def images_in_use(self) -> set[Digest]:
+        """Images of VMs that are here, come, or are not yet known to be elsewhere."""
+        return {image for vm in self._vms.values() if (image := vm.image_in_use) is not None}
+
     def departed(self) -> list[VmId]:
         """VMs that were here and are another node's now."""
         return [vm.vm_id for vm in self._vms.values() if vm.state == "moved"]

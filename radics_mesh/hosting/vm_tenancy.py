@@ -20,7 +20,7 @@ from radics_mesh.hosting.papers import Papers
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_task import Guest
-from radics_mesh.ids import VmId
+from radics_mesh.ids import Digest, VmId
 from radics_mesh.vmm import ends, handoff_state
 from radics_mesh.vmm.events import Panicked
 from radics_mesh.vmm.handoff import Handoff
@@ -106,6 +106,17 @@ class Tenancy(ABC):
         """Neither held nor promised nor owed."""
         tenure = self.handoff.tenure
         return tenure.phase is Phase.NONE and tenure.certificate is None and tenure.chain is None
+
+    @property
+    def image_in_use(self) -> Digest | None:
+        """None: it has ended or is another node's."""
+        tenure = self.handoff.tenure
+        if tenure.certificate is not None:
+            return tenure.certificate.birth.image
+        if self.phase is Phase.RESERVED and self._offer is not None:
+            return self._offer.chain.birth.image
+        is_owed = self.phase is Phase.RELEASED
+        return self.life.chain.birth.image if is_owed or self.is_current else None
 
     @property
     def memory_held_bytes(self) -> int:

@@ -21,6 +21,7 @@ from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.errors import LinkError, UsageError, WireError
 from radics_mesh.ids import Eid, VmId
 from radics_mesh.node import rows, vm_rows
+from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
 from radics_mesh.vmm.outputs import REPLY_PREFIX
@@ -32,7 +33,7 @@ REQUEST_MAX_S = 30 * 24 * 3600
 WORDS_MAX_BYTES = 32 << 10
 Answer = Mapping[str, Any]
 # Classes with more handlers, by subject (`snapshot_requests`, ...), made with the node's services.
-GROUPS: tuple[Callable[[Services], object], ...] = ()
+GROUPS: tuple[Callable[[Services], object], ...] = (ImageRequests,)
 
 
 @dataclass
@@ -161,13 +162,14 @@ class Requests:
                 "arguments, environment and names of sources are too long:"
                 f" {WORDS_MAX_BYTES} bytes together"
             )
+        order = await ordered(self._node, image, sources, arguments, memory_bytes)
         await self._node.hosting.run_vm(
-            Path(image),
+            order.image,
             name,
-            sources=sources,
-            arguments=arguments,
+            sources=order.sources,
+            arguments=order.arguments,
             environment=environment,
-            memory_bytes=memory_bytes,
+            memory_bytes=order.memory_bytes,
             pinned=pin,
             has_stdin=stdin,
         )

@@ -1,7 +1,7 @@
 """All services of one node: made here, told of each other here, run in one nursery.
 
     UDP ─ sealed ─ Dht ─ Directory ──┬─ NeighbourGraph ─ Agent ─ Contacts ─ TCP
-                                     ├─ Sources ─ Hosting ─ Scheduler
+                                     ├─ Sources, Images ─ Hosting ─ Scheduler
     load, sessions ─ own node record ┘
 
 Two loops tie the floors together: `_tell_of_self` states this node's record when something about
@@ -31,6 +31,7 @@ from radics_mesh.dtn.store import BundleStore
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.service import Hosting
 from radics_mesh.ids import NodeId
+from radics_mesh.images.service import Images
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.link import (
     TAG_DHT,
@@ -118,13 +119,19 @@ class Services:
             directory=self.directory,
             clock=clock,
         )
-        self.images = ImageStore(state / "images")
+        self.images = Images(
+            path=state / "incoming-images",
+            store=ImageStore(state / "images", config.image_quota_bytes),
+            me=me,
+            agent=self.agent,
+            directory=self.directory,
+        )
         self.hosting = Hosting(
             path=state / "hosting",
             agent=self.agent,
             sources=self.sources,
             directory=self.directory,
-            images=self.images,
+            images=self.images.store,
             me=me,
             config=config,
             accelerator=accelerator.accelerator,
@@ -132,6 +139,7 @@ class Services:
             name_of=self.name_of,
             mesh=self._mesh_text,
         )
+        self.images.store.in_use = self.hosting.images_in_use
         self.scheduler = Scheduler(
             me=me.node_id,
             agent=self.agent,
@@ -153,6 +161,7 @@ class Services:
                 await nursery.start(self.directory.run)
                 await nursery.start(self.agent.run)
                 await nursery.start(self.sources.run)
+                await nursery.start(self.images.run)
                 await nursery.start(self.hosting.run)
                 await nursery.start(self.contacts.run)
                 nursery.start_soon(self._follow_directory)

@@ -2,7 +2,8 @@
 
   architecture what differs between x86_64 and aarch64
   build        program sources to one bootable image (bake); image: what QEMU's loader makes of it
-  images       content-addressed store of images
+  images       what an image is; image_manifest: what is signed of one; image_store: those that are
+               here, within a quota
   accelerator  which accelerator really works here, found by booting a probe (probe)
   abi          constants twin of guest_lib/include/radics_abi.h
   cobs         byte stuffing; frames: the channel's frames as typed values; body: one taken apart
