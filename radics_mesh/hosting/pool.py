@@ -21,7 +21,7 @@ from radics_mesh.hosting.strays import end_strays
 from radics_mesh.ids import Digest
 from radics_mesh.vmm import architecture
 from radics_mesh.vmm.accelerator import TCG
-from radics_mesh.vmm.images import ImageStore
+from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.launch import Launch
 from radics_mesh.vmm.machine import Machine
 from radics_mesh.vmm.qemu import usable
