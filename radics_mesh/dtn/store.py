@@ -169,7 +169,7 @@ class BundleStore:
         if first is not None:  # the same bundle by another way, not yet on disk: wait with it
             await self._outcome(first)
             return False
-        if self.seen(held.bundle_id):
+        if self._is_known(held):
             await trio.lowlevel.checkpoint()
             return False
         self._check_room(len(raw))
@@ -182,6 +182,13 @@ class BundleStore:
         self._commits.put(write)
         await self._outcome(write)
         return True
+
+    def _is_known(self, held: Held) -> bool:
+        """Whether it is held here, or was delivered here for good. What comes for a VM its mailbox
+        knows, wherever the VM is by now: it may have come back as it was before."""
+        if held.destination.vm_id is not None:
+            return held.bundle_id in self._by_id
+        return self.seen(held.bundle_id)
 
     def _added(self, held: Held, write: Write, stored: Callable[[Held], None]) -> None:
         """In Trio's thread, right after the commit, whether or not the caller still waits."""
@@ -219,6 +226,9 @@ class BundleStore:
 
     def finish(self, held: Held) -> None:
         """It was delivered here: remember that, and let it go."""
+        if held.destination.vm_id is not None:  # see _is_known
+            self.drop(held)
+            return
         hashed = _hashed(held.bundle_id)
         until = self.uptime + min(held.lifetime_s, _LIFETIME_MAX_S) + _REMEMBER_S
         self._just_delivered.add(hashed)

@@ -3,7 +3,8 @@
 A box is a stream of the guest's. 0 is the mailbox; each service that the program serves has one of
 its own, so that no stream stands in another's way; so have replies and standard input. A message
 goes by its address: a reply's to the replies, a served service's to that service, else to the
-mailbox. It is numbered once, when it is filed, and stays until the program has taken it.
+mailbox. It is numbered once, when it is filed, and stays until the program has taken it and a
+durable checkpoint covers that (`kept`).
 
 The guest's memory is the truth about which boxes there are and how far each was taken (`align`).
 """
@@ -14,7 +15,9 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from radics_mesh.hosting import kept
 from radics_mesh.hosting.database import Database
+from radics_mesh.hosting.kept import LETTER, ROW_BYTES
 from radics_mesh.hosting.papers import KEY_BYTES, WINDOW_KEYS, Box, Mail, Mailbox
 from radics_mesh.ids import VmId
 from radics_mesh.vmm import abi
@@ -22,8 +25,9 @@ from radics_mesh.vmm.frames import StreamState
 from radics_mesh.vmm.outputs import REPLY_PREFIX
 
 MAILBOX = 0
-BOX_TABLES = ("letter", "box", "seen")
-_LETTER = "stream, number, key, sender, service, payload, ending"
+# How many bundles back a repeated one is recognised here; what travels is less.
+_REMEMBERED_KEYS = 16 * WINDOW_KEYS
+BOX_TABLES = ("letter", "box", "seen", *kept.KEPT_TABLES)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS letter(
   vm_id BLOB, stream INTEGER, number INTEGER, key BLOB, sender TEXT, service TEXT, payload BLOB,
@@ -40,7 +44,9 @@ class Boxes(Database):
     """The mailbox's next number is in the VM's own row, that of every other box in `box`."""
 
     def __init__(self, path: Path, schema: str) -> None:
-        super().__init__(path, schema + _SCHEMA)
+        super().__init__(path, schema + _SCHEMA + kept.SCHEMA)
+        # Bytes of what was taken and is not covered, by VM: asked for often, and slow to count.
+        self._kept_bytes: dict[bytes, int] = {}
         with self._transaction() as db:
             _take_over(db)
 
@@ -59,10 +65,14 @@ class Boxes(Database):
 
     def post(self, vm_id: VmId, key: bytes, sender: str, service: str, payload: bytes) -> bool:
         """Number a message and keep it; False when it was kept before."""
-        stream = self.stream_of(vm_id, service)
+        stream, vm = self.stream_of(vm_id, service), bytes(vm_id)
         mail = Mail(0, key, sender, service, payload, stream)
         with self._transaction() as db:
-            return _file(db, bytes(vm_id), mail)
+            if stream != MAILBOX or not kept.waits_aside(db, vm, service):
+                return _file(db, vm, mail)
+            if new := _is_new(db, vm, mail):
+                kept.put_aside(db, vm, service, key, sender, payload)
+            return new
 
     def feed(self, vm_id: VmId, data: bytes, *, end: bool) -> None:
         """More for standard input, or its end (without data)."""
@@ -91,16 +101,20 @@ class Boxes(Database):
         return [Box(*row) for row in found]
 
     def serve(self, vm_id: VmId, stream: int, service: str) -> None:
-        """The program serves this; a no-op when that is known."""
+        """The program serves this; a no-op when that is known. It gets what waited aside."""
+        vm = bytes(vm_id)
         with self._transaction() as db:
-            _open_box(db, bytes(vm_id), stream, service, 1)
+            _open_box(db, vm, stream, service, 1)
+            for row in kept.take_aside(db, vm, service):
+                _put_letter(db, vm, stream, *row)
 
     def close_box(self, vm_id: VmId, stream: int) -> None:
-        """The program serves it no more; what waited for it is gone."""
-        vm = (bytes(vm_id), stream)
+        """The program serves it no more; what waited for it is gone, unless it is set back."""
+        vm = bytes(vm_id)
         with self._transaction() as db:
-            db.execute("DELETE FROM letter WHERE vm_id=? AND stream=?", vm)
-            db.execute("DELETE FROM box WHERE vm_id=? AND stream=?", vm)
+            size = kept.keep(db, vm, stream)
+            db.execute("DELETE FROM box WHERE vm_id=? AND stream=?", (vm, stream))
+        self._keeps(vm, size)
 
     # --- what waits ---
 
@@ -110,7 +124,7 @@ class Boxes(Database):
         """Messages of one box with numbers above `after`, in order."""
         with self._lock:
             found = self._db.execute(
-                f"SELECT {_LETTER} FROM letter WHERE vm_id=? AND stream=? AND number>?"
+                f"SELECT {LETTER} FROM letter WHERE vm_id=? AND stream=? AND number>?"
                 " ORDER BY number LIMIT ?",
                 (bytes(vm_id), stream, after, limit),
             ).fetchall()
@@ -119,7 +133,7 @@ class Boxes(Database):
     def all_mail(self, vm_id: VmId) -> list[Mail]:
         with self._lock:
             found = self._db.execute(
-                f"SELECT {_LETTER} FROM letter WHERE vm_id=? ORDER BY stream, number",
+                f"SELECT {LETTER} FROM letter WHERE vm_id=? ORDER BY stream, number",
                 (bytes(vm_id),),
             ).fetchall()
         return [_mail(row) for row in found]
@@ -127,11 +141,12 @@ class Boxes(Database):
     def mail_bytes(self, vm_id: VmId, stream: int = MAILBOX) -> int:
         with self._lock:
             [(size,)] = self._db.execute(
-                "SELECT COALESCE(SUM(LENGTH(payload) + 512), 0) FROM letter"
+                f"SELECT COALESCE(SUM(LENGTH(payload) + {ROW_BYTES}), 0) FROM letter"
                 " WHERE vm_id=? AND stream=?",
                 (bytes(vm_id), stream),
             ).fetchall()
-        return int(size)
+            aside = kept.aside_bytes(self._db, bytes(vm_id)) if stream == MAILBOX else 0
+        return int(size) + aside
 
     def window(self, vm_id: VmId) -> tuple[bytes, ...]:
         """Keys of the last messages that came, oldest first."""
@@ -146,20 +161,41 @@ class Boxes(Database):
 
     def taken(self, vm_id: VmId, done: int, stream: int = MAILBOX) -> None:
         """The program has taken the messages of a box up to `done`."""
+        vm = bytes(vm_id)
         with self._transaction() as db:
-            db.execute(
-                "DELETE FROM letter WHERE vm_id=? AND stream=? AND number<=?",
-                (bytes(vm_id), stream, done),
-            )
+            size = kept.keep(db, vm, stream, done)
+        self._keeps(vm, size)
+
+    # --- what checkpoints cover ---
+
+    def kept_bytes(self, vm_id: VmId) -> int:
+        """What the guest has taken and no durable checkpoint covers."""
+        vm = bytes(vm_id)
+        with self._lock:
+            if vm not in self._kept_bytes:
+                self._kept_bytes[vm] = kept.kept_bytes(self._db, vm)
+            return self._kept_bytes[vm]
+
+    def _keeps(self, vm: bytes, more_bytes: int) -> None:
+        if vm in self._kept_bytes:
+            self._kept_bytes[vm] += more_bytes
+
+    def settle(self, vm_id: VmId) -> None:
+        """The VM may leave: what waits aside goes along as mail."""
+        vm = bytes(vm_id)
+        with self._transaction() as db:
+            for row in kept.take_aside(db, vm, None):
+                _put_letter(db, vm, MAILBOX, *row)
 
     def align(self, vm_id: VmId, told: Iterable[StreamState]) -> None:
         """Let the boxes be the guest's, and their numbering go on from what it has.
 
-        Nothing changes unless the guest was set back to an earlier state: what it had taken since
-        then is gone with that, so the rest moves up to close the gap, and what was filed to a
-        service that it does not serve is mail again.
+        Nothing changes unless the guest was set back to an earlier state of which not everything
+        was kept: the rest moves up to close the gap, and what was filed to a service that it does
+        not serve is mail again.
         """
         vm, guests = bytes(vm_id), {state.stream: state for state in told}
+        self._kept_bytes.pop(vm, None)
         with self._transaction() as db:
             for stream, service in db.execute(
                 "SELECT stream, service FROM box WHERE vm_id=?", (vm,)
@@ -177,13 +213,34 @@ class Boxes(Database):
 
 def put_mail(db: sqlite3.Connection, vm: bytes, box: Mailbox) -> None:
     """Everything that came with a VM."""
-    for kept in box.boxes:
-        _open_box(db, vm, kept.stream, kept.service, kept.next_mail)
+    for one in box.boxes:
+        _open_box(db, vm, one.stream, one.service, one.next_mail)
     db.executemany(
-        f"INSERT INTO letter(vm_id, {_LETTER}) VALUES (?,?,?,?,?,?,?,?)",
+        f"INSERT INTO letter(vm_id, {LETTER}) VALUES (?,?,?,?,?,?,?,?)",
         [(vm, m.stream, m.number, m.key, m.sender, m.service, m.payload, m.end) for m in box.mail],
     )
     db.executemany("INSERT INTO seen(vm_id, key) VALUES (?,?)", [(vm, key) for key in box.window])
+
+
+def bring_back(db: sqlite3.Connection, vm: bytes, served: Iterable[Box]) -> None:
+    """The guest is set back to when it had these boxes; what it took since comes again.
+
+    Standard input stays: what was fed, and that it has ended.
+    """
+    then = [box for box in served if box.stream < abi.STREAM_TIMERS]
+    last = kept.bring_back(db, vm, then)
+    db.execute("DELETE FROM box WHERE vm_id=? AND stream<?", (vm, abi.STREAM_TIMERS))
+    for box in then:
+        _open_box(db, vm, box.stream, box.service, box.next_mail)
+    for stream, number in last.items():
+        after = (number + 1, vm)
+        if stream == MAILBOX:
+            db.execute("UPDATE vm SET next_mail=MAX(next_mail, ?) WHERE vm_id=?", after)
+        else:
+            db.execute(
+                "UPDATE box SET next_mail=MAX(next_mail, ?) WHERE vm_id=? AND stream=?",
+                (*after, stream),
+            )
 
 
 # The name of standard input's box, once nothing more may be fed.
@@ -232,7 +289,7 @@ def _is_new(db: sqlite3.Connection, vm: bytes, mail: Mail) -> bool:
     db.execute(
         "DELETE FROM seen WHERE vm_id=? AND place <= (SELECT place FROM seen"
         " WHERE vm_id=? ORDER BY place DESC LIMIT 1 OFFSET ?)",
-        (vm, vm, WINDOW_KEYS),
+        (vm, vm, _REMEMBERED_KEYS),
     )
     return True
 
@@ -240,14 +297,31 @@ def _is_new(db: sqlite3.Connection, vm: bytes, mail: Mail) -> bool:
 def _file(db: sqlite3.Connection, vm: bytes, mail: Mail) -> bool:
     if not _is_new(db, vm, mail):
         return False
-    number = _next_number(db, vm, mail.stream)
-    db.execute(
-        f"INSERT INTO letter(vm_id, {_LETTER}) VALUES (?,?,?,?,?,?,?,?)",
-        (vm, mail.stream, number, mail.key, mail.sender, mail.service, mail.payload, mail.end),
+    _put_letter(
+        db, vm, mail.stream, mail.key, mail.sender, mail.service, mail.payload, end=mail.end
     )
     if mail.end:
         db.execute("UPDATE box SET service=? WHERE vm_id=? AND stream=?", (_ENDED, vm, mail.stream))
     return True
+
+
+def _put_letter(
+    db: sqlite3.Connection,
+    vm: bytes,
+    stream: int,
+    key: bytes,
+    sender: str,
+    service: str,
+    payload: bytes,
+    *,
+    end: bool = False,
+) -> None:
+    """Under the stream's next number."""
+    number = _next_number(db, vm, stream)
+    db.execute(
+        f"INSERT INTO letter(vm_id, {LETTER}) VALUES (?,?,?,?,?,?,?,?)",
+        (vm, stream, number, key, sender, service, payload, end),
+    )
 
 
 def _turn_into_mail(db: sqlite3.Connection, vm: bytes, stream: int) -> None:
@@ -264,9 +338,7 @@ def _turn_into_mail(db: sqlite3.Connection, vm: bytes, stream: int) -> None:
 
 def _renumber(db: sqlite3.Connection, vm: bytes, told: StreamState) -> None:
     stream = told.stream
-    db.execute(
-        "DELETE FROM letter WHERE vm_id=? AND stream=? AND number<=?", (vm, stream, told.done)
-    )
+    kept.keep(db, vm, stream, told.done)
     rest = [
         number
         for (number,) in db.execute(

@@ -19,11 +19,11 @@ from radics_mesh.clock import Wall, to_dtn
 from radics_mesh.errors import CapacityError, GuestError, MeshError
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.logs import VmLog
-from radics_mesh.hosting.papers import Papers, Settings
+from radics_mesh.hosting.papers import Mailbox, Papers, Settings
 from radics_mesh.hosting.snapshots import Snapshots
 from radics_mesh.hosting.standby import Standby
 from radics_mesh.hosting.table import VmRow
-from radics_mesh.hosting.vm_mail import Outside
+from radics_mesh.hosting.vm_mail import Outside, Wishes
 from radics_mesh.hosting.vm_task import Guest
 from radics_mesh.ids import Digest
 from radics_mesh.ownership import Ownership
@@ -58,7 +58,7 @@ class Life:
         row: VmRow,
         ended: Callable[[Guest, End], None],
         serve: Callable[..., object],
-        checkpoint: Callable[[int], None],
+        wishes: Wishes,
     ) -> None:
         self.row = row
         self.guest: Guest | None = None
@@ -72,7 +72,7 @@ class Life:
         self._host = host
         self._ended = ended
         self._serve_soon = serve
-        self._checkpoint = checkpoint
+        self._wishes = wishes
         # The output that asked for the last checkpoint here, and how that ended: an errno.
         self.checkpointed = (0, 0)
         # The parked guest's state, while it may be in our memory only.
@@ -224,6 +224,8 @@ class Life:
         self.park_s = trio.current_time() - begun
         await guest.detach()
         settings = self.row.settings
+        if moving or saved:
+            self._host.table.settle(self.row.vm_id)
         if moving:
             settings = replace(settings, moves=settings.moves + 1)
         subject = self._subject(settings, saved=saved)
@@ -295,19 +297,21 @@ class Life:
         self.log.finish()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def set_back(self, output: int) -> None:
-        """The guest will start from an earlier state, in which `output` was its last durable one.
+    def set_back(self, then: Mailbox) -> None:
+        """The guest will start from an earlier state, its mailbox as it was then.
 
         What it sends from then on may differ from what it sent before under the same numbers, so
-        its bundles get another creation time: a new branch, in which all may come twice.
+        its bundles get another creation time: a new branch, in which all may come twice. But with
+        `--commit output` nothing that it said since has left, so it is the same branch.
         """
         row = self._host.table.row(self.row.vm_id) or self.row
-        old = row.settings
-        created = max(old.created + 1, to_dtn(self._host.me.clock.wall()))
-        settings = replace(old, branch=old.branch + 1, created=created)
-        self.row = replace(self.row, settings=settings, output=output)
+        settings = old = row.settings
+        if not old.commit.output:
+            created = max(old.created + 1, to_dtn(self._host.me.clock.wall()))
+            settings = replace(old, branch=old.branch + 1, created=created)
+        self.row = replace(self.row, settings=settings, output=then.output)
         self._host.table.set_back(
-            replace(self.row, log_bytes=row.log_bytes, next_mail=row.next_mail)
+            replace(self.row, log_bytes=row.log_bytes, next_mail=row.next_mail), then
         )
 
     def _serve(self, machine: Machine) -> Guest:
@@ -323,7 +327,7 @@ class Life:
             mesh=host.mesh,
             hint=self._keep_hint,
             warn=lambda text: host.journal("warning", f"{self.row.name} {text}"),
-            checkpoint=self._checkpoint,
+            wishes=self._wishes,
         )
         guest = Guest(machine, self.chain, self.row.settings, self.log, outside)
         self.guest, self.started_at = guest, self._host.me.clock.monotonic()

@@ -2,10 +2,13 @@
 
 Wire form (msgpack):
   [version, memory, [source], [argument], pinned, created, branch, moves, output, next mail,
-   [mail], window, [[source, publisher, end]], saved, [environment], hint, has stdin, [box]]
+   [mail], window, [[source, publisher, end]], saved, [environment], hint, has stdin, [box],
+   [choice], [outbound]]
   mail: [number, key, sender, service, payload, stream, end];  window: keys, one after the other
-  box: [stream, service, next mail]
-Version 2 ends behind `saved`, and its mail behind the payload; version 1 has no `saved` either.
+  box: [stream, service, next mail];  choice: every ms, commit output (Commit)
+  outbound: [created, number, source, destination, payload, lifetime]
+Version 3 ends behind the boxes. Version 2 ends behind `saved`, and its mail behind the payload;
+version 1 has no `saved` either.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from dataclasses import dataclass, replace
 
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
+from radics_mesh.hosting.commit import AT_ONCE, Commit
+from radics_mesh.hosting.outbox import Outbound
 from radics_mesh.ids import ID_BYTES, NodeId
 from radics_mesh.vmm import abi
 
-VERSION = 3
+VERSION = 4
 KEY_BYTES = 16
 # Mail that a host will keep for a VM; who has more waits in the bundle store.
 INBOX_MAX_BYTES = 7 << 20
@@ -85,6 +90,7 @@ class Settings:
     hint: str = ""
     # Its descriptor 0 is fed.
     has_stdin: bool = False
+    commit: Commit = AT_ONCE
 
     def fields(self) -> list[object]:
         return [
@@ -101,8 +107,18 @@ class Settings:
         """Those of version 3 of the papers."""
         return [list(self.environment), self.hint, self.has_stdin]
 
+    def choices(self) -> list[object]:
+        """Those of version 4; who adds some adds them behind these, and reads them if any are."""
+        return [*self.commit.fields()]
+
+    def read_choices(self, value: list[object]) -> Settings:
+        fields = Fields(value, "choices")
+        settings = replace(self, commit=Commit.read(fields))
+        fields.end()
+        return settings
+
     def pack(self) -> bytes:
-        return pack(self.fields() + self.later_fields())
+        return pack([*self.fields(), *self.later_fields(), self.choices()])
 
     def read_later(self, fields: Fields) -> Settings:
         return replace(
@@ -130,6 +146,8 @@ class Settings:
         settings = cls.read(fields)
         if fields.has_more:  # else written by version 0.1
             settings = settings.read_later(fields)
+        if fields.has_more:
+            settings = settings.read_choices(fields.items())
         fields.end()
         return settings
 
@@ -144,6 +162,8 @@ class Mailbox:
     window: tuple[bytes, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     boxes: tuple[Box, ...] = ()
+    # What it has said and no host has sent yet; with these papers it may be sent.
+    outbound: tuple[Outbound, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,6 +190,8 @@ class Papers:
                 self.saved,
                 *self.settings.later_fields(),
                 [[b.stream, b.service, b.next_mail] for b in box.boxes],
+                self.settings.choices(),
+                [m.fields() for m in box.outbound],
             ]
         )
 
@@ -195,6 +217,15 @@ class Papers:
                 settings=papers.settings.read_later(fields),
                 mailbox=replace(
                     papers.mailbox, boxes=tuple(map(_box, fields.items(limit=abi.STREAMS_MAX)))
+                ),
+            )
+        if version > 3:
+            papers = replace(
+                papers,
+                settings=papers.settings.read_choices(fields.items()),
+                mailbox=replace(
+                    papers.mailbox,
+                    outbound=tuple(map(Outbound.of, fields.items(limit=1 << 16))),
                 ),
             )
         fields.end()

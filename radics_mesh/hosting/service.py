@@ -18,6 +18,7 @@ from radics_mesh.debug.explain import explain, explain_saved
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
+from radics_mesh.hosting.commit import AT_ONCE, Commit
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.life import first_created
 from radics_mesh.hosting.move import Move
@@ -158,6 +159,7 @@ class Hosting:
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         pinned: bool = False,
         has_stdin: bool = False,
+        commit: Commit = AT_ONCE,
     ) -> VmStatus:
         """Make a VM and start it. UsageError, CapacityError, GuestError: there is none then.
 
@@ -182,6 +184,7 @@ class Hosting:
             created=created,
             environment=tuple(environment),
             has_stdin=has_stdin,
+            commit=commit,
         )
         tenure = Handoff.born(chain, me.identity).tenure
         # Not to be started by `run`: first_start does, and tells its caller of an error.
@@ -235,6 +238,12 @@ class Hosting:
         """Write a VM's state to disk and end its guest, until `resume`."""
         vm = self._find(name)
         await vm.call(vm.save)
+
+    async def checkpoint(self, name: str, every_s: float | None = None) -> None:
+        """Write a VM's state to disk while it goes on: now, or from now on every so often (0: not
+        any more). UsageError, CapacityError, GuestError."""
+        vm = self._find(name)
+        await vm.call(vm.checkpoint_now if every_s is None else lambda: vm.choose(every_s))
 
     async def resume(self, name: str) -> None:
         vm = self._find(name)

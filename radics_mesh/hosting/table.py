@@ -1,4 +1,5 @@
-"""What this node must not forget about its VMs, in SQLite; their mail is in `boxes`.
+"""What this node must not forget about its VMs, in SQLite; their mail is in `boxes` and `kept`,
+what they said and was not sent in `outbox`.
 
 Every method is one transaction, durable when it returns; OSError: nothing of it counts. The hot
 one, `outputs`, is called from a worker thread.
@@ -8,11 +9,14 @@ from __future__ import annotations
 
 import enum
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from radics_mesh.codec import Fields, pack
-from radics_mesh.hosting.boxes import BOX_TABLES, Boxes, put_mail
+from radics_mesh.hosting import kept, outbox
+from radics_mesh.hosting.boxes import BOX_TABLES, Boxes, bring_back, put_mail
+from radics_mesh.hosting.outbox import Outbound
 from radics_mesh.hosting.papers import Mailbox, Settings, Subscription
 from radics_mesh.ids import NodeId, VmId
 from radics_mesh.vmm.handoff_state import Tenure
@@ -145,7 +149,7 @@ class Table(Boxes):
     """See the module."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA)
+        super().__init__(path, _SCHEMA + outbox.SCHEMA)
 
     # --- VMs ---
 
@@ -169,10 +173,18 @@ class Table(Boxes):
             ended = db.execute("SELECT 1 FROM vm WHERE vm_id=? AND wanted=?", vm).fetchone()
             _put_row(db, row, but=_COUNTED | {"wanted", "ending"} if ended else _COUNTED)
 
-    def set_back(self, row: VmRow) -> None:
-        """Renew a row whole: the guest starts again from an earlier state, counters and all."""
+    def set_back(self, row: VmRow, then: Mailbox) -> None:
+        """Renew a row whole: the guest starts again from an earlier state, counters and all, and
+        gets again what it took since `then`."""
+        vm = bytes(row.vm_id)
+        self._kept_bytes.pop(vm, None)
         with self._transaction() as db:
             _put_row(db, row)
+            bring_back(db, vm, then.boxes)
+            outbox.set_back(db, vm, then.output)
+            db.execute("DELETE FROM subscription WHERE vm_id=?", (vm,))
+            for subscription in then.subscriptions:
+                _put_subscription(db, row.vm_id, subscription)
 
     def receive(self, row: VmRow, box: Mailbox) -> None:
         """A VM is here from now on, with its mailbox; whatever was known of it is replaced."""
@@ -181,6 +193,7 @@ class Table(Boxes):
             _put_row(db, row)
             vm = bytes(row.vm_id)
             put_mail(db, vm, box)
+            outbox.hold(db, vm, box.outbound, covered=True)
             for subscription in box.subscriptions:
                 _put_subscription(db, row.vm_id, subscription)
 
@@ -199,10 +212,17 @@ class Table(Boxes):
             db.execute("UPDATE vm SET tenure=? WHERE vm_id=?", (tenure.pack(), bytes(tenure.vm_id)))
 
     def outputs(
-        self, vm_id: VmId, output: int, log_bytes: int, ending: Ending | None = None
+        self,
+        vm_id: VmId,
+        output: int,
+        log_bytes: int,
+        ending: Ending | None = None,
+        held: Sequence[Outbound] = (),
     ) -> None:
-        """Outputs up to this one have had their effect, durably; `ending`: it was the last."""
+        """Outputs up to this one have had their effect, durably, or are `held`; `ending`: it was
+        the last, and nothing is held any more."""
         with self._transaction() as db:
+            outbox.hold(db, bytes(vm_id), held)
             db.execute(
                 "UPDATE vm SET output=?, log_bytes=? WHERE vm_id=?",
                 (output, log_bytes, bytes(vm_id)),
@@ -212,12 +232,47 @@ class Table(Boxes):
                     "UPDATE vm SET ending=?, wanted=? WHERE vm_id=?",
                     (ending.pack(), Wanted.EXITED.value, bytes(vm_id)),
                 )
+                outbox.cover(db, bytes(vm_id))
+
+    # --- what checkpoints cover ---
+
+    def last_kept(self, vm_id: VmId) -> int:
+        """For `cover`, of a guest that stands still."""
+        with self._lock:
+            return kept.last_kept(self._db, bytes(vm_id))
+
+    def cover(self, vm_id: VmId, place: int, output: int) -> None:
+        """A durable checkpoint holds what came of mail kept up to `place`, and was said up to
+        `output`."""
+        self._kept_bytes.pop(bytes(vm_id), None)
+        with self._transaction() as db:
+            kept.cover(db, bytes(vm_id), place)
+            outbox.cover(db, bytes(vm_id), output)
+
+    def let_go(self, vm_id: VmId) -> None:
+        """The guest has ended for good: what it said may be sent."""
+        with self._transaction() as db:
+            outbox.cover(db, bytes(vm_id))
+
+    def held_bytes(self, vm_id: VmId) -> int:
+        with self._lock:
+            return outbox.held_bytes(self._db, bytes(vm_id))
+
+    def to_send(self, vm_id: VmId, limit: int) -> list[Outbound]:
+        """What is covered and was not sent yet."""
+        with self._lock:
+            return outbox.messages(self._db, bytes(vm_id), covered=True, limit=limit)
+
+    def sent(self, vm_id: VmId, messages: Sequence[Outbound]) -> None:
+        with self._transaction() as db:
+            outbox.sent(db, bytes(vm_id), messages)
 
     # --- what travels ---
 
     def mailbox(self, vm_id: VmId) -> Mailbox:
         """All of it, as it travels."""
         with self._lock:
+            outbound = outbox.messages(self._db, bytes(vm_id))
             [(output, next_mail)] = self._db.execute(
                 "SELECT output, next_mail FROM vm WHERE vm_id=?", (bytes(vm_id),)
             ).fetchall()
@@ -228,6 +283,7 @@ class Table(Boxes):
             window=self.window(vm_id),
             subscriptions=tuple(self.subscriptions(vm_id).values()),
             boxes=tuple(self.boxes(vm_id)),
+            outbound=tuple(outbound),
         )
 
     # --- subscriptions ---
@@ -291,5 +347,5 @@ def _put_subscription(db: sqlite3.Connection, vm_id: VmId, subscription: Subscri
 
 
 def _clear(db: sqlite3.Connection, vm_id: VmId) -> None:
-    for table in ("vm", *BOX_TABLES, "subscription"):
+    for table in ("vm", *BOX_TABLES, "outbound", "subscription"):
         db.execute(f"DELETE FROM {table} WHERE vm_id=?", (bytes(vm_id),))

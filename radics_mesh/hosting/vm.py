@@ -7,7 +7,6 @@ order. When one fails, the machine is made again from what is durable, as after 
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -24,14 +23,12 @@ from radics_mesh.errors import (
     PeerError,
     UsageError,
 )
-from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.move import Move
-from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.status import MoveStats
-from radics_mesh.hosting.table import ENDED, VmRow, Wanted
+from radics_mesh.hosting.table import ENDED, Wanted
+from radics_mesh.hosting.vm_checkpoints import Checkpointing
 from radics_mesh.hosting.vm_mail import FULL_WAIT_S
-from radics_mesh.hosting.vm_moving import Moving
 from radics_mesh.hosting.vm_tenancy import Job
 from radics_mesh.ids import NodeId
 from radics_mesh.vmm.handoff_messages import Message, Terms
@@ -40,29 +37,27 @@ from radics_mesh.vmm.handoff_state import Phase
 log = structlog.get_logger(__name__)
 
 
-CHECKPOINT_EVERY_S = 1.0
-
-
-class Vm(Moving):
+class Vm(Checkpointing):
     """See the module."""
-
-    def __init__(self, host: Host, row: VmRow, nursery: trio.Nursery, notices: Notices) -> None:
-        super().__init__(host, row, nursery, notices)
-        self._checkpoint_at = -math.inf
-        # The output that asked for one which is still to come.
-        self._checkpoint_due = 0
 
     # --- jobs -----------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve jobs until cancelled, or until there is nothing to remember."""
-        await self._guarded(self._recover)
-        task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.releases.run)
+            await self._guarded(self._recover)
+            task_status.started()
+            await self._serve_jobs()
+            nursery.cancel_scope.cancel()
+
+    async def _serve_jobs(self) -> None:
         while True:
             job: Job = self._tick
             with trio.move_on_at(self._deadline()):
                 job = await self._jobs.receive()
             await self._guarded(job)
+            self.releases.kick()
             if self.phase is Phase.NONE and self.handoff.tenure.certificate is None:
                 await self._guarded(self.life.stand_down)
             if self._discarded:
@@ -122,7 +117,7 @@ class Vm(Moving):
 
     def _deadline(self) -> float:
         due = self.handoff.next_deadline()
-        return min(self._retry_at, math.inf if due is None else due)
+        return min(self._retry_at, self._checkpoint_at(), math.inf if due is None else due)
 
     async def _tick(self) -> None:
         now = trio.current_time()
@@ -131,6 +126,7 @@ class Vm(Moving):
             await self._carry_out(self.handoff.restore(now))
             await self._start_if_due()
         await self._carry_out(self.handoff.tick(now))
+        await self._checkpoint_if_due()
 
     # --- what the user wants --------------------------------------------------------------------
 
@@ -153,6 +149,7 @@ class Vm(Moving):
         self._check_held()
         self.life.keep(wanted=Wanted.STOPPED, note="")
         await self._end()
+        self._host.table.let_go(self.vm_id)
         self._host.journal("info", f"{self.name} stopped")
 
     async def save(self) -> None:
@@ -168,6 +165,7 @@ class Vm(Moving):
             await self._go_on()
             raise GuestError(f"{self.name} was not saved: {reason_of(error)}") from error
         before = self.row
+        place, output = self._stands_at(snapshot)
         self.life.row = replace(self.row, clean=True, parking=False, wanted=Wanted.SAVED)
         self.handoff.checkpoint(snapshot.digest)
         try:
@@ -176,57 +174,11 @@ class Vm(Moving):
             self.life.row = before
             await self._go_on()
             raise GuestError(f"{self.name} was not saved: {reason_of(error)}") from error
+        self._covered(place, output)
         await self.life.kill()
         self._notices.ended(self)
         size = self.life.snapshots.last_bytes
         self._host.journal("info", f"{self.name} saved, {size} bytes")
-
-    def _wants_checkpoint(self, number: int) -> None:
-        """Not sooner than CHECKPOINT_EVERY_S after the last one: each is a new QEMU."""
-        if number == self._checkpoint_due:
-            return
-        self._checkpoint_due = number
-
-        async def later() -> None:
-            next_at = self._checkpoint_at + CHECKPOINT_EVERY_S
-            await trio.sleep(max(0.0, next_at - trio.current_time()))
-            await self.post(lambda: self._checkpoint(number))
-
-        self._nursery.start_soon(later)
-
-    async def _checkpoint(self, number: int) -> None:
-        """Write the VM's state to disk durably, and let it go on from there.
-
-        One that is being moved has to wait; if it leaves, it asks the next host.
-        """
-        self._checkpoint_at, self._checkpoint_due = trio.current_time(), 0
-        if self.life.guest is None or self.row.wanted is not Wanted.RUNNING:
-            return
-        if self.phase is not Phase.HOLDING:
-            self._wants_checkpoint(number)
-            return
-        try:
-            await self._write_checkpoint()
-        except (MeshError, OSError) as error:
-            self._host.journal("warning", f"{self.name} has no checkpoint: {reason_of(error)}")
-            self.life.tell_checkpoint(number, _errno_of(error))
-            await self._go_on()
-            return
-        self.life.checkpointed = (number, 0)
-        await self.life.kill(goes_on=True)
-        await self._start_again("wrote a checkpoint and goes on")
-
-    async def _write_checkpoint(self) -> None:
-        """Park the guest and make its state the VM's; on an error `_go_on`."""
-        snapshot = await self.life.park()
-        before = self.row
-        self.life.row = replace(self.row, clean=True, parking=False)
-        self.handoff.checkpoint(snapshot.digest)
-        try:
-            await self._carry_out(self.handoff.take())
-        except (MeshError, OSError):
-            self.life.row = before
-            raise
 
     async def feed(self, data: bytes, *, end: bool) -> None:
         """More for the program's standard input, or its end; waits while it reads nothing.
@@ -294,10 +246,3 @@ class Vm(Moving):
             raise UsageError(f"{self.name} is not here any more")
         if self.row.wanted in ENDED:
             raise UsageError(f"{self.name} has ended: {self.row.wanted}")
-
-
-def _errno_of(error: MeshError | OSError) -> int:
-    """What a program is told of a checkpoint that failed."""
-    if isinstance(error, CapacityError):
-        return errno.ENOSPC
-    return (isinstance(error, OSError) and error.errno) or errno.EIO

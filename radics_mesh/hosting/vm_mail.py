@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 import trio
@@ -35,10 +35,29 @@ log = structlog.get_logger(__name__)
 # A full bundle store or disk is tried again after this; meanwhile the guest's output window fills
 # up, and it stands still without having lost anything.
 FULL_WAIT_S = 0.5
+# Of mail that was taken and must be kept until a checkpoint covers it, as when none can be written:
+# more than this, and what comes waits in the bundle store.
+KEPT_LAST_BYTES = 64 << 20
 # Replies that may wait for a VM when its node adds one of its own.
 ANSWERS_MAX_BYTES = 1 << 20
 
 Result = TypeVar("Result")
+
+
+class Waits(Protocol):
+    """See Wishes."""
+
+    def __call__(self, *, pressed: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What of a guest asks for a checkpoint. `program`: its output of that number does; `waits`:
+    something waits for one, `pressed`: the guest itself; `kept`: mail was taken."""
+
+    program: Callable[[int], None]
+    waits: Waits
+    kept: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -46,8 +65,7 @@ class Outside:
     """What a guest reaches through its host.
 
     `mesh`: what the node knows, as lines of text (guest_lib/client/mesh.c reads them); `hint`: keep
-    durably where the program would like to be; `warn`: tell people of the guest; `checkpoint`: its
-    output of that number wants one.
+    durably where the program would like to be; `warn`: tell people of the guest.
     """
 
     node: Eid
@@ -57,7 +75,7 @@ class Outside:
     mesh: Callable[[], bytes]
     hint: Callable[[str], None]
     warn: Callable[[str], None]
-    checkpoint: Callable[[int], None]
+    wishes: Wishes
 
 
 class MailTask:
@@ -131,7 +149,8 @@ class MailTask:
         while self._open:
             stream = self._table.stream_of(self._vm_id, service)
             limit = BOX_MAX_BYTES if stream else INBOX_MAX_BYTES
-            if self._table.mail_bytes(self._vm_id, stream) <= limit:
+            kept = self._table.kept_bytes(self._vm_id)
+            if kept <= KEPT_LAST_BYTES and self._table.mail_bytes(self._vm_id, stream) <= limit:
                 return True
             self._taken = trio.Event()
             await self._taken.wait()

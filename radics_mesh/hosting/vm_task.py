@@ -16,6 +16,7 @@ import trio
 from radics_mesh.debug.explain import explain, title
 from radics_mesh.errors import CapacityError, UsageError, WireError
 from radics_mesh.hosting.logs import VmLog
+from radics_mesh.hosting.outbox import HELD_MAX_BYTES, Outbound
 from radics_mesh.hosting.papers import Settings
 from radics_mesh.hosting.table import Ending
 from radics_mesh.hosting.vm_feeds import FeedTask
@@ -71,6 +72,8 @@ class Guest(FeedTask):
         self._scope = trio.CancelScope()
         self._end: End | None = None
         self._explained = False
+        # Said, to be held with the next commit.
+        self._saying: list[Outbound] = []
 
     async def run(self) -> End | None:
         """Serve the guest until it ends, or until `detach`, after which it is left as it is."""
@@ -108,6 +111,7 @@ class Guest(FeedTask):
     async def _take(self, batch: Sequence[Event]) -> None:
         """Give a run of events their effect, make it durable once, tell the guest."""
         await self.limits.wait([event.body for event in batch if isinstance(event, Output)])
+        await self._room_to_hold()
         number, ending, checkpoint = 0, None, 0
         progress: dict[int, StreamState] = {}
         for event in batch:
@@ -133,20 +137,32 @@ class Guest(FeedTask):
         for state in progress.values():
             await self._progressed(state)
         if checkpoint:  # behind its acknowledgement: it shall not ask for itself again
-            self._outside.checkpoint(checkpoint)
+            self._outside.wishes.program(checkpoint)
 
     async def _commit(self, number: int, ending: Ending | None) -> None:
+        saying, self._saying = self._saying, []
+
+        def make_durable() -> None:
+            self._log.sync()
+            self._table.outputs(self._vm_id, number, self._log.end, ending, saying)
+
         while True:
             try:
-                await trio.to_thread.run_sync(self._make_durable, number, ending)
+                await trio.to_thread.run_sync(make_durable)
             except OSError as error:
                 await self._disk_failed(error)
             else:
-                return
+                break
+        if saying:
+            self._outside.wishes.waits(pressed=False)
 
-    def _make_durable(self, number: int, ending: Ending | None) -> None:
-        self._log.sync()
-        self._table.outputs(self._vm_id, number, self._log.end, ending)
+    async def _room_to_hold(self) -> None:
+        """Until not too much waits for a checkpoint."""
+        if not self._settings.commit.output:
+            return
+        while self._table.held_bytes(self._vm_id) > HELD_MAX_BYTES:
+            self._outside.wishes.waits(pressed=True)
+            await trio.sleep(FULL_WAIT_S)
 
     async def _effect(self, output: Output) -> None:
         match output.body:
@@ -192,6 +208,9 @@ class Guest(FeedTask):
             await self._answer(request.reply_service, self._outside.mesh())
 
     async def _send(self, number: int, send: Send | Request, source: Eid) -> None:
+        if self._settings.commit.output:
+            self._hold(number, send, source)
+            return
         while True:
             try:
                 destination = Eid(send.to)
@@ -212,6 +231,19 @@ class Guest(FeedTask):
                 self.sent_bytes[destination] += len(send.payload)
                 return
 
+    def _hold(self, number: int, send: Send | Request, source: Eid) -> None:
+        """It is sent once a durable checkpoint covers it."""
+        try:
+            destination = Eid(send.to)
+        except WireError as error:
+            self._say(f"cannot send to {send.to[:80]!r}: {error}")
+            return
+        created, lifetime_s = self._settings.created, send.lifetime_s
+        self._saying.append(
+            Outbound(created, number, source, destination, send.payload, lifetime_s)
+        )
+        self.sent_bytes[destination] += len(send.payload)
+
     async def _on_ready(self, ready: Ready) -> None:
         """The guest says how far it got: go on from there, once; later ones are reconnections."""
         if self.ready.is_set():
@@ -228,8 +260,10 @@ class Guest(FeedTask):
                 self._start_mail(state.stream, state.have)
             else:
                 self._start_feed(state.stream, state.source, state.have)
+        if self._table.held_bytes(self._vm_id):
+            self._outside.wishes.waits(pressed=False)
         if ready.checkpoint:
-            self._outside.checkpoint(ready.checkpoint)
+            self._outside.wishes.program(ready.checkpoint)
 
     async def _close(self, stream: int) -> None:
         """A subscription or a service is no more."""
@@ -248,6 +282,7 @@ class Guest(FeedTask):
             await self._fed(feed, state)
             return
         await self._kept(lambda: self._table.taken(self._vm_id, state.done, state.stream))
+        self._outside.wishes.kept()
         self._taken.set()
 
 

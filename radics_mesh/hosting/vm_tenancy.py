@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -16,9 +17,10 @@ from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.life import Life, reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.notices import Notices
-from radics_mesh.hosting.papers import Papers
+from radics_mesh.hosting.papers import Mailbox, Papers
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
+from radics_mesh.hosting.vm_mail import Wishes
 from radics_mesh.hosting.vm_task import Guest
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.vmm import ends, handoff_state
@@ -34,11 +36,6 @@ JOBS_MAX = 256
 RETRY_S = (0.5, 2.0, 8.0, 30.0, 60.0)
 # A life of this length clears the count of failures.
 HEALTHY_S = 60.0
-# What people must know of a VM that lost states: `ps` shows it beside the branch.
-_SET_BACK = (
-    "set back to an earlier state: what it sends may come twice,"
-    " mail that it had taken since is not there again"
-)
 # A busy program answers within a fraction of this, on a busy host, too.
 SILENT_S = 10.0
 MOVING = (Phase.OFFERED, Phase.STAGING, Phase.FREEZING, Phase.FROZEN)
@@ -50,7 +47,8 @@ class Tenancy(ABC):
     """Its one task (radics_mesh.hosting.vm) calls everything here but what is seen from outside."""
 
     def __init__(self, host: Host, row: VmRow, nursery: trio.Nursery, notices: Notices) -> None:
-        self.life = Life(host, row, self._guest_ended, nursery.start_soon, self._wants_checkpoint)
+        wishes = Wishes(self._wants_checkpoint, self._waits, self._mail_kept)
+        self.life = Life(host, row, self._guest_ended, nursery.start_soon, wishes)
         self.blobs = Blobs(host, row.vm_id, self._keys)
         self.handoff = Handoff(row.tenure, host.me.identity)
         self.last_move: MoveStats | None = None
@@ -74,6 +72,18 @@ class Tenancy(ABC):
     @abstractmethod
     def _wants_checkpoint(self, number: int) -> None:
         """The program waits for one; its output of that number said so."""
+
+    @abstractmethod
+    def _waits(self, *, pressed: bool) -> None:
+        """What was said waits for a checkpoint; `pressed`: so does the guest."""
+
+    @abstractmethod
+    def _mail_kept(self) -> None:
+        """Mail was taken that no checkpoint covers."""
+
+    @abstractmethod
+    def _guest_starts(self) -> None:
+        """From a state that is durable."""
 
     @abstractmethod
     async def _carry_out(self, effects: Iterable[Effect]) -> None:
@@ -167,11 +177,18 @@ class Tenancy(ABC):
             boot_s=self.life.boot_s,
             pid=guest.machine.pid if guest else None,
             status=row.ending.code if row.ending else None,
-            note=self._trouble() or row.note or (row.ending.why if row.ending else ""),
+            note=self._trouble() or row.note or (row.ending.why if row.ending else self._history()),
             last_move=self.last_move,
             sent_bytes=dict(guest.sent_bytes) if guest else {},
             received_bytes=dict(guest.received_bytes) if guest else {},
         )
+
+    def _history(self) -> str:
+        """What people must know of a VM that lost states."""
+        branch = self.row.settings.branch
+        if not branch:
+            return ""
+        return f"set back to an earlier state, branch {branch}: what it sends may come twice"
 
     def _trouble(self) -> str:
         """A guest may be stopped or stuck for reasons of its own: it is left alone, but said. One
@@ -239,16 +256,18 @@ class Tenancy(ABC):
             await self._go_on()
 
     async def _start_again(self, how: str) -> None:
-        """From the latest state that is here; on failure again later."""
+        """From the latest state that is here; on failure again later. `how`: for the journal."""
         try:
             self._host.check_room(self.row.settings.memory_bytes, but=self.vm_id)
             where = await self._start_from_latest()
         except (MeshError, OSError) as error:
             self._failed_to_start(reason_of(error))
             return
-        level = "warning" if "earlier" in where else "info"
-        self._host.journal(level, f"{self.name} {how} {where}")
-        self.life.note(_SET_BACK if level == "warning" else "")
+        self._guest_starts()
+        if how:
+            level = "warning" if "earlier" in where else "info"
+            self._host.journal(level, f"{self.name} {how} {where}")
+        self.life.note("")
         self._tell_running()
 
     async def _go_on(self) -> None:
@@ -297,12 +316,12 @@ class Tenancy(ABC):
         digest, clean = self.handoff.tenure.snapshot, self.row.clean
         if digest is None:
             if not clean:
-                self.life.set_back(0)
+                self.life.set_back(Mailbox())
             await self.life.start(None)
             return "from its image" if clean else "from its image, an earlier state: QEMU was gone"
         snapshot = await self.life.snapshots.load(digest)
         if not clean:
-            self.life.set_back(Papers.parse(snapshot.manifest.mailbox).mailbox.output)
+            self.life.set_back(Papers.parse(snapshot.manifest.mailbox).mailbox)
         await self.life.start(snapshot)
         return "from its state" if clean else "from its last snapshot, an earlier state"
 
@@ -352,6 +371,8 @@ class Tenancy(ABC):
     def _fail(self, reason: str) -> None:
         self.life.row = replace(self.row, wanted=Wanted.FAILED)
         self.life.note(reason)
+        with suppress(OSError):
+            self._host.table.let_go(self.vm_id)
         self._notices.ended(self)
         self._host.journal("error", f"{self.name} failed: {reason}")
 

@@ -48,6 +48,15 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "caller.img"
 
 
+@pytest.fixture(scope="session")
+def teller(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teller")
+    build_kernel()
+    compile_program([PROGRAMS / "teller.c"], folder / "teller")
+    build_image([folder / "teller"], folder / "teller.img")
+    return folder / "teller.img"
+
+
 @pytest.fixture
 def ram() -> Iterator[Path]:
     path = Path("/dev/shm") / f"radics-hosting-{os.getpid()}"

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from radics_mesh.codec import pack
 from radics_mesh.errors import WireError
+from radics_mesh.hosting.commit import Commit
+from radics_mesh.hosting.outbox import Outbound
 from radics_mesh.hosting.papers import (
     KEY_BYTES,
     Box,
@@ -35,6 +37,7 @@ settings = st.builds(
     environment=st.lists(short, max_size=3).map(tuple),
     hint=short,
     has_stdin=st.booleans(),
+    commit=st.builds(Commit, st.integers(0, 1 << 40), st.booleans()),
 )
 mail = st.builds(
     Mail,
@@ -48,6 +51,11 @@ subscriptions = st.builds(
     st.none() | st.binary(min_size=20, max_size=20).map(NodeId),
     st.none() | st.integers(0, 1 << 40),
 )
+outbound = st.builds(
+    Outbound,
+    *(st.integers(0, 1 << 40), st.integers(1, 1 << 40), short, short, st.binary(max_size=50)),
+    st.integers(0, 1 << 30),
+)
 mailboxes = st.builds(
     Mailbox,
     output=st.integers(0, 1 << 40),
@@ -56,6 +64,7 @@ mailboxes = st.builds(
     window=st.lists(keys, max_size=3).map(tuple),
     subscriptions=st.lists(subscriptions, max_size=3).map(tuple),
     boxes=st.lists(boxes, max_size=3).map(tuple),
+    outbound=st.lists(outbound, max_size=3).map(tuple),
 )
 
 

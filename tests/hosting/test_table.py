@@ -60,7 +60,7 @@ def test_what_only_the_guest_moves_on_is_not_set_back(table: Table) -> None:
     row = table.row(VM)
     assert row is not None
     assert (row.output, row.log_bytes, row.next_mail, row.note) == (5, 100, 2, "changed")
-    table.set_back(replace(row, output=2))
+    table.set_back(replace(row, output=2), Mailbox(output=2))
     row = table.row(VM)
     assert row is not None
     assert row.output == 2

@@ -1,0 +1,187 @@
+"""A VM's checkpoints: its whole state written down durably while it goes on.
+
+What a checkpoint covers need not be kept for a rollback any more, and may be told to others: mail
+that was taken before it is forgotten, what `--commit output` held back is sent.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from dataclasses import dataclass, replace
+
+import structlog
+import trio
+
+from radics_mesh.errors import CapacityError, MeshError, UsageError
+from radics_mesh.hosting.checkpoints import KEPT_MAX_BYTES, Schedule
+from radics_mesh.hosting.commit import Commit
+from radics_mesh.hosting.host import Host
+from radics_mesh.hosting.life import reason_of
+from radics_mesh.hosting.notices import Notices
+from radics_mesh.hosting.papers import Papers
+from radics_mesh.hosting.releases import Releases
+from radics_mesh.hosting.table import VmRow, Wanted
+from radics_mesh.hosting.vm_moving import Moving
+from radics_mesh.ownership import Ownership
+from radics_mesh.vmm.handoff_state import Phase
+from radics_mesh.vmm.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class CheckpointStats:
+    """The last one: seconds by this node's monotonic clock, Unix time of its end."""
+
+    at: float
+    pause_s: float
+    bytes: int
+    count: int
+
+
+class Checkpointing(Moving):
+    """Called by the VM's one task, but for `_wants_checkpoint` and `_waits`."""
+
+    def __init__(self, host: Host, row: VmRow, nursery: trio.Nursery, notices: Notices) -> None:
+        super().__init__(host, row, nursery, notices)
+        self.schedule = Schedule(row.settings.commit, trio.current_time())
+        self.releases = Releases(host, row.vm_id, self._held_chain, self._say_in_log)
+        self.last_checkpoint: CheckpointStats | None = None
+
+    # --- who asks for one -----------------------------------------------------------------------
+
+    def _wants_checkpoint(self, number: int) -> None:
+        """The program's output of that number asked for one."""
+        if number != self.schedule.asked:
+            self.schedule.asked = number
+            self._look_again()
+
+    def _waits(self, *, pressed: bool) -> None:
+        """The guest's outputs or mail wait for one; `pressed`: it cannot go on before."""
+        if self.schedule.waits(trio.current_time(), pressed=pressed):
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """The VM's task shall reckon anew when it has to do something."""
+
+        async def job() -> None:
+            pass
+
+        self._nursery.start_soon(self.post, job)
+
+    def _checkpoint_at(self) -> float:
+        """When the next one is due, as far as one is possible."""
+        runs = self.life.guest is not None and self.row.wanted is Wanted.RUNNING
+        possible = runs and self.phase is Phase.HOLDING and math.isinf(self._retry_at)
+        return self.schedule.due() if possible else math.inf
+
+    # --- what the user wants --------------------------------------------------------------------
+
+    async def checkpoint_now(self) -> None:
+        """UsageError: not now. CapacityError, GuestError: it could not be written."""
+        if self.life.guest is None or self.phase is not Phase.HOLDING:
+            raise UsageError(f"{self.name} can have no checkpoint now: it is {self.state}")
+        await self._checkpoint()
+
+    async def choose(self, every_s: float) -> None:
+        """A checkpoint every so often from now on, wherever it goes; 0: none by the clock."""
+        commit = Commit.of(every_s, output=self.row.settings.commit.output)
+        self.life.keep(settings=replace(self.row.settings, commit=commit))
+        self.schedule.commit = commit
+
+    # --- writing it -----------------------------------------------------------------------------
+
+    async def _checkpoint_if_due(self) -> None:
+        if trio.current_time() < self._checkpoint_at():
+            return
+        try:
+            await self._checkpoint()
+        except (MeshError, OSError) as error:
+            log.warning("no checkpoint", name=self.name, reason=reason_of(error))
+
+    async def _checkpoint(self) -> None:
+        """Write the VM's state to disk durably, and let it go on from there.
+
+        One that is being moved has to wait; if it leaves, it asks the next host.
+        """
+        number, begun = self.schedule.begun(), trio.current_time()
+        try:
+            await self._write_checkpoint()
+        except (MeshError, OSError) as error:
+            self.schedule.failed(trio.current_time())
+            self._host.journal("warning", f"{self.name} has no checkpoint: {reason_of(error)}")
+            if number:
+                self.life.tell_checkpoint(number, _errno_of(error))
+            await self._go_on()
+            raise
+        if number:
+            self.life.checkpointed = (number, 0)
+        await self.life.kill(goes_on=True)
+        await self._start_again("wrote a checkpoint and goes on" if number else "")
+        now = trio.current_time()
+        self.schedule.written(now, now - begun)
+        self._note_checkpoint(now - begun)
+
+    def _note_checkpoint(self, pause_s: float) -> None:
+        before = self.last_checkpoint
+        self.last_checkpoint = CheckpointStats(
+            at=self._host.me.clock.wall(),
+            pause_s=pause_s,
+            bytes=self.life.snapshots.last_bytes,
+            count=before.count + 1 if before else 1,
+        )
+
+    async def _write_checkpoint(self) -> None:
+        """Park the guest and make its state the VM's; on an error `_go_on`."""
+        snapshot = await self.life.park()
+        place, output = self._stands_at(snapshot)
+        before = self.row
+        self.life.row = replace(self.row, clean=True, parking=False)
+        self.handoff.checkpoint(snapshot.digest)
+        try:
+            await self._carry_out(self.handoff.take())
+        except (MeshError, OSError):
+            self.life.row = before
+            raise
+        self._covered(place, output)
+
+    def _stands_at(self, snapshot: Snapshot) -> tuple[int, int]:
+        """For `_covered`, of a parked guest: what its state covers once that is durable."""
+        output = Papers.parse(snapshot.manifest.mailbox).mailbox.output
+        return self._host.table.last_kept(self.vm_id), output
+
+    def _covered(self, place: int, output: int) -> None:
+        """A durable checkpoint holds what came of the mail up to `place`, and was said up to
+        `output`. On a full disk the next one covers it, too."""
+        try:
+            self._host.table.cover(self.vm_id, place, output)
+        except OSError as error:
+            log.warning("a checkpoint covers nothing yet", name=self.name, reason=str(error))
+        self.releases.kick()
+
+    def _guest_starts(self) -> None:
+        self.schedule.commit = self.row.settings.commit
+        self.schedule.started(trio.current_time())
+
+    # --- what is released -----------------------------------------------------------------------
+
+    def _held_chain(self) -> Ownership | None:
+        """The proof that this node may speak for the VM; None when it may not."""
+        chain = self.handoff.tenure.chain
+        return chain if chain is not None and chain.holder == self._host.me.node_id else None
+
+    def _say_in_log(self, text: str) -> None:
+        self.life.log.append(f"[radics] {text}\n".encode())
+
+    def _mail_kept(self) -> None:
+        """Mail was taken; it is kept until a checkpoint covers it, within bounds."""
+        if self._host.table.kept_bytes(self.vm_id) > KEPT_MAX_BYTES:
+            self._waits(pressed=True)
+
+
+def _errno_of(error: MeshError | OSError) -> int:
+    """What a program is told of a checkpoint that failed."""
+    if isinstance(error, CapacityError):
+        return errno.ENOSPC
+    return (isinstance(error, OSError) and error.errno) or errno.EIO
