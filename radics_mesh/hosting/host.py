@@ -17,7 +17,7 @@ from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.pool import Pool
 from radics_mesh.hosting.table import Table
-from radics_mesh.ids import NodeId, VmId
+from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
@@ -70,6 +70,9 @@ class Host:
     tenants: Callable[[], Iterable[Tenant]] = tuple
     # What this node knows of the mesh, as text for its guests.
     mesh: Callable[[], bytes] = bytes
+    # Have an image fetched from all who hold it, a node that surely does among them; its coming is
+    # told by `Hosting.image_came`. None: it is asked of that node alone.
+    seek_image: Callable[[Digest, NodeId], None] | None = None
     counters: Counter[str] = field(default_factory=Counter)
 
     def vm_directory(self, vm_id: VmId) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -69,6 +70,7 @@ class Hosting:
         memory_bytes: int,
         name_of: Callable[[NodeId], str] = lambda node: node.short,
         mesh: Callable[[], bytes] = bytes,
+        seek_image: Callable[[Digest, NodeId], None] | None = None,
     ) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._table = Table(path / "vms.sqlite")
@@ -101,6 +103,7 @@ class Hosting:
             name_of=name_of,
             tenants=lambda: self._vms.values(),
             mesh=mesh,
+            seek_image=seek_image,
         )
         self.counters = self._host.counters
         self._journalled = trio.Event()
@@ -284,6 +287,11 @@ class Hosting:
     def images_in_use(self) -> set[Digest]:
         """Images of VMs that are here, come, or are not yet known to be elsewhere."""
         return {image for vm in self._vms.values() if (image := vm.image_in_use) is not None}
+
+    async def image_came(self, image: Digest) -> None:
+        """An image that was sought is here: VMs that wait for it go on."""
+        for vm in list(self._vms.values()):
+            await vm.post(partial(vm.image_came, image))
 
     def departed(self) -> list[VmId]:
         """VMs that were here and are another node's now."""

@@ -29,6 +29,10 @@ from radics_mesh.vmm.snapshot import Snapshot
 log = structlog.get_logger(__name__)
 
 
+# A target says that it is still waiting for an image; well within the source's OFFER_S.
+IMAGE_COMES_S = 30.0
+
+
 class Moving(Tenancy):
     """Carries out what the state machine demands, in order."""
 
@@ -167,7 +171,10 @@ class Moving(Tenancy):
             return True
         if await self.blobs.take(image, self._use_image(image)):
             return True
-        await self.blobs.ask(source, image)
+        if self._host.seek_image is not None and self.handoff.tenure.certificate is None:
+            self._host.seek_image(image, source)
+        else:
+            await self.blobs.ask(source, image)
         return False
 
     def _use_image(self, image: Digest) -> Callable[[bytes], Awaitable[None]]:
@@ -209,11 +216,21 @@ class Moving(Tenancy):
         tenure = self.handoff.tenure
         snapshot = tenure.certificate.snapshot if tenure.certificate else tenure.announced
         if digest == chain.birth.image:
-            if not await self.blobs.take(digest, self._use_image(digest)):
-                return
-            if tenure.certificate is None and self._offer is not None:
-                await self._consider(self._offer)
-        if snapshot is not None and digest in (snapshot, chain.birth.image):
+            if await self.blobs.take(digest, self._use_image(digest)):
+                await self.image_came(digest)
+        elif digest == snapshot:
+            await self.take_snapshot(digest)
+            await self._carry_out(self.handoff.take())
+
+    async def image_came(self, image: Digest) -> None:
+        """It is here now: what waited for it goes on."""
+        chain, tenure = self._coming(), self.handoff.tenure
+        if chain is None or image != chain.birth.image:
+            return
+        if tenure.certificate is None and self._offer is not None:
+            await self._consider(self._offer)
+        snapshot = tenure.certificate.snapshot if tenure.certificate else tenure.announced
+        if snapshot is not None:
             await self.take_snapshot(snapshot)
         await self._carry_out(self.handoff.take())
 
@@ -233,6 +250,19 @@ class Moving(Tenancy):
         self.handoff.reserve(offer, trio.current_time(), has_image=has_image)
         if has_image:
             self.life.stand_by(offer.chain.birth.image, terms.memory_bytes)
+        else:
+            self._nursery.start_soon(self._say_still_waiting, offer)
+
+    async def _say_still_waiting(self, offer: handoff_state.Consider) -> None:
+        """The source must hear from us while the image comes from wherever."""
+        await trio.sleep(IMAGE_COMES_S)
+        if self._offer is offer and not self._host.images.holds(offer.chain.birth.image):
+            await self.post(lambda: self._still_waiting(offer))
+
+    async def _still_waiting(self, offer: handoff_state.Consider) -> None:
+        if self._offer is offer and self.phase is Phase.RESERVED:
+            await self._consider(offer)
+            await self._carry_out(self.handoff.take())
 
     async def _stage(self, _: handoff_state.Stage) -> None:
         self.handoff.staged_enough()

@@ -7,7 +7,8 @@ older version) is described by this node itself when somebody asks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -63,7 +64,7 @@ class Images:
         self._announced: set[Digest] = set()
         self._answering: set[tuple[NodeId, Digest]] = set()
         self._nursery: trio.Nursery | None = None
-        self.arrived: trio.MemorySendChannel[Digest] | None = None
+        self._send_arrived, self._arrived = trio.open_memory_channel[Digest](DOWNLOADS_MAX)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; what was on its way in the last run goes on."""
@@ -111,6 +112,18 @@ class Images:
         for node in holders:
             download.may_have(node)
         return download
+
+    def seek(self, image: Digest, holder: NodeId) -> None:
+        """Have it fetched; of what comes of that `tell` tells."""
+        try:
+            self.want(image, [holder])
+        except (CapacityError, UsageError) as error:  # who needs it comes again
+            log.warning("image not sought", image=image.short, reason=str(error))
+
+    async def tell(self, came: Callable[[Digest], Awaitable[None]]) -> None:
+        """Tell of each image that has come, until cancelled."""
+        async for image in self._arrived:
+            await came(image)
 
     async def pull(
         self, image: Digest, holders: Iterable[NodeId] = (), *, pin: bool = False
@@ -287,8 +300,8 @@ class Images:
         await trio.to_thread.run_sync(keep)
         self.counters["fetched"] += 1
         await self._announce()
-        if self.arrived is not None:
-            await self.arrived.send(download.image)
+        with suppress(trio.WouldBlock):  # nobody listens
+            self._send_arrived.send_nowait(download.image)
 
     async def _holders(self, image: Digest) -> list[NodeId]:
         entries = await self._directory.lookup(Kind.IMAGE, image.hex())

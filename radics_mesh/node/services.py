@@ -138,6 +138,7 @@ class Services:
             memory_bytes=self.memory_bytes,
             name_of=self.name_of,
             mesh=self._mesh_text,
+            seek_image=self.images.seek,
         )
         self.images.store.in_use = self.hosting.images_in_use
         self.scheduler = Scheduler(
@@ -167,6 +168,7 @@ class Services:
                 nursery.start_soon(self._follow_directory)
                 nursery.start_soon(self._follow_contacts)
                 nursery.start_soon(self._follow_hosting)
+                nursery.start_soon(self.images.tell, self.hosting.image_came)
                 nursery.start_soon(self._tell_of_self)
                 nursery.start_soon(self._follow_departed)
                 nursery.start_soon(self.scheduler.run)

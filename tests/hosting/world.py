@@ -19,6 +19,7 @@ from radics_mesh.dtn.store import BundleStore
 from radics_mesh.hosting.service import Hosting
 from radics_mesh.hosting.status import VmStatus
 from radics_mesh.ids import NodeId
+from radics_mesh.images.service import Images
 from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.me import Me
 from radics_mesh.membership import Verifier
@@ -42,6 +43,7 @@ class Site:
     directory: Directory
     sources: Sources
     hosting: Hosting
+    images: Images
     scope: trio.CancelScope
     reports: list[str] = field(default_factory=list)
     deliveries: Counter[str] = field(default_factory=Counter)
@@ -108,12 +110,19 @@ class World:
             directory=directory,
             clock=me.clock,
         )
+        images = Images(
+            path=path / "incoming-images",
+            store=ImageStore(path / "images"),
+            me=me,
+            agent=agent,
+            directory=directory,
+        )
         hosting = Hosting(
             path=path / "hosting",
             agent=agent,
             sources=sources,
             directory=directory,
-            images=ImageStore(path / "images"),
+            images=images.store,
             me=me,
             config=Config(
                 state=path,
@@ -123,14 +132,17 @@ class World:
             ),
             accelerator="tcg",
             memory_bytes=self.memory_bytes,
+            seek_image=images.seek,
         )
-        site = Site(me, agent, store, directory, sources, hosting, trio.CancelScope())
+        site = Site(me, agent, store, directory, sources, hosting, images, trio.CancelScope())
         try:
             with site.scope:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(agent.run)
                     await nursery.start(sources.run)
+                    await nursery.start(images.run)
                     await nursery.start(hosting.run)
+                    nursery.start_soon(images.tell, hosting.image_came)
                     agent.register(me.node_id.service("report"), site.take_report)
                     self.sites[number] = site
                     task_status.started()
