@@ -86,6 +86,16 @@ def node_row(row: NodeRow) -> Row:
     ]
 
 
+def _checkpoints(row: VmRow) -> str:
+    """How often, and for how long the last one stopped it."""
+    kept = row["checkpoints"]
+    if kept is None or not (kept["every_s"] or kept["commit_output"]):
+        return ""
+    often = f"every {kept['every_s']:g} s" if kept["every_s"] else "as it speaks"
+    paused = "" if kept["pause_s"] is None else f", the last took {kept['pause_s'] * 1000:.0f} ms"
+    return f"checkpoints {often}{paused}"
+
+
 VM_COLUMNS = ["VM", "STATE", "NODE", "EPOCH", "MEMORY", "SOURCES", "IN", "MOVES", "UP", "NOTE"]
 
 
@@ -103,7 +113,7 @@ def vm_row(row: VmRow) -> Row:
         f"{size(row['rate'])}/s",
         str(row["moves"]),
         duration(row["uptime_s"]),
-        printable(row["note"] or ("pinned" if row["pinned"] else "")),
+        printable(row["note"] or ("pinned" if row["pinned"] else "") or _checkpoints(row)),
     ]
 
 

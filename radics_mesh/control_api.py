@@ -58,6 +58,17 @@ class NodeRow(TypedDict):
     self: bool
 
 
+class CheckpointsRow(TypedDict):
+    """A VM's checkpoints. `every_s` 0: none by the clock. Of the last one: Unix time, seconds for
+    which the guest stood still, bytes; None: there was none since the node started."""
+
+    every_s: float
+    commit_output: bool
+    at: float | None
+    pause_s: float | None
+    bytes: int | None
+
+
 class VmRow(TypedDict):
     name: str
     id: str
@@ -84,6 +95,10 @@ class VmRow(TypedDict):
     status: int | None
     # Why it failed or waits, in words.
     note: str | None
+    # How often it was set back to an earlier state; then what it sent may have come twice.
+    branch: int
+    # None: not of this node.
+    checkpoints: CheckpointsRow | None
 
 
 class SourceRow(TypedDict):
@@ -295,6 +310,9 @@ REQUESTS: Mapping[str, Request] = {
             "environment": (list,),
             # Its descriptor 0 reads what `feed` gives; else it is at its end.
             "stdin": (bool,),
+            # See CheckpointsRow.
+            "checkpoint_every_s": _NUMBER,
+            "commit_output": (bool,),
         },
         {
             "sources": [],
@@ -303,6 +321,8 @@ REQUESTS: Mapping[str, Request] = {
             "arguments": [],
             "environment": [],
             "stdin": False,
+            "checkpoint_every_s": 0.0,
+            "commit_output": False,
         },
     ),
     # -> {"name": str}, once it is durable; waits while the VM's program reads nothing.
@@ -338,6 +358,9 @@ REQUESTS: Mapping[str, Request] = {
     "stop": _NAMED,
     "save": _NAMED,
     "resume": _NAMED,
+    # None: one now; else so often from now on, 0 not any more. -> {"name": str,
+    # "checkpoints": CheckpointsRow}
+    "checkpoint": Request({"name": _TEXT, "every_s": _MAYBE_NUMBER}, {"every_s": None}),
     # -> Moved
     "migrate": Request({"name": _TEXT, "to": _TEXT, "one_way": (bool,)}, {"one_way": False}),
     # -> Whereabouts

@@ -43,6 +43,8 @@ def vm(name: str, **changes: object) -> VmRow:
         "pinned": False,
         "uptime_s": 75.0,
         "boot_s": 0.09,
+        "branch": 0,
+        "checkpoints": None,
         "pid": 4711,
         "status": None,
         "note": None,

@@ -16,7 +16,7 @@ import click
 
 from radics_mesh import __version__
 from radics_mesh.cells import printable
-from radics_mesh.cli import data, images, join, mesh, vms
+from radics_mesh.cli import checkpoints, data, images, join, mesh, vms
 from radics_mesh.cli.endings import leaves, only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.errors import MeshError
@@ -27,7 +27,14 @@ PROGRAM = "python -m radics_mesh"
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=[*join.COMMANDS, *mesh.COMMANDS, *vms.COMMANDS, *data.COMMANDS, *images.COMMANDS],
+    commands=[
+        *join.COMMANDS,
+        *mesh.COMMANDS,
+        *vms.COMMANDS,
+        *data.COMMANDS,
+        *images.COMMANDS,
+        *checkpoints.COMMANDS,
+    ],
 )
 @click.option("--debug", is_flag=True, help=f"Show tracebacks of bugs (or {DEBUG_VARIABLE}=1).")
 @click.version_option(__version__, prog_name="radics-mesh")

@@ -10,6 +10,7 @@ import click
 
 from radics_mesh import cells
 from radics_mesh.cli.asking import ask, ask_each, state_option
+from radics_mesh.cli.checkpoints import checkpoint_options
 from radics_mesh.cli.tables import print_rows
 
 _FEED_BYTES = 64 << 10
@@ -112,6 +113,7 @@ class _Image(click.ParamType[str]):
 @click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="For the program.")
 @click.option("--stdin", type=click.File("rb"), help="A file to feed to the program, - for ours.")
 @click.option("--open-stdin", is_flag=True, help="Its input stays open, for `feed`.")
+@checkpoint_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @state_option
 def run(
@@ -123,6 +125,8 @@ def run(
     environment: tuple[str, ...],
     stdin: BinaryIO | None,
     open_stdin: bool,
+    checkpoint_every_s: float,
+    commit: str | None,
     arguments: tuple[str, ...],
     state: Path,
 ) -> None:
@@ -145,6 +149,8 @@ def run(
         arguments=list(arguments),
         environment=list(environment),
         stdin=stdin is not None or open_stdin,
+        checkpoint_every_s=checkpoint_every_s,
+        commit_output=commit == "output",
     )
     _print_vm(answer)
     if stdin is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from radics_mesh.hosting.commit import AT_ONCE, Commit
 from radics_mesh.ids import Digest, Eid, NodeId, VmId
 
 
@@ -44,6 +45,17 @@ class MoveStats:
 
 
 @dataclass(frozen=True)
+class CheckpointStats:
+    """The last checkpoint of a VM here: Unix time of its end, for how long its guest stood still,
+    the size of its snapshot; `count`: how many there were since the node started."""
+
+    at: float
+    pause_s: float
+    bytes: int
+    count: int
+
+
+@dataclass(frozen=True)
 class VmStatus:
     """`state`: starting, running, waiting, moving, released, arriving, saved, stopped, exited,
     failed. Times are by this node's monotonic clock."""
@@ -80,6 +92,8 @@ class VmStatus:
     note: str = ""
     # Where its program would like to be (radics_mesh.hosting.papers.Settings.hint).
     hint: str = ""
+    commit: Commit = AT_ONCE
+    last_checkpoint: CheckpointStats | None = None
     last_move: MoveStats | None = None
     # EIDs with which it exchanged bundles, and payload bytes each way.
     sent_bytes: dict[Eid, int] = field(default_factory=dict)

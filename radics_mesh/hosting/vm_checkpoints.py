@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 import trio
@@ -21,6 +21,7 @@ from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Papers
 from radics_mesh.hosting.releases import Releases
+from radics_mesh.hosting.status import CheckpointStats
 from radics_mesh.hosting.table import VmRow, Wanted
 from radics_mesh.hosting.vm_moving import Moving
 from radics_mesh.ownership import Ownership
@@ -30,16 +31,6 @@ from radics_mesh.vmm.snapshot import Snapshot
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class CheckpointStats:
-    """The last one: seconds by this node's monotonic clock, Unix time of its end."""
-
-    at: float
-    pause_s: float
-    bytes: int
-    count: int
-
-
 class Checkpointing(Moving):
     """Called by the VM's one task, but for `_wants_checkpoint` and `_waits`."""
 
@@ -47,7 +38,6 @@ class Checkpointing(Moving):
         super().__init__(host, row, nursery, notices)
         self.schedule = Schedule(row.settings.commit, trio.current_time())
         self.releases = Releases(host, row.vm_id, self._held_chain, self._say_in_log)
-        self.last_checkpoint: CheckpointStats | None = None
 
     # --- who asks for one -----------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from radics_mesh.hosting.life import Life, reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Papers
-from radics_mesh.hosting.status import MoveStats, VmStatus
+from radics_mesh.hosting.status import CheckpointStats, MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_mail import Wishes
 from radics_mesh.hosting.vm_task import Guest
@@ -52,6 +52,7 @@ class Tenancy(ABC):
         self.blobs = Blobs(host, row.vm_id, self._keys)
         self.handoff = Handoff(row.tenure, host.me.identity)
         self.last_move: MoveStats | None = None
+        self.last_checkpoint: CheckpointStats | None = None
         self.restarts = 0
         self.moved_at: float | None = None
         self._host = host
@@ -178,6 +179,8 @@ class Tenancy(ABC):
             pid=guest.machine.pid if guest else None,
             status=row.ending.code if row.ending else None,
             note=self._trouble() or row.note or (row.ending.why if row.ending else self._history()),
+            commit=row.settings.commit,
+            last_checkpoint=self.last_checkpoint,
             last_move=self.last_move,
             sent_bytes=dict(guest.sent_bytes) if guest else {},
             received_bytes=dict(guest.received_bytes) if guest else {},

@@ -19,8 +19,10 @@ from radics_mesh.control_api import REQUESTS
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.errors import LinkError, UsageError, WireError
+from radics_mesh.hosting.commit import Commit
 from radics_mesh.ids import Eid, VmId
 from radics_mesh.node import rows, vm_rows
+from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
@@ -33,7 +35,7 @@ REQUEST_MAX_S = 30 * 24 * 3600
 WORDS_MAX_BYTES = 32 << 10
 Answer = Mapping[str, Any]
 # Classes with more handlers, by subject (`snapshot_requests`, ...), made with the node's services.
-GROUPS: tuple[Callable[[Services], object], ...] = (ImageRequests,)
+GROUPS: tuple[Callable[[Services], object], ...] = (ImageRequests, CheckpointRequests)
 
 
 @dataclass
@@ -150,6 +152,8 @@ class Requests:
         arguments: list[str],
         environment: list[str],
         stdin: bool,
+        checkpoint_every_s: float,
+        commit_output: bool,
     ) -> Answer:
         if not all(sources):
             raise UsageError("a source's name is empty")
@@ -172,6 +176,7 @@ class Requests:
             memory_bytes=order.memory_bytes,
             pinned=pin,
             has_stdin=stdin,
+            commit=Commit.of(checkpoint_every_s, output=commit_output),
         )
         return {"vm": vm_rows.vm_row(self._node, name)}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from radics_mesh.control_api import CheckpointsRow, Moved, MoveRow, VmRow, Whereabouts
 from radics_mesh.control_api import Link as LinkRow
-from radics_mesh.control_api import Moved, MoveRow, VmRow, Whereabouts
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.ids import NodeId, VmId
@@ -71,6 +71,19 @@ def _own_vm(node: Services, vm: VmStatus) -> VmRow:
         pid=vm.pid,
         status=vm.status,
         note=vm.note or None,
+        branch=vm.branch,
+        checkpoints=checkpoints_row(vm),
+    )
+
+
+def checkpoints_row(vm: VmStatus) -> CheckpointsRow:
+    last = vm.last_checkpoint
+    return CheckpointsRow(
+        every_s=vm.commit.every_s,
+        commit_output=vm.commit.output,
+        at=last.at if last else None,
+        pause_s=last.pause_s if last else None,
+        bytes=last.bytes if last else None,
     )
 
 
@@ -96,6 +109,8 @@ def _remote_vm(node: Services, entry: Entry) -> VmRow:
         pid=None,
         status=None,
         note=None,
+        branch=0,
+        checkpoints=None,
     )
 
 
@@ -123,6 +138,8 @@ def _departed_vm(node: Services, vm_id: VmId) -> VmRow | None:
         pid=None,
         status=None,
         note="has not been heard of since",
+        branch=0,
+        checkpoints=None,
     )
 
 

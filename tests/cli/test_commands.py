@@ -162,7 +162,8 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
     async with node(tmp_path, run=answering({"vm": answers.vm("wc")}, seen)):
         done = await radics(
             *("run", str(image), "--name", "wc", "--source", "a", "--source", "b", "--memory"),
-            *("32", "--pin", "--env", "A=1", "--env", "B=", "--", "--verbose", "x"),
+            *("32", "--pin", "--env", "A=1", "--env", "B=", "--checkpoint-every", "5min"),
+            *("--commit", "output", "--", "--verbose", "x"),
             state=tmp_path,
         )
     assert done.stdout == b"wc (vvvvvvvv) is running on barn\n"
@@ -175,6 +176,8 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
         "arguments": ["--verbose", "x"],
         "environment": ["A=1", "B="],
         "stdin": False,
+        "checkpoint_every_s": 300.0,
+        "commit_output": True,
     }
 
 
