@@ -25,9 +25,9 @@ from radics_mesh.vmm.events import Ready
 from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.launch import Launch
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.manifest import Signer
 from radics_mesh.vmm.outputs import Output, Send, Subscribe
 from radics_mesh.vmm.qmp import Qmp
-from radics_mesh.vmm.snapshot import Signer
 
 PROGRAM = """
 #include <cstdio>

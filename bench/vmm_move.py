@@ -32,7 +32,8 @@ from radics_mesh.vmm import adoption, qemu
 from radics_mesh.vmm.architecture import X86_64
 from radics_mesh.vmm.launch import launch, prepare
 from radics_mesh.vmm.machine import Machine
-from radics_mesh.vmm.snapshot import Snapshot, Subject
+from radics_mesh.vmm.manifest import Subject
+from radics_mesh.vmm.snapshot import Snapshot
 
 
 class Moves(Bench):

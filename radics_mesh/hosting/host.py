@@ -22,8 +22,8 @@ from radics_mesh.me import Me
 from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.image_store import ImageStore
+from radics_mesh.vmm.manifest import Signer
 from radics_mesh.vmm.pages import PageStore
-from radics_mesh.vmm.snapshot import Signer
 
 SERVICE = "handoff"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -33,8 +33,9 @@ from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.image import loaded_pages
 from radics_mesh.vmm.launch import Launch, adopt, launch
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.manifest import Subject
 from radics_mesh.vmm.parked import is_parked
-from radics_mesh.vmm.snapshot import Snapshot, Subject, take
+from radics_mesh.vmm.snapshot import Snapshot, take
 
 log = structlog.get_logger(__name__)
 

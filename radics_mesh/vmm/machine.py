@@ -26,7 +26,7 @@ import trio
 from radics_mesh.clock import Clock
 from radics_mesh.errors import GuestError, LinkError, PeerError, UsageError
 from radics_mesh.ids import Digest
-from radics_mesh.vmm import adoption, images, qemu, ram, snapshot, survey
+from radics_mesh.vmm import adoption, images, manifest, qemu, ram, snapshot, survey
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel
 from radics_mesh.vmm.conversation import Conversation, Garbling
@@ -245,7 +245,7 @@ class Machine:
         )
 
     async def take(
-        self, subject: snapshot.Subject, signer: snapshot.Signer, seen: Survey | None = None
+        self, subject: manifest.Subject, signer: manifest.Signer, seen: Survey | None = None
     ) -> Snapshot:
         """The parked guest's snapshot; GuestError when it is not parked.
 

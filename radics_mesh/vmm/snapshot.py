@@ -1,18 +1,16 @@
-"""Snapshots: a parked VM's memory as a signed manifest and compressed pages.
+"""Snapshots in one piece: a parked VM's memory as a signed manifest and compressed pages.
 
 A parked VM is nothing but its memory. A snapshot holds every 4 KiB page above the firmware's that
 is neither zero nor what QEMU's loader puts there from the image (the template); restoring lays the
 template down again, then these pages over it, and leaves the rest zero. The node that took it
-signs the manifest, which lists the SHA-256 of every page (measured beside BLAKE2b on a processor
-with SHA instructions: 2.8 against 4.7 microseconds a page), so the manifest's digest names the
-exact state, and a hand-over binds it. The mailbox inside is the host's business, opaque here.
+signs the manifest, which lists the SHA-256 of every page, so the manifest's digest names the exact
+state, and a hand-over binds it. The mailbox inside is the host's business, opaque here.
+
+This form is what is carried, mailed and debugged; on a node the pages are in its store (`stored`).
 
 Wire form:
   magic 8 | total length u64 | head length u32 | head | packs, one after the other
   head      msgpack [manifest, signer's key, signature, chain, [length of each pack]]
-  manifest  msgpack [version, vm, epoch, image, architecture, cpu, memory, runs, hashes, mailbox,
-            created (Unix s)]
-  runs      (first page u32, count u32)..., ascending; hashes: 32 bytes a page, in that order
   pack      zstd of up to PACK_PAGES pages, in that order
 Integers outside msgpack are little-endian. The same pages give the same bytes.
 """
@@ -30,116 +28,22 @@ import zstandard
 from radics_mesh.clock import Wall
 from radics_mesh.codec import Fields, pack
 from radics_mesh.durable import write_durably
-from radics_mesh.errors import PeerError, WireError
-from radics_mesh.identity import KEY_BYTES, SIGNATURE_BYTES, Identity, verify
-from radics_mesh.ids import DIGEST_BYTES, ID_BYTES, Digest, VmId
-from radics_mesh.membership import CHAIN_MAX_BYTES, Verifier
-from radics_mesh.vmm import architecture as architectures
-from radics_mesh.vmm.architecture import Architecture
-from radics_mesh.vmm.ram import FIRMWARE_BYTES, PAGE_BYTES, held_pages
+from radics_mesh.errors import WireError
+from radics_mesh.membership import Verifier
+from radics_mesh.vmm.manifest import Signed, Signer, Subject, parse_head, sign
+from radics_mesh.vmm.pagepack import PACK_PAGES
+from radics_mesh.vmm.ram import PAGE_BYTES, held_pages
 
-VERSION = 1
-CONTEXT = "snapshot manifest"
-PACK_PAGES = 256
-MAILBOX_MAX_BYTES = 16 << 20
-MEMORY_MAX_BYTES = 1 << 36
-_LEVEL = 1  # level 3 took twice the time for 5 % fewer bytes of a C++ program's pages
+_LEVEL = 1  # as pagepack's
 _MAGIC = b"RdCSsnap"
 _FRAME = struct.Struct("<8sQI")
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """What is signed. `pages`: numbers of the pages held, ascending; `hashes`: 32 bytes each."""
-
-    vm: VmId
-    epoch: int
-    image: Digest
-    architecture: str
-    cpu: str
-    memory_bytes: int
-    pages: tuple[int, ...] = field(repr=False)
-    hashes: bytes = field(repr=False)
-    mailbox: bytes = field(repr=False)
-    created: int
-
-    def pack(self) -> bytes:
-        return pack(
-            [
-                VERSION,
-                bytes(self.vm),
-                self.epoch,
-                bytes(self.image),
-                self.architecture,
-                self.cpu,
-                self.memory_bytes,
-                pack_runs(self.pages),
-                self.hashes,
-                self.mailbox,
-                self.created,
-            ]
-        )
-
-    def hash(self, index: int) -> bytes:
-        """Of the `index`-th page held."""
-        return self.hashes[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]
-
-    @classmethod
-    def parse(cls, data: bytes) -> Manifest:
-        fields = Fields.parse(data, "snapshot manifest", limit_bytes=len(data))
-        fields.integer(VERSION, VERSION)
-        vm, epoch = VmId(fields.blob(ID_BYTES)), fields.integer(1, 1 << 32)
-        image = Digest(fields.blob(DIGEST_BYTES))
-        architecture, cpu = fields.text(limit=32), fields.text(limit=64)
-        memory_bytes = fields.integer(FIRMWARE_BYTES, MEMORY_MAX_BYTES)
-        pages = parse_runs(fields.blob(limit=len(data)), memory_bytes)
-        hashes = fields.blob(len(pages) * DIGEST_BYTES, limit=len(data))
-        mailbox = fields.blob(limit=MAILBOX_MAX_BYTES)
-        created = fields.integer(0, 1 << 62)
-        fields.end()
-        return cls(
-            vm, epoch, image, architecture, cpu, memory_bytes, pages, hashes, mailbox, created
-        )
-
-
-def pack_runs(pages: Iterable[int]) -> bytes:
-    runs: list[list[int]] = []
-    for page in pages:
-        if runs and runs[-1][0] + runs[-1][1] == page:
-            runs[-1][1] += 1
-        else:
-            runs.append([page, 1])
-    return b"".join(struct.pack("<II", first, count) for first, count in runs)
-
-
-def parse_runs(data: bytes, memory_bytes: int) -> tuple[int, ...]:
-    """Page numbers: ascending, runs as long as can be, all between firmware and memory's end."""
-    if len(data) % 8:
-        raise WireError("snapshot manifest: broken page map")
-    pages: list[int] = []
-    after, end = FIRMWARE_BYTES // PAGE_BYTES - 1, memory_bytes // PAGE_BYTES
-    for first, count in struct.iter_unpack("<II", data):
-        if first <= after or count == 0 or first + count > end:
-            raise WireError("snapshot manifest: broken page map")
-        pages.extend(range(first, first + count))
-        after = first + count
-    return tuple(pages)
-
-
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Signed):
     """Made by `take`, whose pages are true by origin, or by `unpack`, which checks all of them."""
 
-    manifest: Manifest
-    signer: bytes
-    signature: bytes = field(repr=False)
-    chain: bytes = field(repr=False)
     packs: tuple[bytes, ...] = field(repr=False)
-
-    @property
-    def digest(self) -> Digest:
-        """Names this exact state: hash of the manifest, which covers every page's hash."""
-        return Digest.of(self.manifest.pack())
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """(page number, content), ascending. WireError names a damaged page."""
@@ -167,28 +71,9 @@ class Snapshot:
             if hashlib.sha256(content).digest() != self.manifest.hash(index):
                 raise WireError(f"snapshot: page {number} is altered")
 
-    def check_fits(self, image: Digest, architecture: Architecture | None = None) -> None:
-        """PeerError that says why this host and image cannot carry the state on.
-
-        `architecture`: the image's, when it is here; else the snapshot's own is believed.
-        """
-        manifest = self.manifest
-        wanted = architecture or architectures.ALL.get(manifest.architecture)
-        if wanted is None:
-            raise PeerError(f"snapshot of a {manifest.architecture} guest: none run here")
-        if (manifest.architecture, manifest.cpu) != (wanted.name, wanted.baseline):
-            raise PeerError(
-                f"snapshot of a {manifest.architecture} {manifest.cpu} guest, "
-                f"not {wanted.name} {wanted.baseline}"
-            )
-        if manifest.image != image:
-            raise PeerError(
-                f"snapshot of image {manifest.image.short}, not of {image.short}: wrong image"
-            )
-
     def pack(self) -> bytes:
         lengths = [len(packed) for packed in self.packs]
-        head = pack([self.manifest.pack(), self.signer, self.signature, self.chain, lengths])
+        head = pack([*self.head(), lengths])
         total = _FRAME.size + len(head) + sum(lengths)
         return b"".join((_FRAME.pack(_MAGIC, total, len(head)), head, *self.packs))
 
@@ -200,9 +85,7 @@ class Snapshot:
         signed as it stands. Memory is bounded by what a member signed.
         """
         snapshot = cls._split(data)
-        if verifier.member(snapshot.chain, now).public != snapshot.signer:
-            raise PeerError("snapshot signed by another key than its chain names")
-        verify(snapshot.signer, CONTEXT, snapshot.manifest.pack(), snapshot.signature)
+        snapshot.check_signature(verifier, now)
         snapshot.check_pages()
         return snapshot
 
@@ -226,20 +109,16 @@ class Snapshot:
             raise WireError("snapshot: its length is wrong")
         start = _FRAME.size + head_bytes
         fields = Fields.parse(data[_FRAME.size : start], "snapshot", limit_bytes=head_bytes)
-        packed, signer = fields.blob(limit=head_bytes), fields.blob(KEY_BYTES)
-        signature, chain = fields.blob(SIGNATURE_BYTES), fields.blob(limit=CHAIN_MAX_BYTES)
+        signed = parse_head(fields, head_bytes)
         lengths = [_length(item) for item in fields.items(limit=head_bytes)]
         fields.end()
         if start + sum(lengths) != total:
             raise WireError("snapshot: its length is wrong")
-        manifest = Manifest.parse(packed)
-        if manifest.pack() != packed:
-            raise WireError("snapshot manifest: not in its one form")
         packs = []
         for length in lengths:
             packs.append(data[start : start + length])
             start += length
-        return cls(manifest, signer, signature, chain, tuple(packs))
+        return cls(*signed, tuple(packs))
 
     def save(self, path: Path) -> None:
         """Durably: on return it is on the medium, and never a part of it under this name."""
@@ -272,27 +151,6 @@ def _decompress(
     return content
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What a snapshot says of its VM beside the memory."""
-
-    vm: VmId
-    epoch: int
-    image: Digest
-    architecture: str
-    cpu: str
-    mailbox: bytes
-    created: int
-
-
-@dataclass(frozen=True)
-class Signer:
-    """The node that takes snapshots, with its packed membership chain."""
-
-    identity: Identity
-    chain: bytes
-
-
 def take(
     ram: Path,
     memory_bytes: int,
@@ -323,20 +181,8 @@ def take(
             pending.clear()
     if pending:
         packs.append(compressor.compress(b"".join(pending)))
-    manifest = Manifest(
-        subject.vm,
-        subject.epoch,
-        subject.image,
-        subject.architecture,
-        subject.cpu,
-        memory_bytes,
-        tuple(numbers),
-        b"".join(hashes),
-        subject.mailbox,
-        subject.created,
-    )
-    signature = signer.identity.sign(CONTEXT, manifest.pack())
-    return Snapshot(manifest, signer.identity.public, signature, signer.chain, tuple(packs))
+    signed = sign(subject, memory_bytes, tuple(numbers), b"".join(hashes), signer)
+    return Snapshot(*signed, tuple(packs))
 
 
 def _hashed(pages: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:

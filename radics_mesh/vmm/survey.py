@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from radics_mesh.vmm.changed import Changed
+from radics_mesh.vmm.manifest import Manifest
 from radics_mesh.vmm.ram import FIRMWARE_BYTES, PAGE_BYTES, held_pages
-from radics_mesh.vmm.snapshot import Manifest
 
 _FIRST = FIRMWARE_BYTES // PAGE_BYTES
 _ZERO = bytes(PAGE_BYTES)

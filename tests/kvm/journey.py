@@ -25,8 +25,9 @@ from radics_mesh.vmm.events import WARM, Ready
 from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.launch import Launch, launch
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.manifest import Signer, Subject
 from radics_mesh.vmm.outputs import Log, Output, Send, Subscribe
-from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
+from radics_mesh.vmm.snapshot import Snapshot
 from tests.kvm import findings
 from tests.kvm.findings import report
 from tests.kvm.programs import SHM

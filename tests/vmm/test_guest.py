@@ -29,8 +29,9 @@ from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
 from radics_mesh.vmm.machine import Event, Machine
+from radics_mesh.vmm.manifest import Signer, Subject
 from radics_mesh.vmm.outputs import Exit, Log, Output, Send, Subscribe
-from radics_mesh.vmm.snapshot import Signer, Snapshot, Subject
+from radics_mesh.vmm.snapshot import Snapshot
 from radics_mesh.vmm.survey import Survey
 
 NOW = Wall(1_800_000_000.0)

@@ -17,10 +17,12 @@ from radics_mesh.errors import PeerError, WireError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.membership import Verifier, found
-from radics_mesh.vmm import ram, snapshot
+from radics_mesh.vmm import manifest, ram, snapshot
 from radics_mesh.vmm.architecture import AARCH64, X86_64
+from radics_mesh.vmm.manifest import Manifest, Signer, Subject
+from radics_mesh.vmm.pagepack import PACK_PAGES
 from radics_mesh.vmm.ram import PAGE_BYTES
-from radics_mesh.vmm.snapshot import Manifest, Signer, Snapshot, Subject
+from radics_mesh.vmm.snapshot import Snapshot
 
 NOW = Wall(1_800_000_000.0)
 MEMORY_BYTES = 4 << 20
@@ -58,7 +60,7 @@ def take(path: Path, pages: dict[int, bytes]) -> Snapshot:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Snapshot:
-    pages = {number: page(number) for number in range(400, 400 + 2 * snapshot.PACK_PAGES + 5)}
+    pages = {number: page(number) for number in range(400, 400 + 2 * PACK_PAGES + 5)}
     return take(tmp_path / "ram", TEMPLATE | pages)
 
 
@@ -169,7 +171,7 @@ def test_a_foreign_mesh_is_refused(state: Snapshot) -> None:
 
 def test_another_members_name_is_refused(state: Snapshot) -> None:
     forger = Identity.generate()
-    signature = forger.sign(snapshot.CONTEXT, state.manifest.pack())
+    signature = forger.sign(manifest.CONTEXT, state.manifest.pack())
     forged = dataclasses.replace(state, signer=forger.public, signature=signature)
     with pytest.raises(PeerError, match="another key"):
         Snapshot.unpack(forged.pack(), VERIFIER, NOW)
@@ -225,7 +227,7 @@ def test_no_bytes_break_the_parsers(data: bytes) -> None:
 def test_a_broken_page_map_is_refused(runs: tuple[int, ...]) -> None:
     raw = b"".join(number.to_bytes(4, "little") for number in runs)
     with pytest.raises(WireError, match="page map"):
-        snapshot.parse_runs(raw, MEMORY_BYTES)
+        manifest.parse_runs(raw, MEMORY_BYTES)
 
 
 def test_a_large_sparse_memory_is_read_by_its_data_only(tmp_path: Path) -> None:
