@@ -44,10 +44,21 @@ def page_hash(content: bytes) -> bytes:
 def make(pages: Sequence[Page]) -> bytes:
     """A pack of at most PACK_PAGES pages, and one at least. Blocks some milliseconds."""
     assert 0 < len(pages) <= PACK_PAGES
-    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-    body = compressor.compress(b"".join([content for _, content in pages]))
+    body = squeeze([content for _, content in pages])
     head = _FRAME.pack(_MAGIC, len(pages), len(body))
     return b"".join((head, *[digest for digest, _ in pages], body))
+
+
+def squeeze(contents: Sequence[bytes]) -> bytes:
+    """The compressed part of a pack."""
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
+    return compressor.compress(b"".join(contents))
+
+
+def make_true(pages: Sequence[Page]) -> bytes:
+    """A pack of those pages that are what their hashes say; empty when none is."""
+    true = [page for page in pages if page_hash(page[1]) == page[0]]
+    return make(true) if true else b""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ Everything blocks: for worker threads, of which several may call at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from os import cpu_count
@@ -86,8 +87,9 @@ class PageStore:
         self._index: dict[bytes, int] = {}
         self._packs: dict[int, PackPlace] = {}
         self._files: dict[int, _File] = {}
-        # Holds that are being written.
+        # Holds that are being written, and what else must stay for now.
         self._taking: list[tuple[bytes, ...]] = []
+        self._references: list[Callable[[], Iterable[bytes]]] = []
         self._next_file = self._next_pack = 1
         workers = min(4, cpu_count() or 1)
         # Both zstd and SHA-256 let other threads run.
@@ -110,18 +112,20 @@ class PageStore:
     def put(self, pages: Iterable[Page]) -> int:
         """Keep pages; what is here already costs nothing. Returns the bytes written.
 
-        The hashes are the caller's word: it has made them. Nothing is lost on CapacityError and
-        OSError, but what came before it may be kept.
+        A page that is not what its hash says is left out, so that one VM's mistake is no other's.
+        Nothing is lost on CapacityError and OSError, but what came before it may be kept.
         """
         written = 0
         fresh = (page for page in pages if page[0] not in self._index)
         while chunk := list(islice(fresh, _FILE_PACKS * PACK_PAGES)):
             distinct = list(dict(chunk).items())
-            written += self._write(self._make(distinct))
+            if packs := self._make(distinct):
+                written += self._write(packs)
         return written
 
     def _make(self, pages: Sequence[Page]) -> list[bytes]:
-        return list(self._workers.map(pagepack.make, pagepack.batches(pages, PACK_PAGES)))
+        made = self._workers.map(pagepack.make_true, pagepack.batches(pages, PACK_PAGES))
+        return [packed for packed in made if packed]
 
     def put_pack(self, data: bytes) -> int:
         """Keep the pages of a pack from elsewhere; WireError when it is not wholly good."""
@@ -159,19 +163,30 @@ class PageStore:
 
     # --- who needs them -------------------------------------------------------------------------
 
+    @contextmanager
+    def keeping(self, hashes: Iterable[bytes]) -> Iterator[None]:
+        """As `hold`, but only until the end of this block, or of the process."""
+        taken = tuple(hashes)
+        with self._lock:
+            self._taking.append(taken)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taking.remove(taken)
+
+    def refer(self, references: Callable[[], Iterable[bytes]]) -> None:
+        """Ask this, too, which pages are held. It reads what it has on disk, and blocks."""
+        self._references.append(references)
+
     def hold(self, owner: str, hashes: Iterable[bytes], *, more: bool = False) -> None:
         """Never collect these pages, whether they are here already or will be.
 
         It replaces what this owner held; `more`: it comes to that.
         """
         taken = tuple(hashes)
-        with self._lock:
-            self._taking.append(taken)
-        try:
+        with self.keeping(taken):
             (self._holds.add if more else self._holds.put)(owner, taken)
-        finally:
-            with self._lock:
-                self._taking.remove(taken)
 
     def release(self, owner: str) -> None:
         self._holds.drop(owner)
@@ -227,8 +242,8 @@ class PageStore:
         with self._lock:
             for owner in self.owners():
                 held.update(self._holds.of(owner))
-            for taken in self._taking:
-                held.update(taken)
+            for others in (*self._taking, *(find() for find in self._references)):
+                held.update(others)
             live = dict.fromkeys(self._packs, 0)
             for digest, where in self._index.items():
                 live[where >> _PLACES] += digest in held

@@ -38,6 +38,14 @@ def held_pages(
     yield from _emptied(template, lain, seen, memory_bytes // PAGE_BYTES)
 
 
+def data_pages(ram: Path, memory_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of every page above the firmware's that the file really holds."""
+    with ram.open("rb", buffering=0) as file:
+        for start, content in _extents(file.fileno(), memory_bytes):
+            for place in range(0, len(content), PAGE_BYTES):
+                yield (start + place) // PAGE_BYTES, content[place : place + PAGE_BYTES]
+
+
 def _emptied(
     template: Mapping[int, bytes], lain: Sequence[int], start: int, end: int
 ) -> Iterator[tuple[int, bytes]]:

@@ -4,7 +4,7 @@
     changed = await machine.stage(survey.stage)       the guest names pages; it runs on
     survey = look(ram, memory_bytes, template, before=survey, changed=changed)
     ... machine.park(survey.stage), look a last time at what it names, and
-    `snapshot.take(..., held=survey.held(ram))` hashes nothing again
+    `stored.keep` reads only pages that the store lacks
 
 A survey of a running guest is of no single moment: pages change while they are read. But what is
 written after the guest's report is in the next one, so the survey after parking is exact.
@@ -12,18 +12,20 @@ written after the guest's report is in the next one, so the survey after parking
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.manifest import Manifest
-from radics_mesh.vmm.ram import FIRMWARE_BYTES, PAGE_BYTES, held_pages
+from radics_mesh.vmm.pagepack import page_hash
+from radics_mesh.vmm.ram import FIRMWARE_BYTES, PAGE_BYTES, data_pages
+from radics_mesh.vmm.template import Template
 
 _FIRST = FIRMWARE_BYTES // PAGE_BYTES
 _ZERO = bytes(PAGE_BYTES)
+ZERO_HASH = page_hash(_ZERO)
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,18 @@ class Survey:
         """Of a guest that has not run yet here: cold without a manifest, else warm from it."""
         if manifest is None:
             return cls(0, {})
-        return cls(0, {number: manifest.hash(at) for at, number in enumerate(manifest.pages)})
+        return cls(0, dict(zip(manifest.pages, manifest.page_hashes(), strict=True)))
 
     def held(self, ram: Path) -> Iterator[tuple[int, bytes, bytes]]:
         """For `snapshot.take`, once the guest is parked and its last changes are looked at."""
-        for number, content in _read(ram, iter(sorted(self.pages))):
+        for number, content in read_pages(ram, sorted(self.pages)):
             yield number, self.pages[number], content
 
 
 def look(
     ram: Path,
     memory_bytes: int,
-    template: Mapping[int, bytes],
+    template: Template,
     *,
     before: Survey | None = None,
     changed: Changed | None = None,
@@ -61,20 +63,40 @@ def look(
         or changed.since != before.stage
         or changed.pages * PAGE_BYTES != memory_bytes
     ):
-        everything = held_pages(ram, memory_bytes, template)
-        pages = {number: hashlib.sha256(content).digest() for number, content in everything}
+        pages = _look_at_all(ram, memory_bytes, template)
         return Survey(0 if changed is None else changed.stage, pages)
     pages = dict(before.pages)
-    for number, content in _read(ram, changed.numbers(_FIRST)):
-        if content == template.get(number, _ZERO):
+    for number, content in read_pages(ram, changed.numbers(_FIRST)):
+        digest = _differing(content, template.get(number))
+        if digest is None:
             pages.pop(number, None)
         else:
-            pages[number] = hashlib.sha256(content).digest()
+            pages[number] = digest
     return Survey(changed.stage, pages)
 
 
-def _read(ram: Path, numbers: Iterator[int]) -> Iterator[tuple[int, bytes]]:
-    """(number, content) of these pages, ascending; neighbours in one go."""
+def _differing(content: bytes, lain: bytes | None) -> bytes | None:
+    """A page's hash, unless it is what a restore finds there: the template, or zeros."""
+    if content == _ZERO:
+        return None if lain is None else ZERO_HASH
+    digest = page_hash(content)
+    return None if digest == lain else digest
+
+
+def _look_at_all(ram: Path, memory_bytes: int, template: Template) -> dict[int, bytes]:
+    # A template's page that is in a hole of the file has been given back: zeros.
+    pages = {n: ZERO_HASH for n in template if _FIRST <= n < memory_bytes // PAGE_BYTES}
+    for number, content in data_pages(ram, memory_bytes):
+        digest = _differing(content, template.get(number))
+        if digest is None:
+            pages.pop(number, None)
+        else:
+            pages[number] = digest
+    return pages
+
+
+def read_pages(ram: Path, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of these pages, ascending; neighbours in one go. Blocks."""
     descriptor = os.open(ram, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for first, count in _runs(numbers):
@@ -88,7 +110,7 @@ def _read(ram: Path, numbers: Iterator[int]) -> Iterator[tuple[int, bytes]]:
 _RUN_MAX = 256
 
 
-def _runs(numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     first = count = 0
     for number in numbers:
         if count and number == first + count and count < _RUN_MAX:
