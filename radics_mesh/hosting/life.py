@@ -5,9 +5,10 @@ Whether it may run at all is the hand-off's affair (radics_mesh.hosting.vm), whi
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from radics_mesh.hosting.logs import VmLog
 from radics_mesh.hosting.papers import Mailbox, Papers, Settings
 from radics_mesh.hosting.snapshots import Snapshots
 from radics_mesh.hosting.standby import Standby
+from radics_mesh.hosting.surveyor import Surveyor
 from radics_mesh.hosting.table import VmRow
 from radics_mesh.hosting.vm_mail import Outside, Wishes
 from radics_mesh.hosting.vm_task import Guest
@@ -33,9 +35,11 @@ from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.image import loaded_pages
 from radics_mesh.vmm.launch import Launch, adopt, launch
 from radics_mesh.vmm.machine import Machine
-from radics_mesh.vmm.manifest import Subject
+from radics_mesh.vmm.manifest import Signed, Subject
 from radics_mesh.vmm.parked import is_parked
-from radics_mesh.vmm.snapshot import Snapshot, take
+from radics_mesh.vmm.snapshot import take
+from radics_mesh.vmm.stored import Stored
+from radics_mesh.vmm.survey import Survey
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +72,7 @@ class Life:
         self._asked_at: float | None = None
         self.directory = host.vm_directory(row.vm_id)
         self.log = VmLog(self.directory)
-        self.snapshots = Snapshots(self.directory, host.me)
+        self.snapshots = Snapshots(self.directory, host.me, host.pages)
         self.park_s = self.snapshot_s = 0.0
         self._host = host
         self._ended = ended
@@ -77,7 +81,9 @@ class Life:
         # The output that asked for the last checkpoint here, and how that ended: an errno.
         self.checkpointed = (0, 0)
         # The parked guest's state, while it may be in our memory only.
-        self.held: Snapshot | None = None
+        self.held: Signed | None = None
+        # Of the guest that runs.
+        self.surveyor: Surveyor | None = None
         self._standby: Standby | None = None
 
     @property
@@ -98,19 +104,19 @@ class Life:
         with suppress(OSError):
             self._host.table.keep(self.row)
 
-    async def start(self, snapshot: Snapshot | None) -> None:
+    async def start(self, snapshot: Signed | None) -> None:
         """Cold, or from a snapshot. MeshError or OSError: nothing runs then."""
         asked_at = trio.current_time()
         await self._begin(snapshot)
         self._asked_at = asked_at
 
-    async def _begin(self, snapshot: Snapshot | None) -> None:
+    async def _begin(self, snapshot: Signed | None) -> None:
         # Durable first: from here on the snapshot may be older than the guest.
         self.keep(clean=False, parking=False)
         await self._launch(snapshot)
         self.held = None
 
-    async def _launch(self, snapshot: Snapshot | None) -> None:
+    async def _launch(self, snapshot: Signed | None) -> None:
         standby, self._standby = self._standby, None
         machine = await standby.take() if standby is not None else None
         if machine is not None and snapshot is not None:
@@ -121,16 +127,17 @@ class Life:
         image, host = self.chain.birth.image, self._host
         order = replace(self._order(image, self.row.settings.memory_bytes), snapshot=snapshot)
         machine = await host.pool.take(order, image)
-        self._serve(machine or await launch(order, clock=host.me.clock))
+        machine = machine or await launch(order, clock=host.me.clock)
+        self._serve(machine, Survey.at_start(snapshot.manifest if snapshot else None))
 
-    async def _start_standby(self, machine: Machine, snapshot: Snapshot) -> None:
+    async def _start_standby(self, machine: Machine, snapshot: Signed) -> None:
         try:
             await machine.warm_start(snapshot, self._hello())
         except BaseException:
             with trio.CancelScope(shield=True):
                 await machine.kill()
             raise
-        self._serve(machine)
+        self._serve(machine, Survey.at_start(snapshot.manifest))
 
     @property
     def boot_s(self) -> float | None:
@@ -166,10 +173,10 @@ class Life:
         """Take the QEMU over that has outlived an earlier node; None when there is none."""
         machine = await adopt(self.directory, self._hello(), clock=self._host.me.clock)
         if machine is not None:
-            self._serve(machine)
+            self._serve(machine, None)
         return machine
 
-    async def parked_before(self) -> Snapshot | None:
+    async def parked_before(self) -> Signed | None:
         """The adopted guest's state, durable, if it was parked when the node ended; else None.
 
         Such a guest says nothing on the channel any more, and its memory says that it is parked.
@@ -192,7 +199,7 @@ class Life:
             take, files.ram, files.memory_bytes, template, subject, signer
         )
         self.held = snapshot
-        await self.snapshots.store(snapshot, snapshot.pack())
+        await self._written(self.snapshots.store(snapshot))
         return snapshot
 
     async def kill_stray(self) -> None:
@@ -206,7 +213,7 @@ class Life:
         if machine is not None:
             await machine.kill()
 
-    async def park(self, *, moving: bool = False, saved: bool = False) -> Snapshot:
+    async def park(self, *, moving: bool = False, saved: bool = False) -> Signed:
         """Stop the guest for good and make its state durable; its QEMU stays, parked.
 
         `saved`: it is not to be started before its user resumes it.
@@ -214,14 +221,15 @@ class Life:
         CapacityError: it was not touched. GuestError, OSError: it would not, or its state could
         not be written; then `go_on`.
         """
-        guest = self.guest
-        if guest is None:
+        guest, surveyor = self.guest, self.surveyor
+        if guest is None or surveyor is None:
             raise GuestError("the guest does not run")
         self._check_disk(guest.machine.files)
+        await self._go_ahead(guest, surveyor)
         self.keep(parking=True)
         guest.close_mailbox()
         begun = trio.current_time()
-        await guest.machine.park(deadline_s=PARK_S)
+        await guest.machine.park(known=surveyor.stage, deadline_s=PARK_S)
         self.park_s = trio.current_time() - begun
         await guest.detach()
         settings = self.row.settings
@@ -230,10 +238,28 @@ class Life:
         if moving:
             settings = replace(settings, moves=settings.moves + 1)
         subject = self._subject(settings, saved=saved)
-        snapshot = self.held = await guest.machine.take(subject, self._host.signer)
-        await self.snapshots.store(snapshot, snapshot.pack())
+        seen, files = await surveyor.last(), guest.machine.files
+        signer = self._host.signer
+        snapshot = await self._written(self.snapshots.keep(seen, files, subject, signer))
+        self.held = snapshot
         self.snapshot_s = trio.current_time() - begun - self.park_s
         return snapshot
+
+    async def _go_ahead(self, guest: Guest, surveyor: Surveyor) -> None:
+        """What can be written of its state while it still runs."""
+        if not guest.ready.is_set():
+            return
+        try:
+            await surveyor.ahead()
+        except OSError as error:
+            raise CapacityError(f"no room for its state: {error}") from error
+
+    async def _written(self, writing: Awaitable[Stored]) -> Stored:
+        """A full store of pages is to whoever parked a guest what a full disk is."""
+        try:
+            return await writing
+        except CapacityError as error:
+            raise OSError(errno.ENOSPC, str(error)) from error
 
     def _check_disk(self, files: qemu.Files) -> None:
         """CapacityError when the guest's state might not fit the disk: better known before."""
@@ -288,7 +314,7 @@ class Life:
 
     def gone(self, *, goes_on: bool = False) -> None:
         """The guest is no more; `goes_on`: so whoever follows its log goes on too."""
-        self.guest = None
+        self.guest = self.surveyor = None
         self.started_at = None
         if not goes_on:
             self.log.finish()
@@ -315,7 +341,7 @@ class Life:
             replace(self.row, log_bytes=row.log_bytes, next_mail=row.next_mail), then
         )
 
-    def _serve(self, machine: Machine) -> Guest:
+    def _serve(self, machine: Machine, start: Survey | None) -> Guest:
         durable = self._host.table.row(self.row.vm_id)
         assert durable is not None
         self.log.begin(durable.log_bytes)
@@ -332,6 +358,7 @@ class Life:
         )
         guest = Guest(machine, self.chain, self.row.settings, self.log, outside)
         self.guest, self.started_at = guest, self._host.me.clock.monotonic()
+        self.surveyor = Surveyor(machine, host.pages, start)
         self._asked_at = None
         self._serve_soon(self._serve_guest, guest)
         return guest

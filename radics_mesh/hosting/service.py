@@ -43,6 +43,7 @@ from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Piece, Rele
 from radics_mesh.vmm.handoff_state import Tenure
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.pages import PageStore
+from radics_mesh.vmm.stored import references
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +107,7 @@ class Hosting:
             seek_image=seek_image,
         )
         self.counters = self._host.counters
+        self._host.pages.refer(lambda: references(self._host.root))
         self._journalled = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -319,19 +321,20 @@ class Hosting:
         vm = self._find(name)
         guest = vm.life.guest
         if guest is None or guest.machine.is_parked:
-            image, snapshot = self.saved(name)
+            image, snapshot = await self.saved(name)
             return await explain_saved(image, snapshot)
         threads = await guest.machine.threads()
         streams = {s.stream: s.source for s in guest.machine.streams() if s.source}
         return await explain(guest.machine.files.image, threads, streams)
 
-    def saved(self, name: str) -> tuple[Path, Path]:
-        """Image and snapshot of a VM that is saved here; UsageError when it is not."""
+    async def saved(self, name: str) -> tuple[Path, Path]:
+        """Files of a VM that is saved here: its image, its snapshot; UsageError when it is not."""
         vm = self._find(name)
         digest = vm.handoff.tenure.snapshot
         if vm.state != "saved" or digest is None:
             raise UsageError(f"{name} is {vm.state}, not saved; `save {name}` parks it")
-        return self._host.images.path(vm.life.chain.birth.image), vm.life.snapshots.path(digest)
+        snapshot = await vm.life.snapshots.carried(digest)
+        return self._host.images.path(vm.life.chain.birth.image), snapshot
 
     @property
     def pool(self) -> Pool:

@@ -1,62 +1,137 @@
-"""The snapshots of one VM that this node keeps, a file each, named by what they hold."""
+"""The snapshots of one VM that this node keeps: a file each with the signed manifest, named by its
+hash, and the pages in the node's store.
+
+A node of an earlier version kept each in one piece (`.snap`); such a one is taken apart when it is
+loaded, once there is room.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import trio
 
 from radics_mesh.durable import sync_directory, write_durably
+from radics_mesh.errors import CapacityError, GuestError
 from radics_mesh.ids import Digest
 from radics_mesh.me import Me
+from radics_mesh.vmm import stored
+from radics_mesh.vmm.manifest import Signed, Signer, Subject
+from radics_mesh.vmm.pages import PageStore
+from radics_mesh.vmm.qemu import Files
 from radics_mesh.vmm.snapshot import Snapshot
+from radics_mesh.vmm.stored import Stored
+from radics_mesh.vmm.survey import Survey
+from radics_mesh.vmm.template import template
+
+_OLD_SUFFIX, _CARRIED_SUFFIX = ".snap", ".carried"
 
 
 class Snapshots:
-    """`last_bytes`: size of the one that was stored or loaded last."""
+    """Errors of loading: MeshError or OSError."""
 
-    def __init__(self, directory: Path, me: Me) -> None:
-        self.last_bytes = 0
+    def __init__(self, directory: Path, me: Me, pages: PageStore) -> None:
         self._directory = directory
         self._me = me
-        self._loaded: Snapshot | None = None
+        self._pages = pages
+        self._loaded: Signed | None = None
+        self._last: tuple[Digest, int] | None = None
+
+    @property
+    def last_bytes(self) -> int:
+        """Of the one that was stored or loaded last, pages that others have too included."""
+        loaded = self._loaded
+        if loaded is not None and (self._last is None or self._last[0] != loaded.digest):
+            manifest = loaded.manifest
+            size = len(manifest.pack()) + self._pages.weigh(manifest.page_hashes())
+            self._last = (loaded.digest, size)
+        return 0 if self._last is None else self._last[1]
 
     def stored(self) -> list[Digest]:
         """Snapshots that are here."""
         return [
             Digest(bytes.fromhex(path.stem))
-            for path in self._directory.glob("*.snap")
-            if len(path.stem) == 2 * Digest.LENGTH
+            for path in self._directory.iterdir()
+            if path.suffix in (stored.SUFFIX, _OLD_SUFFIX) and len(path.stem) == 2 * Digest.LENGTH
         ]
 
-    async def store(self, snapshot: Snapshot, content: bytes) -> None:
-        """Keep a snapshot durably; `content` is its packed form."""
-        path = self.path(snapshot.digest)
-        await trio.to_thread.run_sync(lambda: write_durably(path, content, mode=0o600))
-        self._loaded = snapshot
-        self.last_bytes = len(content)
+    async def keep(self, seen: Survey, files: Files, subject: Subject, signer: Signer) -> Stored:
+        """A parked guest's state, durably; errors as `stored.keep`."""
 
-    async def load(self, digest: Digest) -> Snapshot:
-        """Verified; MeshError or OSError when it cannot be."""
-        if self._loaded is not None and self._loaded.digest == digest:
-            return self._loaded
-        content = self.packed(digest)
-        self._loaded = await self.unpack(content)
-        self.last_bytes = len(content)
+        def work() -> Stored:
+            lain = template(files.image, files.memory_bytes)
+            ram, memory_bytes = files.ram, files.memory_bytes
+            return stored.keep(
+                self._pages, seen, ram, memory_bytes, lain, subject, signer, self._directory
+            )
+
+        kept = await trio.to_thread.run_sync(work)
+        self._loaded = kept
+        return kept
+
+    async def store(self, snapshot: Snapshot) -> Stored:
+        """Keep a snapshot that came in one piece, durably. CapacityError, OSError: it is not."""
+        adopt = stored.adopt
+        kept = await trio.to_thread.run_sync(adopt, self._pages, snapshot, self._directory)
+        self._loaded = kept
+        return kept
+
+    async def load(self, digest: Digest) -> Signed:
+        """Its signature is verified, each page when it is read."""
+        if self._loaded is None or self._loaded.digest != digest:
+            self._loaded = await self._load(digest)
         return self._loaded
+
+    async def _load(self, digest: Digest) -> Signed:
+        verifier, now = self._me.verifier, self._me.clock.wall()
+        path, old = self.path(digest), self._directory / f"{digest.hex()}{_OLD_SUFFIX}"
+        if path.exists() or not old.exists():
+            return await trio.to_thread.run_sync(stored.load, self._pages, path, verifier, now)
+        snapshot = await self.unpack(await trio.to_thread.run_sync(old.read_bytes))
+        with suppress(CapacityError, OSError):  # it is as good as it is
+            kept = await self.store(snapshot)
+            old.unlink()
+            return kept
+        return snapshot
+
+    async def check(self, digest: Digest) -> Signed:
+        """As `load`, and every page is read. GuestError names the first bad one."""
+        found = await self.load(digest)
+        if isinstance(found, Stored):
+            bad = await trio.to_thread.run_sync(found.check_pages)
+            if bad:
+                number, reason = bad[0]
+                more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+                raise GuestError(f"page {number} of its memory is damaged ({reason}){more}")
+        return found
 
     async def unpack(self, content: bytes) -> Snapshot:
         verifier, now = self._me.verifier, self._me.clock.wall()
         return await trio.to_thread.run_sync(lambda: Snapshot.unpack(content, verifier, now))
 
     def path(self, digest: Digest) -> Path:
-        return self._directory / f"{digest.hex()}.snap"
+        """Of its manifest, or where that would be."""
+        return stored.path_of(self._directory, digest.hex())
 
     def packed(self, digest: Digest) -> bytes:
-        return self.path(digest).read_bytes()
+        """In one piece, to be carried elsewhere. Blocks."""
+        old = self._directory / f"{digest.hex()}{_OLD_SUFFIX}"
+        if old.exists():
+            return old.read_bytes()
+        found = Stored(*stored.parse(self.path(digest).read_bytes()), self._pages)
+        return found.in_one_piece().pack()
+
+    async def carried(self, digest: Digest) -> Path:
+        """A file with it in one piece, for who reads it by hand; it goes with the snapshot."""
+        path = self._directory / f"{digest.hex()}{_CARRIED_SUFFIX}"
+        await trio.to_thread.run_sync(lambda: write_durably(path, self.packed(digest), mode=0o600))
+        return path
 
     def forget(self, digest: Digest) -> None:
-        self.path(digest).unlink(missing_ok=True)
+        """Its pages stay until the store collects what nobody needs."""
+        for suffix in (stored.SUFFIX, _OLD_SUFFIX, _CARRIED_SUFFIX):
+            (self._directory / f"{digest.hex()}{suffix}").unlink(missing_ok=True)
         sync_directory(self._directory)
         if self._loaded is not None and self._loaded.digest == digest:
             self._loaded = None

@@ -212,7 +212,7 @@ class Vm(Checkpointing):
         if digest is None:
             return
         try:
-            await self.life.snapshots.load(digest)
+            await self.life.snapshots.check(digest)
         except (MeshError, OSError) as error:
             raise GuestError(
                 f"the snapshot of {self.name} is no good: {reason_of(error)}"

@@ -26,7 +26,7 @@ from radics_mesh.hosting.table import VmRow, Wanted
 from radics_mesh.hosting.vm_moving import Moving
 from radics_mesh.ownership import Ownership
 from radics_mesh.vmm.handoff_state import Phase
-from radics_mesh.vmm.snapshot import Snapshot
+from radics_mesh.vmm.manifest import Signed
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +136,7 @@ class Checkpointing(Moving):
             raise
         self._covered(place, output)
 
-    def _stands_at(self, snapshot: Snapshot) -> tuple[int, int]:
+    def _stands_at(self, snapshot: Signed) -> tuple[int, int]:
         """For `_covered`, of a parked guest: what its state covers once that is durable."""
         output = Papers.parse(snapshot.manifest.mailbox).mailbox.output
         return self._host.table.last_kept(self.vm_id), output

@@ -24,7 +24,7 @@ from radics_mesh.records import Kind
 from radics_mesh.vmm import architecture, handoff_state, qemu
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase, Tenure
-from radics_mesh.vmm.snapshot import Snapshot
+from radics_mesh.vmm.manifest import Signed
 
 log = structlog.get_logger(__name__)
 
@@ -199,7 +199,7 @@ class Moving(Tenancy):
                 raise WireError("another snapshot than was announced")
             snapshot.check_fits(image)
             Papers.parse(snapshot.manifest.mailbox)
-            await self.life.snapshots.store(snapshot, content)
+            await self.life.snapshots.store(snapshot)
 
         if digest not in self.life.snapshots.stored() and not await self.blobs.take(digest, use):
             return False
@@ -286,7 +286,7 @@ class Moving(Tenancy):
         terms = replace(terms, snapshot_bytes=size)
         self.handoff.parked(snapshot.digest, terms, trio.current_time())
 
-    async def _final_state(self) -> Snapshot:
+    async def _final_state(self) -> Signed:
         digest = self.handoff.tenure.snapshot
         if self.row.wanted is Wanted.SAVED and digest is not None:
             return await self.life.snapshots.load(digest)

@@ -322,7 +322,7 @@ class Tenancy(ABC):
                 self.life.set_back(Mailbox())
             await self.life.start(None)
             return "from its image" if clean else "from its image, an earlier state: QEMU was gone"
-        snapshot = await self.life.snapshots.load(digest)
+        snapshot = await self.life.snapshots.check(digest)
         if not clean:
             self.life.set_back(Papers.parse(snapshot.manifest.mailbox).mailbox)
         await self.life.start(snapshot)

@@ -195,7 +195,7 @@ class Requests:
 
     async def saved(self, name: str) -> Answer:
         self._refuse_remote(name)
-        image, snapshot = self._node.hosting.saved(name)
+        image, snapshot = await self._node.hosting.saved(name)
         return {"name": name, "image": str(image.absolute()), "snapshot": str(snapshot.absolute())}
 
     async def stop(self, name: str) -> Answer:

@@ -17,7 +17,7 @@ from radics_mesh.clock import Clock, SystemClock
 from radics_mesh.vmm import adoption, qemu
 from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.machine import Machine, check_fits
-from radics_mesh.vmm.snapshot import Snapshot
+from radics_mesh.vmm.manifest import Signed
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class Launch:
     memory_bytes: int
     accelerator: str
     hello: Hello
-    snapshot: Snapshot | None = None
+    snapshot: Signed | None = None
 
 
 async def launch(launch: Launch, *, clock: Clock | None = None) -> Machine:

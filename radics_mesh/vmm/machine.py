@@ -34,12 +34,14 @@ from radics_mesh.vmm.ends import Died, End, Exited, Killed
 from radics_mesh.vmm.events import ChannelEvent, Panicked, Parked, Ready
 from radics_mesh.vmm.frames import Hello, Message, StreamState
 from radics_mesh.vmm.image import architecture_of, loaded_pages
+from radics_mesh.vmm.manifest import Signed
 from radics_mesh.vmm.outputs import Exit, Output
 from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.ram import PAGE_BYTES
 from radics_mesh.vmm.snapshot import Snapshot
 from radics_mesh.vmm.survey import Survey
+from radics_mesh.vmm.template import template
 from radics_mesh.vmm.threads import ThreadReport, ThreadTold
 
 log = structlog.get_logger(__name__)
@@ -237,12 +239,13 @@ class Machine:
 
     async def look(self, before: Survey | None, changed: Changed | None) -> Survey:
         """A survey of the memory, made from an earlier one and what has changed since."""
-        files = self.files
-        return await trio.to_thread.run_sync(
-            lambda: survey.look(
-                files.ram, files.memory_bytes, _template(files), before=before, changed=changed
-            )
-        )
+        ram, memory_bytes, image = self.files.ram, self.files.memory_bytes, self.files.image
+
+        def work() -> Survey:
+            lain = template(image, memory_bytes)
+            return survey.look(ram, memory_bytes, lain, before=before, changed=changed)
+
+        return await trio.to_thread.run_sync(work)
 
     async def take(
         self, subject: manifest.Subject, signer: manifest.Signer, seen: Survey | None = None
@@ -261,7 +264,7 @@ class Machine:
             )
         )
 
-    async def warm_start(self, state: Snapshot, hello: Hello | None = None) -> None:
+    async def warm_start(self, state: Signed, hello: Hello | None = None) -> None:
         """Let a QEMU that `prepare` made carry on from a snapshot, which must fit (PeerError).
 
         `hello`: what was not known yet when it was prepared, as the epoch and `out_acked`.
@@ -403,7 +406,7 @@ class Machine:
             raise GuestError(f"QEMU: {error}{': ' if said else ''}{said}") from error
 
 
-def check_fits(state: Snapshot, image: Path, memory_bytes: int) -> None:
+def check_fits(state: Signed, image: Path, memory_bytes: int) -> None:
     """PeerError unless this host's guests and this image can carry the state on."""
     content = images.read(image)
     state.check_fits(Digest.of(content), architecture_of(content))

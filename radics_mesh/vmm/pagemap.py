@@ -19,8 +19,8 @@ import zstandard
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
 from radics_mesh.ids import DIGEST_BYTES, Digest
-from radics_mesh.vmm.ram import PAGE_BYTES
 from radics_mesh.vmm.manifest import MAILBOX_MAX_BYTES, pack_runs, parse_runs
+from radics_mesh.vmm.ram import PAGE_BYTES
 
 PageMap = Mapping[int, bytes]
 # A run and a hash a page at most, and what may go along.

@@ -213,6 +213,11 @@ class PageStore:
             shares[owner] = Share(len(hashes), round(alone), round(shared))
         return shares
 
+    def weigh(self, hashes: Iterable[bytes]) -> int:
+        """What these pages take on disk."""
+        with self._lock:
+            return round(sum(map(self._weight, hashes)))
+
     def _weight(self, digest: bytes) -> float:
         where = self._index.get(digest)
         if where is None:

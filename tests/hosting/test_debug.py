@@ -63,7 +63,7 @@ async def test_stack_and_core_of_a_vm(world: World, waiters: Path, tmp_path: Pat
     await site.hosting.run_vm(waiters, "w", memory_bytes=MEMORY_BYTES)
     await until(lambda: site.has("w"))
     with pytest.raises(UsageError, match="w is running, not saved"):
-        site.hosting.saved("w")
+        await site.hosting.saved("w")
     place = "receive from stream 1 ('numbers')"
     told: list[list[str]] = []
     while not any(place in title for title, *_ in told) or len(told) < 6:
@@ -76,10 +76,10 @@ async def test_stack_and_core_of_a_vm(world: World, waiters: Path, tmp_path: Pat
     assert [lines[1:] for lines in saved if "computer" not in lines[0]] == [
         lines[1:] for lines in told if "computer" not in lines[0]
     ]
-    image, guest = load_saved(*site.hosting.saved("w"))
+    image, guest = load_saved(*(await site.hosting.saved("w")))
     assert write_core(guest, image.program.architecture, tmp_path / "core") == 6
     assert (tmp_path / "core").read_bytes()[:4] == b"\x7fELF"
-    one, other = site.hosting.saved("w")
+    one, other = await site.hosting.saved("w")
     by_hand = await core(other, image=one, output=tmp_path / "again")
     assert by_hand == (0, f"{tmp_path / 'again'}: 6 threads\n", "")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "core").read_bytes()

@@ -12,7 +12,7 @@ import trio
 from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
 from radics_mesh.hosting import life as lives
 from radics_mesh.hosting import snapshots, vm_task, vm_tenancy
-from radics_mesh.vmm import handoff_source, lock
+from radics_mesh.vmm import handoff_source, lock, stored
 from radics_mesh.vmm.handoff_messages import Frozen
 from tests.hosting.test_service import finish, post, publish_lines, run_counter
 from tests.hosting.world import Site, World, fnv, step, until
@@ -68,7 +68,7 @@ async def test_a_snapshot_that_cannot_be_written_costs_no_state(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(snapshots, "write_durably", full)
+        patched.setattr(stored, "write_durably", full)
         with pytest.raises(GuestError, match=r"was not saved: .*No space left"):
             await a.hosting.save("counter")
     assert a.vm().pid not in (pid, None)
@@ -123,7 +123,7 @@ async def test_a_parked_guest_survives_that_its_node_ends_again_and_again(
     await world.stop(0)
     reached = trio.Event()
 
-    async def never(self: snapshots.Snapshots, snapshot: object, content: bytes) -> None:
+    async def never(self: snapshots.Snapshots, snapshot: object) -> None:
         reached.set()
         await trio.sleep_forever()
 
