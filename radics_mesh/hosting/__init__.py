@@ -14,8 +14,11 @@ vm_task    one running guest: its outputs become bundles and log
 vm_mail    what comes for it: bundles become mail in its boxes, mail becomes its messages
 vm_feeds   the same for what it is subscribed to
 vm_limits  what it may say; what is said of one that is held back
-blobs      images and snapshots between two nodes: what is sent, what is asked for
-moving     the pieces that these come in
+vm_transfer what goes between the two nodes of a move: image, pages, manifest
+staging    the source's side of that: what the target is told of, and is sent
+arrival    the target's: which pages a VM that comes has, which are here
+blobs      how it goes: what is sent, what is asked for; pace: how fast
+moving     the pieces that images and manifests come in
 move       a move that somebody waits for
 notices    tells the directory and the bundle agent what became of a VM
 papers     what a VM carries along beside its memory: settings, mailbox, counters

@@ -15,12 +15,14 @@ import trio
 from radics_mesh.errors import CapacityError, MeshError
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.moving import cut
+from radics_mesh.hosting.pace import Pace
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.vmm.handoff_messages import Message, Missing, encode
 
 log = structlog.get_logger(__name__)
 
 QUIET_S = 1.5
+_FULL_WAIT_S, _FULL_WAIT_LAST_S = 0.05, 5.0
 
 
 class Blobs:
@@ -28,6 +30,7 @@ class Blobs:
 
     def __init__(self, host: Host, vm_id: VmId, keys: Callable[[], Iterable[bytes]]) -> None:
         self.sent_bytes = 0
+        self.pace = Pace()
         self._keys = keys
         self._host = host
         self._vm_id = vm_id
@@ -60,8 +63,7 @@ class Blobs:
         try:
             whole = await trio.to_thread.run_sync(content)
             for piece in cut(self._vm_id, digest, whole, pieces):
-                await self.say(to, piece, priority=1)
-                self.sent_bytes += len(piece.data)
+                await self.bulk(to, piece)
         except (MeshError, OSError) as error:
             log.warning("cannot send what a VM needs", content=digest.short, reason=str(error))
         finally:
@@ -70,14 +72,37 @@ class Blobs:
     def heard(self, digest: Digest) -> None:
         self._heard[digest] = trio.current_time()
 
-    async def ask(self, source: NodeId, digest: Digest) -> None:
-        """Ask for what is missing, if nothing has come for a while."""
+    async def bulk(self, to: NodeId, message: Message) -> None:
+        """What is much, one after the other and no faster than `pace` allows. A full store is
+        waited for: it empties as bundles leave it."""
+        key = self._key_of(to)
+        payload = await trio.to_thread.run_sync(encode, message, key)
+        await self.pace.wait(len(payload))
+        wait_s = _FULL_WAIT_S
+        while True:
+            try:
+                await self._host.agent.send(to.service(SERVICE), payload, priority=1)
+            except CapacityError:
+                await trio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _FULL_WAIT_LAST_S)
+            else:
+                self.sent_bytes += len(payload)
+                return
+
+    def is_quiet(self, digest: Digest) -> bool:
+        """Whether nothing has come of a content for a while, and it was not asked for."""
         now = trio.current_time()
         last = self._heard.setdefault(digest, now)
         if now - last < QUIET_S:
-            return
+            return False
         self._heard[digest] = now
-        await self.say(source, Missing(self._vm_id, digest, self._host.incoming.missing(digest)))
+        return True
+
+    async def ask(self, source: NodeId, digest: Digest) -> None:
+        """Ask for what is missing, if nothing has come for a while."""
+        if self.is_quiet(digest):
+            missing = self._host.incoming.missing(digest)
+            await self.say(source, Missing(self._vm_id, digest, missing))
 
     async def take(self, digest: Digest, use: Callable[[bytes], Awaitable[None]]) -> bool:
         """Use a content that is whole here; whether there was one and it was good."""

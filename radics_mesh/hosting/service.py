@@ -19,8 +19,8 @@ from radics_mesh.debug.explain import explain, explain_saved
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
+from radics_mesh.hosting.arrival import keep_pages
 from radics_mesh.hosting.commit import AT_ONCE, Commit
-from radics_mesh.hosting.custody import Custody
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.life import first_created
 from radics_mesh.hosting.move import Move
@@ -40,7 +40,7 @@ from radics_mesh.sources.service import Sources
 from radics_mesh.vmm import architecture, qemu
 from radics_mesh.vmm import images as image_files
 from radics_mesh.vmm.handoff import Handoff
-from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Piece, Release, decode
+from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Pages, Piece, Release, decode
 from radics_mesh.vmm.handoff_state import Tenure
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.pages import PageStore
@@ -89,7 +89,6 @@ class Hosting:
             config=config,
             table=self._table,
             incoming=Incoming(path / "incoming", max(memory_bytes, 64 << 20)),
-            custody=Custody(path / "custody"),
             root=path / "vms",
             accelerator=accelerator,
             pool=Pool(
@@ -139,7 +138,6 @@ class Hosting:
                 registration.close()
             self._table.close()
             self._host.pages.close()
-            self._host.custody.close()
 
     async def _serve(
         self, vm: Vm, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -362,6 +360,9 @@ class Hosting:
         if isinstance(message, Piece):
             await self._take_piece(message)
             return
+        if isinstance(message, Pages):
+            await self._take_pages(message, sender)
+            return
         vm = await self._vm_for(message)
         if vm is not None:
             await vm.receive(message, sender)
@@ -376,6 +377,17 @@ class Hosting:
         if vm is not None:
             known = vm
             await vm.post(lambda: known.piece_came(piece.digest, whole=whole))
+
+    async def _take_pages(self, pages: Pages, sender: NodeId) -> None:
+        """Kept durably as well. Of a one-way move they may come before anything else does."""
+        vm = self._vms.get(pages.vm_id)
+        try:
+            if vm is not None:
+                await vm.take_pages(pages, sender)
+            else:
+                await keep_pages(self._host, pages.vm_id, pages.pack, known=False)
+        except OSError as error:
+            raise CapacityError(f"pages cannot be kept: {error}") from error
 
     async def _vm_for(self, message: Message) -> Vm | None:
         """The VM that is meant; one that another node offers or releases may be new here."""

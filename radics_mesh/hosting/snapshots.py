@@ -17,6 +17,7 @@ from radics_mesh.errors import CapacityError, GuestError
 from radics_mesh.ids import Digest
 from radics_mesh.me import Me
 from radics_mesh.vmm import stored
+from radics_mesh.vmm.bare import SignedFields
 from radics_mesh.vmm.manifest import Signed, Signer, Subject
 from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.qemu import Files
@@ -76,6 +77,21 @@ class Snapshots:
         kept = await trio.to_thread.run_sync(adopt, self._pages, snapshot, self._directory)
         self._loaded = kept
         return kept
+
+    async def settle(self, signed: SignedFields, image: Digest) -> None:
+        """Keep one whose pages are in the store already, held there by the caller, durably.
+
+        WireError, PeerError: it is not of this image, or signed by no member."""
+        verifier, now = self._me.verifier, self._me.clock.wall()
+
+        def work() -> Stored:
+            kept = Stored(*signed, self._pages)
+            kept.check_signature(verifier, now)
+            kept.check_fits(image)
+            stored.write(kept, self._directory)
+            return kept
+
+        self._loaded = await trio.to_thread.run_sync(work)
 
     async def load(self, digest: Digest) -> Signed:
         """Its signature is verified, each page when it is read."""

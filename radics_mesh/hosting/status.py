@@ -33,8 +33,14 @@ class MoveStats:
     epoch: int
     one_way: bool = False
     snapshot_bytes: int = 0
-    # Bytes of image and snapshot pieces handed to bundles here, repeats included.
+    # Bytes of image, pages and manifest handed to bundles here, repeats included.
     sent_bytes: int = 0
+    # How often the running guest was looked at, and pages that are yet to be sent of the last look.
+    rounds: int = 0
+    left_pages: int = 0
+    pages: int = 0
+    # Of `sent_bytes`, what went while the guest ran.
+    staged_bytes: int = 0
     park_s: float | None = None
     snapshot_s: float | None = None
     pause_s: float | None = None

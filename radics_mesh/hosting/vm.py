@@ -22,12 +22,13 @@ from radics_mesh.errors import (
     MeshError,
     PeerError,
     UsageError,
+    WireError,
 )
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.hosting.table import ENDED, Wanted
-from radics_mesh.hosting.vm_branches import Branching
+from radics_mesh.hosting.vm_checkpoints import Checkpointing
 from radics_mesh.hosting.vm_mail import FULL_WAIT_S
 from radics_mesh.hosting.vm_tenancy import Job
 from radics_mesh.ids import NodeId
@@ -37,7 +38,7 @@ from radics_mesh.vmm.handoff_state import Phase
 log = structlog.get_logger(__name__)
 
 
-class Vm(Branching):
+class Vm(Checkpointing):
     """See the module."""
 
     # --- jobs -----------------------------------------------------------------------------------
@@ -58,6 +59,7 @@ class Vm(Branching):
                 job = await self._jobs.receive()
             await self._guarded(job)
             self.releases.kick()
+            await self._guarded(self._tidy_transfers)
             if self.phase is Phase.NONE and self.handoff.tenure.certificate is None:
                 await self._guarded(self.life.stand_down)
             if self._discarded:
@@ -99,8 +101,10 @@ class Vm(Branching):
 
         async def job() -> None:
             try:
+                if await self._is_transfer(message, sender):
+                    return
                 effects = self.handoff.receive(message, sender, trio.current_time())
-            except PeerError as error:
+            except (PeerError, WireError) as error:
                 self._host.counters["refused"] += 1
                 log.warning("hand-off message refused", sender=sender.short, reason=str(error))
             else:

@@ -11,16 +11,14 @@ from typing import Any
 import structlog
 import trio
 
-from radics_mesh.errors import LinkError, MeshError, UsageError, WireError
+from radics_mesh.errors import LinkError, MeshError, UsageError
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.papers import Papers
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.hosting.table import VmRow, Wanted
 from radics_mesh.hosting.vm_task import Guest
-from radics_mesh.hosting.vm_tenancy import HEALTHY_S, RETRY_S, Tenancy
-from radics_mesh.ids import Digest, NodeId
-from radics_mesh.ownership import Ownership
-from radics_mesh.records import Kind
+from radics_mesh.hosting.vm_tenancy import HEALTHY_S, RETRY_S
+from radics_mesh.hosting.vm_transfer import Transfer
 from radics_mesh.vmm import architecture, handoff_state, qemu
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase, Tenure
@@ -33,7 +31,7 @@ log = structlog.get_logger(__name__)
 IMAGE_COMES_S = 30.0
 
 
-class Moving(Tenancy):
+class Moving(Transfer):
     """Carries out what the state machine demands, in order."""
 
     async def _carry_out(self, effects: Iterable[Effect]) -> None:
@@ -86,10 +84,6 @@ class Moving(Tenancy):
         settings = papers.settings
         if papers.saved:  # its snapshot is older than this move
             settings = replace(settings, moves=settings.moves + 1)
-        if chain.is_recovered:
-            # The lost holder may have told more than this checkpoint knows of, whatever it
-            # committed: what is said from here on has other names.
-            settings = settings.branched(self._host.me.clock.wall())
         row = VmRow(
             vm_id=chain.vm_id,
             name=self._host.free_name(chain.name, chain.vm_id),
@@ -109,18 +103,6 @@ class Moving(Tenancy):
 
     def _depart(self, tenure: Tenure) -> None:
         assert tenure.chain is not None
-        self._give_up(tenure)
-        if self.last_move is not None:
-            self.last_move.pause_s = trio.current_time() - self._parked_at
-        self._host.journal(
-            "info", f"{self.name} released to {self._host.name_of(tenure.chain.holder)}"
-        )
-        if self._move is not None and self._move.one_way:
-            self._end_move(None)
-
-    def _give_up(self, tenure: Tenure) -> None:
-        """Another node's from now on; its row stays as a pointer."""
-        assert tenure.chain is not None
         row = replace(
             self.row,
             tenure=tenure,
@@ -130,8 +112,15 @@ class Moving(Tenancy):
         )
         self._host.table.give_up(row)
         self.life.row = row
+        if self.last_move is not None:
+            self.last_move.pause_s = trio.current_time() - self._parked_at
         self._notices.changed_hands(tenure.chain)
         self._notices.ended(self)
+        self._host.journal(
+            "info", f"{self.name} released to {self._host.name_of(tenure.chain.holder)}"
+        )
+        if self._move is not None and self._move.one_way:
+            self._end_move(None)
 
     def _acknowledged(self) -> None:
         if self.last_move is not None and self.last_move.outward:
@@ -145,103 +134,6 @@ class Moving(Tenancy):
                 f" bytes, answered {self.last_move.answered_s * 1000:.0f} ms after its park began",
             )
         self._end_move(None)
-
-    async def _send_blob(self, effect: handoff_state.SendBlob) -> None:
-        digest = effect.digest
-        images = self._host.images
-        is_image = digest == self.life.chain.birth.image
-        if is_image and not effect.pieces and self._has_image(effect.to, digest):
-            return
-
-        def content() -> bytes:
-            return images.load(digest) if is_image else self.life.snapshots.packed(digest)
-
-        self._nursery.start_soon(self.blobs.send, effect.to, digest, effect.pieces, content)
-
-    def _has_image(self, node: NodeId, image: Digest) -> bool:
-        """Whether a node says that it holds an image; one that lacks it names the pieces."""
-        known = self._host.directory.known(Kind.IMAGE, image.hex())
-        return any(e.record.publisher == node and not e.stale for e in known)
-
-    async def _fetch(self, effect: handoff_state.Fetch) -> None:
-        chain = self._coming()
-        if chain is not None:
-            await self._need_image(effect.source, chain.birth.image)
-        if not await self.take_snapshot(effect.digest):
-            await self.blobs.ask(effect.source, effect.digest)
-
-    def _coming(self) -> Ownership | None:
-        """The chain of what another node gives or offers."""
-        return self.handoff.tenure.certificate or (self._offer.chain if self._offer else None)
-
-    async def _need_image(self, source: NodeId, image: Digest) -> bool:
-        """Whether the image is here; else it is asked for."""
-        if self._host.images.holds(image):
-            return True
-        if await self.blobs.take(image, self._use_image(image)):
-            return True
-        if self._host.seek_image is not None and self.handoff.tenure.certificate is None:
-            self._host.seek_image(image, source)
-        else:
-            await self.blobs.ask(source, image)
-        return False
-
-    def _use_image(self, image: Digest) -> Callable[[bytes], Awaitable[None]]:
-        async def use(content: bytes) -> None:
-            await trio.to_thread.run_sync(self._host.images.put_named, content, image)
-
-        return use
-
-    async def take_snapshot(self, digest: Digest) -> bool:
-        """Verify and keep a snapshot whose pieces are all here; whether it is here now.
-
-        The hand-off is told when the image is here, too: neither is any use without the other.
-        """
-        chain = self._coming()
-        if chain is None:
-            return False
-        image = chain.birth.image
-
-        async def use(content: bytes) -> None:
-            snapshot = await self.life.snapshots.unpack(content)
-            if snapshot.digest != digest or snapshot.manifest.vm != self.vm_id:
-                raise WireError("another snapshot than was announced")
-            snapshot.check_fits(image)
-            Papers.parse(snapshot.manifest.mailbox)
-            await self.life.snapshots.store(snapshot)
-
-        if digest not in self.life.snapshots.stored() and not await self.blobs.take(digest, use):
-            return False
-        if self._host.images.holds(image):
-            self.handoff.stored(digest)
-        return True
-
-    async def piece_came(self, digest: Digest, *, whole: bool) -> None:
-        """A piece of an image or a snapshot is here."""
-        self.blobs.heard(digest)
-        chain = self._coming()
-        if not whole or chain is None:
-            return
-        tenure = self.handoff.tenure
-        snapshot = tenure.certificate.snapshot if tenure.certificate else tenure.announced
-        if digest == chain.birth.image:
-            if await self.blobs.take(digest, self._use_image(digest)):
-                await self.image_came(digest)
-        elif digest == snapshot:
-            await self.take_snapshot(digest)
-            await self._carry_out(self.handoff.take())
-
-    async def image_came(self, image: Digest) -> None:
-        """It is here now: what waited for it goes on."""
-        chain, tenure = self._coming(), self.handoff.tenure
-        if chain is None or image != chain.birth.image:
-            return
-        if tenure.certificate is None and self._offer is not None:
-            await self._consider(self._offer)
-        snapshot = tenure.certificate.snapshot if tenure.certificate else tenure.announced
-        if snapshot is not None:
-            await self.take_snapshot(snapshot)
-        await self._carry_out(self.handoff.take())
 
     async def _consider(self, offer: handoff_state.Consider) -> None:
         terms = offer.terms
@@ -273,11 +165,8 @@ class Moving(Tenancy):
             await self._consider(offer)
             await self._carry_out(self.handoff.take())
 
-    async def _stage(self, _: handoff_state.Stage) -> None:
-        self.handoff.staged_enough()
-
     async def _park(self, _: handoff_state.Park) -> None:
-        self._parked_at = trio.current_time()
+        self._parked_at, sent_bytes = trio.current_time(), self.blobs.sent_bytes
         try:
             snapshot = await self._final_state()
         except (MeshError, OSError) as error:
@@ -286,6 +175,7 @@ class Moving(Tenancy):
         size = self.life.snapshots.last_bytes
         if self.last_move is not None:
             self.last_move.snapshot_bytes = size
+            self.last_move.staged_bytes = sent_bytes
             self.last_move.park_s, self.last_move.snapshot_s = (
                 self.life.park_s,
                 self.life.snapshot_s,

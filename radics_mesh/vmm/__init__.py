@@ -23,6 +23,7 @@
                packfile: packs on disk; holds: who needs which
   snapshot     a parked guest's memory as a signed manifest and pages
   survey       the same while it runs, kept up by looking at what the guest says changed (changed)
+  pagemap      which pages a VM has, as two nodes tell each other; bare: a manifest without them
   handoff*     sans-IO: at most one live copy, whatever is lost on the way
 
 What flows: Launch -> launch.launch -> Machine; its `events` are the guest's numbered outputs and

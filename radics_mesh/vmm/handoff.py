@@ -18,7 +18,6 @@ from radics_mesh.vmm.handoff_messages import (
     Abort,
     Ack,
     Frozen,
-    Higher,
     Message,
     Missing,
     Offer,
@@ -37,7 +36,7 @@ from radics_mesh.vmm.handoff_state import (
     Phase,
     Tenure,
 )
-from radics_mesh.vmm.handoff_target import TargetSide, _giver
+from radics_mesh.vmm.handoff_target import TargetSide, giver
 
 
 class Handoff(TargetSide):
@@ -69,6 +68,8 @@ class Handoff(TargetSide):
             self._change(**self._repeat_from(now))
             self._emit(KillAndReap())
             self._send_release()
+            if self.tenure.one_way:  # nobody may be able to ask for what was not sent any more
+                self._send_all()
         elif self.tenure.certificate is not None:
             self._change(**self._repeat_from(now))
             self._fetch(self.tenure.certificate)
@@ -109,7 +110,7 @@ class Handoff(TargetSide):
 
     def _fetch(self, certificate: Ownership) -> None:
         assert certificate.snapshot is not None
-        self._emit(Fetch(_giver(certificate), certificate.snapshot))
+        self._emit(Fetch(giver(certificate), certificate.snapshot))
 
     def _handlers(self) -> dict[type[object], Callable[..., None]]:
         return {
@@ -122,5 +123,4 @@ class Handoff(TargetSide):
             Release: self.on_release,
             Ack: self.on_ack,
             Missing: self.on_missing,
-            Higher: self.on_higher,
         }

@@ -192,9 +192,12 @@ class SourceSide(Core):
 
     def _let_go(self, now: float) -> None:
         """One way: all that the target needs goes along, since nobody could ask for it."""
+        self._release(now)
+        self._send_all()
+
+    def _send_all(self) -> None:
         snapshot = self.tenure.snapshot
         assert snapshot is not None
-        self._release(now)
         self._emit(SendBlob(self._target(), self._image()))
         self._emit(SendBlob(self._target(), snapshot))
 

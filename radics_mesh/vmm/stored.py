@@ -107,7 +107,7 @@ def keep(
                 continue
             signed = sign(subject, memory_bytes, tuple(numbers), b"".join(hashes), signer)
             stored = Stored(*signed, store)
-            _write(stored, directory)
+            write(stored, directory)
             return stored
     raise GuestError("a parked guest's memory changes")
 
@@ -127,11 +127,11 @@ def adopt(store: PageStore, snapshot: Snapshot, directory: Path) -> Stored:
         store.put(zip(hashes, contents, strict=True))
         if store.lacking(hashes):
             raise WireError("snapshot: a page is altered")
-        _write(stored, directory)
+        write(stored, directory)
     return stored
 
 
-def _write(stored: Stored, directory: Path) -> None:
+def write(stored: Stored, directory: Path) -> None:
     write_durably(path_of(directory, stored.digest.hex()), stored.pack(), mode=0o600)
 
 

@@ -1,0 +1,192 @@
+"""The target's side of staging: which pages a VM that comes has, which of them are here.
+
+Pages go straight into the node's store, whoever's they are, and are held there for this VM until
+its snapshot is whole or it does not come after all. Nothing of a source's list is believed beyond
+that: a snapshot counts once its signature holds and all of its pages are in the store.
+
+Of a one-way move the pages may come before anything says so. They are held all the same, for at
+most EARLY_BYTES together; when there is more, what came first goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from radics_mesh.errors import CapacityError, WireError
+from radics_mesh.hosting.host import Host
+from radics_mesh.ids import Digest, VmId
+from radics_mesh.vmm import pagemap
+from radics_mesh.vmm.bare import SignedFields, dress
+from radics_mesh.vmm.handoff_messages import Listing
+from radics_mesh.vmm.pagemap import PageMap
+from radics_mesh.vmm.pagepack import Head
+from radics_mesh.vmm.ram import PAGE_BYTES
+
+log = structlog.get_logger(__name__)
+
+EARLY_BYTES = 256 << 20
+_OWNER, _EARLY = "arriving-", "early-"
+# A guest whose pages change all the time is listed again and again: no more of it is held than so
+# often its memory.
+_TIMES_MAX = 8
+
+
+@dataclass
+class _Parts:
+    parts: int
+    base: Digest | None
+    got: dict[int, bytes] = field(default_factory=dict)
+
+
+class UnknownBase(Exception):
+    """A list builds on one that is not known here."""
+
+
+class Arrival:
+    """Of one VM."""
+
+    def __init__(self, host: Host, vm_id: VmId) -> None:
+        self._host = host
+        self._vm_id = vm_id
+        self._owner = f"{_OWNER}{vm_id.text}"
+        self._attempt = 0
+        self._coming: dict[Digest, _Parts] = {}
+        # The last list, and hashes in all of them.
+        self.latest: tuple[Digest, PageMap] | None = None
+        self._held: set[bytes] = set()
+        # The snapshot that is awaited, once its manifest is here, and its pages that are not.
+        self.final: SignedFields | None = None
+        self._missing: set[bytes] = set()
+
+    @property
+    def final_digest(self) -> Digest | None:
+        return None if self.final is None else self.final[0].digest
+
+    @property
+    def final_count(self) -> int:
+        return 0 if self.final is None else len(self.final[0].pages)
+
+    async def listed(self, message: Listing, memory_bytes: int) -> list[int] | None:
+        """A part of a list. With the last one: indices of the pages that are lacking here.
+
+        WireError, UnknownBase, CapacityError, OSError: nothing has changed.
+        """
+        if message.attempt != self._attempt:
+            self._attempt, self._coming, self.latest = message.attempt, {}, None
+        data = self._together(message)
+        if data is None:
+            return None
+        before = self._base(message.base)
+        decode = pagemap.decode
+        pages, tail = await trio.to_thread.run_sync(decode, data, before, memory_bytes)
+        if tail:
+            self._finish(message.digest, pages, tail, memory_bytes)
+        elif await trio.to_thread.run_sync(pagemap.digest_of, pages) != message.digest:
+            raise WireError("a list of other pages than it says")
+        hashes = [pages[number] for number in sorted(pages)]
+        await self._hold(hashes, memory_bytes)
+        self.latest = message.digest, pages
+        return self._look(hashes)
+
+    def _together(self, message: Listing) -> bytes | None:
+        coming = self._coming.get(message.digest)
+        if coming is None or (coming.parts, coming.base) != (message.parts, message.base):
+            # One list at a time: its parts come one after the other, and again when some are lost.
+            coming = _Parts(message.parts, message.base)
+            self._coming = {message.digest: coming}
+        coming.got[message.part] = message.data
+        if len(coming.got) < coming.parts:
+            return None
+        self._coming = {}
+        return b"".join(coming.got[part] for part in range(coming.parts))
+
+    def _base(self, digest: Digest | None) -> PageMap:
+        if digest is None:
+            return {}
+        if self.latest is None or self.latest[0] != digest:
+            raise UnknownBase
+        return self.latest[1]
+
+    def _finish(self, digest: Digest, pages: PageMap, tail: bytes, memory_bytes: int) -> None:
+        self.final = dress(tail, pages, memory_bytes, digest)
+
+    async def hold_final(self) -> set[bytes]:
+        """Pages of the awaited snapshot that are not here; those that are stay."""
+        assert self.final is not None
+        named = self.final[0]
+        hashes = named.page_hashes()
+        await self._hold(hashes, named.memory_bytes)
+        self._look(hashes)
+        return self._missing
+
+    def lacking_of_final(self) -> list[int]:
+        assert self.final is not None
+        return self._host.pages.lacking(self.final[0].page_hashes())
+
+    def _look(self, hashes: list[bytes]) -> list[int]:
+        lacking = self._host.pages.lacking(hashes)
+        self._missing = {hashes[index] for index in lacking}
+        return lacking
+
+    async def _hold(self, hashes: list[bytes], memory_bytes: int) -> None:
+        """So that what is said to be here stays. First, then it is looked at."""
+        fresh = [digest for digest in dict.fromkeys(hashes) if digest not in self._held]
+        if not fresh:
+            return
+        limit = _TIMES_MAX * memory_bytes // PAGE_BYTES
+        if len(self._held) + len(fresh) > limit:  # its guest changes faster than it moves
+            self._held.clear()
+            fresh = list(dict.fromkeys(hashes))
+        more, hold = bool(self._held), self._host.pages.hold
+        await trio.to_thread.run_sync(lambda: hold(self._owner, fresh, more=more))
+        self._held.update(fresh)
+
+    async def came(self, packed: bytes) -> bool:
+        """Pages; whether all that were lacking are here now. WireError, CapacityError, OSError."""
+        hashes = Head.parse(packed).hashes
+        if self._held and not self._held.issuperset(hashes):
+            raise WireError("pages that are in no list of their VM")
+        await keep_pages(self._host, self._vm_id, packed, known=bool(self._held))
+        self._missing.difference_update(hashes)
+        return not self._missing
+
+    async def drop(self) -> None:
+        """It is here as a whole, or does not come."""
+        self.final, self.latest, self._coming = None, None, {}
+        self._missing, self._held = set(), set()
+        owners = {self._owner, f"{_EARLY}{self._vm_id.text}"}
+
+        def release() -> None:
+            for owner in owners.intersection(self._host.pages.owners()):
+                self._host.pages.release(owner)
+
+        await trio.to_thread.run_sync(release)
+
+
+async def keep_pages(host: Host, vm_id: VmId, packed: bytes, *, known: bool) -> None:
+    """Put pages into the store, durably. Not `known`: nothing has said that they come."""
+
+    def keep() -> None:
+        if not known:
+            _hold_early(host, f"{_EARLY}{vm_id.text}", Head.parse(packed).hashes)
+        host.pages.put_pack(packed)
+
+    await trio.to_thread.run_sync(keep)
+
+
+def _hold_early(host: Host, owner: str, hashes: tuple[bytes, ...]) -> None:
+    pages = host.pages
+    held = {o: len(pages.held_by(o)) for o in pages.owners() if o.startswith(_EARLY)}
+    room = EARLY_BYTES // PAGE_BYTES - len(hashes)
+    for other in [o for o in held if o != owner]:
+        if sum(held.values()) <= room:
+            break
+        log.warning("pages of a VM that did not come make room", owner=other)
+        pages.release(other)
+        del held[other]
+    if sum(held.values()) > room:
+        raise CapacityError("a VM's pages came before it, and are more than are kept")
+    pages.hold(owner, hashes, more=True)
