@@ -14,6 +14,7 @@ from radics_mesh.config import Config
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.errors import CapacityError, UsageError
+from radics_mesh.hosting.custody import Custody
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.pool import Pool
 from radics_mesh.hosting.table import Table
@@ -58,6 +59,8 @@ class Host:
     config: Config
     table: Table
     incoming: Incoming
+    # States of VMs that are not here: checkpoints kept for others, branches that gave way.
+    custody: Custody
     # One directory a VM below this one.
     root: Path
     accelerator: str

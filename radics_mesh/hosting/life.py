@@ -334,8 +334,7 @@ class Life:
         row = self._host.table.row(self.row.vm_id) or self.row
         settings = old = row.settings
         if not old.commit.output:
-            created = max(old.created + 1, to_dtn(self._host.me.clock.wall()))
-            settings = replace(old, branch=old.branch + 1, created=created)
+            settings = old.branched(self._host.me.clock.wall())
         self.row = replace(self.row, settings=settings, output=then.output)
         self._host.table.set_back(
             replace(self.row, log_bytes=row.log_bytes, next_mail=row.next_mail), then

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+from radics_mesh.clock import Wall, to_dtn
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
 from radics_mesh.hosting.commit import AT_ONCE, Commit
@@ -91,6 +92,11 @@ class Settings:
     # Its descriptor 0 is fed.
     has_stdin: bool = False
     commit: Commit = AT_ONCE
+
+    def branched(self, wall: Wall) -> Settings:
+        """For a guest that was set back: it may send other content under an output's number."""
+        created = max(self.created + 1, to_dtn(wall))
+        return replace(self, branch=self.branch + 1, created=created)
 
     def fields(self) -> list[object]:
         return [

@@ -21,6 +21,7 @@ from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
 from radics_mesh.hosting.arrival import keep_pages
 from radics_mesh.hosting.commit import AT_ONCE, Commit
+from radics_mesh.hosting.custody import Custody
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.life import first_created
 from radics_mesh.hosting.move import Move
@@ -89,6 +90,7 @@ class Hosting:
             config=config,
             table=self._table,
             incoming=Incoming(path / "incoming", max(memory_bytes, 64 << 20)),
+            custody=Custody(path / "custody"),
             root=path / "vms",
             accelerator=accelerator,
             pool=Pool(
@@ -138,6 +140,7 @@ class Hosting:
                 registration.close()
             self._table.close()
             self._host.pages.close()
+            self._host.custody.close()
 
     async def _serve(
         self, vm: Vm, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

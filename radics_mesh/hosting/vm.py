@@ -28,7 +28,7 @@ from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.hosting.table import ENDED, Wanted
-from radics_mesh.hosting.vm_checkpoints import Checkpointing
+from radics_mesh.hosting.vm_branches import Branching
 from radics_mesh.hosting.vm_mail import FULL_WAIT_S
 from radics_mesh.hosting.vm_tenancy import Job
 from radics_mesh.ids import NodeId
@@ -38,7 +38,7 @@ from radics_mesh.vmm.handoff_state import Phase
 log = structlog.get_logger(__name__)
 
 
-class Vm(Checkpointing):
+class Vm(Branching):
     """See the module."""
 
     # --- jobs -----------------------------------------------------------------------------------

@@ -84,6 +84,10 @@ class Moving(Transfer):
         settings = papers.settings
         if papers.saved:  # its snapshot is older than this move
             settings = replace(settings, moves=settings.moves + 1)
+        if chain.is_recovered:
+            # The lost holder may have told more than this checkpoint knows of, whatever it
+            # committed: what is said from here on has other names.
+            settings = settings.branched(self._host.me.clock.wall())
         row = VmRow(
             vm_id=chain.vm_id,
             name=self._host.free_name(chain.name, chain.vm_id),
@@ -103,6 +107,18 @@ class Moving(Transfer):
 
     def _depart(self, tenure: Tenure) -> None:
         assert tenure.chain is not None
+        self._give_up(tenure)
+        if self.last_move is not None:
+            self.last_move.pause_s = trio.current_time() - self._parked_at
+        self._host.journal(
+            "info", f"{self.name} released to {self._host.name_of(tenure.chain.holder)}"
+        )
+        if self._move is not None and self._move.one_way:
+            self._end_move(None)
+
+    def _give_up(self, tenure: Tenure) -> None:
+        """Another node's from now on; its row stays as a pointer."""
+        assert tenure.chain is not None
         row = replace(
             self.row,
             tenure=tenure,
@@ -112,15 +128,8 @@ class Moving(Transfer):
         )
         self._host.table.give_up(row)
         self.life.row = row
-        if self.last_move is not None:
-            self.last_move.pause_s = trio.current_time() - self._parked_at
         self._notices.changed_hands(tenure.chain)
         self._notices.ended(self)
-        self._host.journal(
-            "info", f"{self.name} released to {self._host.name_of(tenure.chain.holder)}"
-        )
-        if self._move is not None and self._move.one_way:
-            self._end_move(None)
 
     def _acknowledged(self) -> None:
         if self.last_move is not None and self.last_move.outward:

@@ -1,8 +1,9 @@
 """Who holds each VM: the best chain of ownership known, and whose VM records count. Sans-IO.
 
 A chain proves itself, so it is learned from anywhere: DHT, bundles, hand-offs. Of two chains of
-one VM the one that extends the other is the truth by now. Two that part are a fork: somebody
-released the same VM twice; the first that was learned stays, and the fork is reported.
+one VM the one that beats the other is the truth by now (`Ownership.beats`): the longer one, or,
+where they part because the VM was recovered or its holder set back to an older state of its disk,
+the higher branch. Whoever still follows a lower one is to be told (`is_lower`).
 
 A VM record counts when the chain that it names by digest belongs to its VM, ends at its publisher
 with the epoch that it states, and is not outdated by a longer one.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict
 
-from radics_mesh.errors import PeerError, WireError
+from radics_mesh.errors import WireError
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Record
@@ -27,7 +28,7 @@ class Standing(enum.Enum):
 
     COUNTS = "counts"
     UNPROVED = "unproved"  # its chain is not known here (yet)
-    OUTDATED = "outdated"  # the VM has been handed on since
+    OUTDATED = "outdated"  # the VM has been handed on or recovered since
     FALSE = "false"  # its chain says something else
 
 
@@ -37,20 +38,23 @@ class Holders:
         self._chains: OrderedDict[Digest, Ownership] = OrderedDict()
 
     def learn(self, chain: Ownership) -> bool:
-        """Take a chain into account; whether its VM has a new holder by it. PeerError: a fork."""
+        """Take a chain into account; whether it is the best of its VM by now, and news."""
         self._chains[chain.digest] = chain
         if len(self._chains) > CHAINS_MAX:
             self._chains.popitem(last=False)
         known = self._best.get(chain.vm_id)
-        if known is not None and known.extends(chain):
+        if known is not None and not chain.beats(known):
             return False
-        if known is not None and not chain.extends(known):
-            raise PeerError(f"VM {chain.name} was released twice (epoch {chain.epoch})")
         self._best[chain.vm_id] = chain
         self._best.move_to_end(chain.vm_id)
         if len(self._best) > VMS_MAX:
             self._best.popitem(last=False)
         return True
+
+    def is_lower(self, chain: Ownership) -> bool:
+        """Whether another branch of its VM is known that counts for more."""
+        best = self._best.get(chain.vm_id)
+        return best is not None and best.overrules(chain)
 
     def chain(self, vm_id: VmId) -> Ownership | None:
         return self._best.get(vm_id)
@@ -72,7 +76,7 @@ class Holders:
             return Standing.FALSE
         best = self._best.get(vm_id)
         if best is not None and best.digest != digest:
-            return Standing.OUTDATED if best.extends(chain) else Standing.FALSE
+            return Standing.OUTDATED
         return Standing.COUNTS
 
 

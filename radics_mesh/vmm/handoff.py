@@ -18,6 +18,7 @@ from radics_mesh.vmm.handoff_messages import (
     Abort,
     Ack,
     Frozen,
+    Higher,
     Message,
     Missing,
     Offer,
@@ -123,4 +124,5 @@ class Handoff(TargetSide):
             Release: self.on_release,
             Ack: self.on_ack,
             Missing: self.on_missing,
+            Higher: self.on_higher,
         }

@@ -19,6 +19,7 @@ key is known is sealed to it: [version, "sealed", vm id, box with the whole mess
            what changed since `base`; with the snapshot's digest it is the last, and its manifest
   LACKS    attempt, map digest, indices       target: of these pages, in order, I lack these
   PAGES    pack                               source: pages
+  HIGHER   chain                              anybody: another branch of the VM counts
 """
 
 from __future__ import annotations
@@ -183,6 +184,12 @@ class Pages:
     pack: bytes
 
 
+@dataclass(frozen=True)
+class Higher:
+    vm_id: VmId
+    chain: Ownership
+
+
 Message = (
     Offer
     | Reserve
@@ -197,6 +204,7 @@ Message = (
     | Listing
     | Lacks
     | Pages
+    | Higher
 )
 
 
@@ -334,6 +342,12 @@ _wire(
     "missing",
     lambda m: [bytes(m.digest), list(m.pieces[:_PIECES_NAMED_MAX])],
     lambda v, f: Missing(v, Digest(f.blob(32)), _pieces(f)),
+)
+_wire(
+    Higher,
+    "higher",
+    lambda m: [m.chain.pack()],
+    lambda v, f: Higher(v, _own_chain(v, f)),
 )
 _wire(
     Piece,

@@ -31,7 +31,7 @@ Rules, each of which a test removes to see an invariant break (tests/vmm/test_ha
  4. A target starts with a certificate that names it, from exactly the snapshot that this names.
  5. The epoch must be above any that the node itself has activated or released (the fence), and
     the chain must grow out of the one that it knows; HOLDING is durable before the start.
-    An epoch merely heard of blocks nothing.
+    An epoch merely heard of blocks nothing. (Between branches: handoff_branches, rules 7 to 9.)
  6. Attempt numbers never repeat, so an answer to an abandoned attempt is no answer to this one.
 
 Only NONE, HOLDING, FROZEN and RELEASED are durable. A reservation may be forgotten at any time:
@@ -99,9 +99,10 @@ class Tenure:
 
     vm_id: VmId
     phase: Phase = Phase.NONE
-    # The newest chain that this node was part of (holder or releaser).
+    # The newest chain that this node was part of (holder or releaser), or the beginning of the
+    # branch to which it gave way.
     chain: Ownership | None = None
-    # The highest epoch that this node has itself activated or released.
+    # The highest epoch in `chain` that this node has itself activated or released.
     fence: int = 0
     # The last attempt number that it has used as a source.
     attempt: int = 0
@@ -276,6 +277,16 @@ class Unpark:
 
 
 @dataclass(frozen=True)
+class Diverge:
+    """Another branch counts: park the guest, if one executes, and keep its state, else `snapshot`,
+    durably as what has become of `chain` before it gave way to `higher`."""
+
+    chain: Ownership
+    higher: Ownership
+    snapshot: Digest | None
+
+
+@dataclass(frozen=True)
 class Forget:
     """This snapshot is not needed any more."""
 
@@ -301,6 +312,7 @@ Effect = (
     | KillAndReap
     | Start
     | Unpark
+    | Diverge
     | Forget
     | Failed
 )

@@ -6,6 +6,7 @@ from radics_mesh.errors import PeerError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.ownership import Ownership
+from radics_mesh.vmm.handoff_branches import BranchSide
 from radics_mesh.vmm.handoff_messages import (
     Abort,
     Ack,
@@ -16,7 +17,6 @@ from radics_mesh.vmm.handoff_messages import (
     Reserve,
     Staged,
 )
-from radics_mesh.vmm.handoff_source import SourceSide
 from radics_mesh.vmm.handoff_state import (
     RESERVED_S,
     Consider,
@@ -28,7 +28,7 @@ from radics_mesh.vmm.handoff_state import (
 )
 
 
-class TargetSide(SourceSide):
+class TargetSide(BranchSide):
     """RESERVE, STAGED, ACTIVATE. Built on the other side, because an OFFER or a RELEASE that comes
     back to a node acknowledges what that node released."""
 
@@ -104,11 +104,12 @@ class TargetSide(SourceSide):
         if chain.holder != self.me:
             raise PeerError("a release to another node")
         if not self._is_new(chain):
-            if self.tenure.chain is None or not self.tenure.chain.extends(chain):
-                raise PeerError(f"a release of epoch {chain.epoch} that forks the ownership")
-            self._send_ack(chain)
+            if self.tenure.chain is not None and self.tenure.chain.extends(chain):
+                self._send_ack(chain)
+            else:
+                self._tell_higher(sender)
             return
-        self._acknowledged_by(chain)
+        self.met(chain)
         if self.tenure.phase not in (Phase.NONE, Phase.RESERVED):
             raise PeerError(f"a release of a VM that is {self.tenure.phase} here")
         if self.tenure.certificate not in (None, chain):
@@ -143,22 +144,17 @@ class TargetSide(SourceSide):
         self._emit(Start(snapshot))
         self._send_ack(chain)
 
-    def _is_new(self, chain: Ownership) -> bool:
-        """Rule 5."""
-        return chain.epoch > self.tenure.fence and (
-            self.tenure.chain is None or chain.extends(self.tenure.chain)
-        )
-
     def _may_offer(self, chain: Ownership, sender: NodeId) -> bool:
         """Whether this offer counts. PeerError if it is not the sender's VM, False if outdated."""
         if chain.holder != sender:
             raise PeerError(f"{sender.short} offers a VM that it does not hold")
         known = self.tenure.chain
-        if chain.epoch < self.tenure.fence:
+        if known is not None and known.beats(chain):
+            if known.overrules(chain):
+                self._tell_higher(sender)
             return False
-        if known is not None and not chain.extends(known):
-            raise PeerError("an offer whose ownership forks the one known here")
         self._acknowledged_by(chain)
+        self.met(chain)
         if self.tenure.phase not in (Phase.NONE, Phase.RESERVED):
             raise PeerError(f"an offer of a VM that is {self.tenure.phase} here")
         return self.tenure.certificate is None
@@ -189,4 +185,4 @@ class TargetSide(SourceSide):
 
 def giver(chain: Ownership) -> NodeId:
     """Who held the VM before the chain's last link."""
-    return Ownership(chain.birth, chain.links[:-1]).holder
+    return chain.before.holder

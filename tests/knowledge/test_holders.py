@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from radics_mesh.errors import PeerError
 from radics_mesh.ids import Digest
 from radics_mesh.knowledge.holders import Holders, Standing
 from radics_mesh.ownership import Ownership, born
@@ -40,13 +39,23 @@ def test_the_longer_chain_names_the_holder(birth: Ownership) -> None:
     assert holders.chain(birth.vm_id) == third
 
 
-def test_of_a_fork_the_first_known_stays(birth: Ownership) -> None:
+def test_of_a_fork_all_nodes_know_the_same_branch_as_the_higher(birth: Ownership) -> None:
+    moved, recovered = _moved(birth, 1, 2), birth.recovered(member(3)[0], IMAGE)
+    for order in [(moved, recovered), (recovered, moved)]:
+        holders = Holders()
+        for chain in order:
+            holders.learn(chain)
+        assert holders.holder(birth.vm_id) == member(3)[0].node_id
+        assert holders.standing(_vm_record(2, moved)) is Standing.OUTDATED
+        assert holders.standing(_vm_record(3, recovered)) is Standing.COUNTS
+        assert holders.is_lower(moved)
+        assert holders.is_lower(birth)
+
+
+def test_who_merely_handed_on_follows_no_lower_branch(birth: Ownership) -> None:
     holders = Holders()
     holders.learn(_moved(birth, 1, 2))
-    with pytest.raises(PeerError, match="twice"):
-        holders.learn(_moved(birth, 1, 3))
-    assert holders.holder(birth.vm_id) == member(2)[0].node_id
-    assert holders.standing(_vm_record(3, _moved(birth, 1, 3))) is Standing.FALSE
+    assert not holders.is_lower(birth)
 
 
 def test_a_record_counts_by_its_chain_alone(birth: Ownership) -> None:

@@ -417,17 +417,6 @@ def test_only_the_target_ends_a_release(sender: NodeId) -> None:
     assert a.tenure.phase is Phase.RELEASED
 
 
-def test_a_forked_ownership_is_refused() -> None:
-    """A signed two releases of one epoch (a state directory put back from a copy)."""
-    b = target()
-    first = chain_of().released(A, B.public, SNAPSHOT)
-    second = chain_of().released(A, B.public, Digest.of(b"other"))
-    b.stored(SNAPSHOT)
-    b.receive(Release(first.vm_id, first), A.node_id, 0)
-    with pytest.raises(PeerError, match="fork"):
-        b.receive(Release(second.vm_id, second), A.node_id, 1)
-
-
 def test_a_guest_that_does_not_park_goes_on() -> None:
     a = source()
     a.offer(B.node_id, TERMS, 0)

@@ -1,0 +1,160 @@
+"""States of VMs that are kept here although the VM is not: checkpoints kept for their holders, and
+what became of a branch that gave way to a higher one. Nothing here is deleted but by name, or, of
+a checkpoint, when its holder sends a later one.
+
+A state is a file, self-contained and verified when it came, and a row that says what it is. The
+file is durable before the row; a file without a row is left over from a crash and is removed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from radics_mesh.durable import sync_directory, write_durably
+from radics_mesh.hosting.database import Database
+from radics_mesh.ids import Digest, VmId
+from radics_mesh.ownership import Mandate, Ownership
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state(
+  vm_id BLOB, snapshot BLOB, sort TEXT, chain BLOB NOT NULL, higher BLOB NOT NULL,
+  serial INTEGER NOT NULL, after_s INTEGER NOT NULL, signature BLOB NOT NULL,
+  turn INTEGER NOT NULL, created REAL NOT NULL, bytes INTEGER NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (vm_id, snapshot, sort));
+"""
+
+
+class Sort(enum.StrEnum):
+    CHECKPOINT = "checkpoint"
+    DIVERGENT = "divergent"
+
+
+@dataclass(frozen=True)
+class State:
+    """`chain`: the ownership under which it came to be. `created`: Unix time at which the guest was
+    in it, by its host's clock; `at`: when it came here, by ours."""
+
+    vm_id: VmId
+    snapshot: Digest
+    sort: Sort
+    chain: Ownership
+    created: float
+    bytes: int
+    at: float
+    # CHECKPOINT: what its holder allows, and which keeper's turn this node is (0: the first).
+    mandate: Mandate | None = None
+    turn: int = 0
+    # DIVERGENT: the branch that counts instead.
+    higher: Ownership | None = None
+
+    def columns(self) -> tuple[object, ...]:
+        mandate = self.mandate or Mandate(0, 0, b"")
+        return (
+            bytes(self.vm_id),
+            bytes(self.snapshot),
+            self.sort.value,
+            self.chain.pack(),
+            self.higher.pack() if self.higher else b"",
+            *mandate.fields(),
+            self.turn,
+            self.created,
+            self.bytes,
+            self.at,
+        )
+
+    @classmethod
+    def of(cls, row: tuple[object, ...]) -> State:
+        vm_id, snapshot, sort, chain, higher, serial, after_s, signature, turn, *rest = row
+        created, size, at = rest
+        assert isinstance(vm_id, bytes)
+        assert isinstance(snapshot, bytes)
+        assert isinstance(chain, bytes)
+        assert isinstance(higher, bytes)
+        assert isinstance(signature, bytes)
+        mandate = Mandate(int(str(serial)), int(str(after_s)), signature) if signature else None
+        return cls(
+            vm_id=VmId(vm_id),
+            snapshot=Digest(snapshot),
+            sort=Sort(str(sort)),
+            chain=Ownership.parse(chain),
+            created=float(str(created)),
+            bytes=int(str(size)),
+            at=float(str(at)),
+            mandate=mandate,
+            turn=int(str(turn)),
+            higher=Ownership.parse(higher) if higher else None,
+        )
+
+
+class Custody(Database):
+    """Blocking; what it returns from is durable. OSError: nothing of it counts."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        super().__init__(directory / "custody.sqlite", _SCHEMA)
+        self._directory = directory
+        self._states = {self._key(state): state for state in self._rows()}
+        self._tidy()
+
+    def states(self, vm_id: VmId | None = None) -> list[State]:
+        """All, or those of one VM, the latest first."""
+        with self._lock:
+            found = [s for s in self._states.values() if vm_id in (None, s.vm_id)]
+        return sorted(found, key=lambda state: state.created, reverse=True)
+
+    def keep(self, state: State, content: bytes) -> None:
+        """`content`: the packed snapshot. A later checkpoint replaces what was kept before."""
+        write_durably(self._path(state.snapshot), content, mode=0o600)
+        older = [
+            old
+            for old in self.states(state.vm_id)
+            if state.sort is old.sort is Sort.CHECKPOINT and old.snapshot != state.snapshot
+        ]
+        self._change(state, older)
+
+    def renew(self, state: State) -> None:
+        """The same checkpoint under another mandate."""
+        self._change(state, ())
+
+    def drop(self, state: State) -> None:
+        self._change(None, (state,))
+
+    def content(self, snapshot: Digest) -> bytes:
+        return self._path(snapshot).read_bytes()
+
+    def _change(self, new: State | None, old: Iterable[State]) -> None:
+        with self._transaction() as db:
+            for state in old:
+                key = (bytes(state.vm_id), bytes(state.snapshot), state.sort.value)
+                db.execute("DELETE FROM state WHERE vm_id=? AND snapshot=? AND sort=?", key)
+            if new is not None:
+                places = ",".join("?" * len(new.columns()))
+                db.execute(f"INSERT OR REPLACE INTO state VALUES ({places})", new.columns())
+        with self._lock:
+            for state in old:
+                self._states.pop(self._key(state), None)
+            if new is not None:
+                self._states[self._key(new)] = new
+        self._tidy()
+
+    def _rows(self) -> list[State]:
+        return [State.of(row) for row in self._db.execute("SELECT * FROM state").fetchall()]
+
+    def _tidy(self) -> None:
+        with self._lock:
+            needed = {self._path(state.snapshot) for state in self._states.values()}
+        gone = [path for path in self._directory.glob("*.snap") if path not in needed]
+        for path in gone:
+            path.unlink(missing_ok=True)
+        if gone:
+            sync_directory(self._directory)
+
+    def _path(self, snapshot: Digest) -> Path:
+        return self._directory / f"{snapshot.hex()}.snap"
+
+    @staticmethod
+    def _key(state: State) -> tuple[VmId, Digest, Sort]:
+        return state.vm_id, state.snapshot, state.sort
