@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo test test-kvm conformance parks check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo test test-kvm conformance parks explore check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -9,6 +9,7 @@ help:
 	@echo "make test-kvm   the KVM path for real, in emulated machines that have KVM"
 	@echo "make conformance a hundred small programs in a guest and here: the table"
 	@echo "make parks      a guest is parked and started warm, N=1000 SEED=1 ARCH=x86_64"
+	@echo "make explore    every state of a VM's hand-off, and each of its rules removed: tables"
 	@echo "make fuzz-guest SECONDS=600: a program that fires wild system calls at its kernel"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
@@ -37,6 +38,9 @@ SEED ?= 1
 ARCH ?= x86_64
 parks: setup
 	@$(PYTHON) -m tests.guest.parks $(N) --seed $(SEED) --arch $(ARCH)
+
+explore: setup
+	@$(PYTHON) -m tests.exploration $(ARGS)
 
 fuzz-guest: setup
 	@$(PYTHON) -m tests.guest.fuzz $(or $(SECONDS),60) $(ARGS)

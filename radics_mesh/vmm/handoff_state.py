@@ -24,7 +24,7 @@ One node's view of one VM is a Tenure. Its phases, and who may execute the guest
   target   NONE -offer-> RESERVED -snapshot stored-> says STAGED;  -release-> HOLDING, says ACK
            RESERVED -abort, deadline-> NONE
 
-Rules, each of which a test removes to see an invariant break (tests/vmm/test_handoff.py):
+Rules, each of which a test removes to see an invariant break (tests/exploration):
  1. RELEASED is durable before the certificate is sent, the guest's process reaped before that.
  2. After RELEASED nothing times out: the certificate is sent again until it is acknowledged.
  3. The snapshot of a release is kept until the acknowledgement.

@@ -1,5 +1,5 @@
-"""The hand-off: every state of two nodes within bounds, mutations that must be caught, directed
-cases for what the model leaves out (wrong senders, wire forms, restarts from bytes)."""
+"""The hand-off, case by case: its steps, wrong senders, wire forms, restarts from bytes. Every
+state within bounds is visited in tests/exploration."""
 
 from __future__ import annotations
 
@@ -54,111 +54,14 @@ from radics_mesh.vmm.handoff_state import (
     Tenure,
     Unpark,
 )
-from tests.vmm.handoff_model import TERMS, Model, Violation
+from tests.exploration.world import TERMS
 
 A, B, C = Identity(b"A" * 32), Identity(b"B" * 32), Identity(b"C" * 32)
 SNAPSHOT = Digest.of(b"parked")
 
 
-# --- all states ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("moves", "crashes", "in_flight", "one_way", "at_least"),
-    [
-        (2, 1, 3, False, 50_000),  # A to B to A, a crash after any effect
-        (2, 2, 2, False, 10_000),
-        (1, 2, 3, True, 4_000),
-        (2, 1, 2, True, 8_000),
-    ],
-)
-def test_never_two_live_never_stale_never_lost(
-    moves: int, crashes: int, in_flight: int, one_way: bool, at_least: int
-) -> None:
-    model = Model(moves=moves, crashes=crashes, in_flight=in_flight, one_way=one_way)
-    assert model.explore() > at_least
-
-
-class ReleaseNotDurable(Handoff):
-    def _release(self, now: float) -> None:
-        super()._release(now)
-        self._effects = [e for e in self._effects if not _persists(e, Phase.RELEASED)]
-
-
-class ReleaseTimesOut(Handoff):
-    def _release(self, now: float) -> None:
-        super()._release(now)
-        self._renew(now + FROZEN_S)
-
-    def _expire(self) -> None:
-        if self.tenure.phase is Phase.RELEASED:
-            self._become(Phase.FROZEN)
-        super()._expire()
-
-
-class SnapshotDeletedAtRelease(Handoff):
-    def _release(self, now: float) -> None:
-        super()._release(now)
-        assert self.tenure.snapshot is not None
-        self._emit(Forget(self.tenure.snapshot))
-
-
-class NoEpochFence(Handoff):
-    def _is_new(self, chain: Ownership) -> bool:
-        return True
-
-
-class RunsWithoutCertificate(Handoff):
-    def _say_staged(self) -> None:
-        super()._say_staged()
-        assert self.tenure.announced is not None
-        self._emit(Start(self.tenure.announced))
-
-
-class CertificateBeforeDurable(Handoff):
-    def _release(self, now: float) -> None:
-        super()._release(now)
-        durable = [e for e in self._effects if _persists(e, Phase.RELEASED)]
-        self._effects = [e for e in self._effects if e not in durable] + durable
-
-
-class FenceNotDurableBeforeStart(Handoff):
-    def _activate(self, chain: Ownership) -> None:
-        super()._activate(chain)
-        self._effects = [e for e in self._effects if not _persists(e, Phase.HOLDING)]
-
-
-class OneWayKillsBeforeAnythingIsDurable(Handoff):
-    def parked(self, snapshot: Digest, terms: object, now: float) -> None:
-        super().parked(snapshot, TERMS, now)
-        if self.tenure.one_way:
-            self._effects = [e for e in self._effects if not _persists(e, Phase.FROZEN)]
-
-
 def _persists(effect: Effect, phase: Phase) -> bool:
     return isinstance(effect, Persist) and effect.tenure.phase is phase
-
-
-@pytest.mark.parametrize(
-    ("mutant", "broken"),
-    [
-        (ReleaseNotDurable, "two live|stale"),
-        (ReleaseTimesOut, "two live|stale"),
-        (SnapshotDeletedAtRelease, "no live state can follow"),
-        (NoEpochFence, "two live|stale"),
-        (RunsWithoutCertificate, "two live|stale"),
-        (CertificateBeforeDurable, "two live|stale"),
-        (FenceNotDurableBeforeStart, "two live|stale"),
-        (OneWayKillsBeforeAnythingIsDurable, "the state is lost"),
-    ],
-)
-def test_each_rule_is_needed(mutant: type[Handoff], broken: str) -> None:
-    one_way = mutant is OneWayKillsBeforeAnythingIsDurable
-    # An old certificate and its snapshot must both survive in the network beside a new move.
-    crashes, in_flight = (1, 3) if mutant is NoEpochFence else (1, 2)
-    model = Model(mutant, moves=2, crashes=crashes, in_flight=in_flight, one_way=one_way)
-    with pytest.raises(Violation, match=broken):
-        model.explore()
 
 
 # --- a hand-off, step by step -------------------------------------------------------------------

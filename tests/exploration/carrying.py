@@ -1,0 +1,293 @@
+"""What the shell does at one node, deed by deed, and where a crash may fall between.
+
+It follows radics_mesh.hosting: vm_moving (effects), vm_tenancy (`_recover`), vm_task (messages).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from sqlite3 import IntegrityError
+from typing import Any
+
+from radics_mesh.ids import Digest, NodeId
+from radics_mesh.vmm.handoff_messages import Frozen, Message, Missing, Offer
+from radics_mesh.vmm.handoff_state import (
+    Effect,
+    Fetch,
+    Forget,
+    KillAndReap,
+    Park,
+    Persist,
+    Phase,
+    Send,
+    SendBlob,
+    Start,
+    Tenure,
+    Unpark,
+)
+from tests.exploration.deeds import (
+    AcknowledgeOutput,
+    Align,
+    BeginAttempt,
+    Broken,
+    CommitOutput,
+    Deed,
+    FileBundle,
+    FinishBundle,
+    Run,
+    SaveParked,
+    SendOutput,
+    StartIfDue,
+)
+from tests.exploration.handoff import Argument, Handoffs
+from tests.exploration.mailroom import Mailroom
+from tests.exploration.world import (
+    ABSENT,
+    NUMBERS,
+    Blob,
+    Bounds,
+    Common,
+    Guest,
+    Interned,
+    Letter,
+    Memory,
+    Node,
+    Outcome,
+    Snapshot,
+)
+
+
+class Carrying:
+    """Carries deeds out. Nodes and commons are interned."""
+
+    def __init__(self, bounds: Bounds, handoffs: Handoffs, mailroom: Mailroom) -> None:
+        self.bounds = bounds
+        self._handoffs = handoffs
+        self._mailroom = mailroom
+        self.nodes: Interned[Node] = Interned()
+        self.commons: Interned[Common] = Interned()
+        self.letters: Interned[Letter] = Interned()
+        self._snapshots: Interned[Snapshot] = Interned()
+        self._digests: list[Digest] = []
+        self._numbers: dict[Digest, int] = {}
+        self._deeds = self._known_deeds()
+
+    def _tell(self, run: Run, kind: str, argument: Argument = None) -> Sequence[Effect]:
+        tenure, effects = self._handoffs.step(run.who, run.node.tenure, kind, argument)
+        run.change(tenure=tenure)
+        return effects
+
+    # --- carrying out ---------------------------------------------------------------------------
+
+    def _carry(
+        self, run: Run, deeds: Sequence[Deed], label: str, helps: bool, outcomes: list[Outcome]
+    ) -> None:
+        """Do all in order. While crashes are left, one may fall behind each."""
+        for deed in deeds:
+            try:
+                self._do(run, deed)
+            except Broken as error:
+                outcomes.append(self._outcome(run, label, helps, str(error)))
+                return
+            self._crashes(run, f"{label}, ", outcomes)
+        outcomes.append(self._outcome(run, label, helps, self._broken(run)))
+
+    def _crashes(self, run: Run, label: str, outcomes: list[Outcome]) -> None:
+        if run.common.crashes:
+            self._crash(run, f"{label}crash", outcomes)
+        if run.common.power_losses:
+            self._crash(run, f"{label}power loss", outcomes, power=True)
+
+    def _outcome(self, run: Run, label: str, helps: bool, broken: str) -> Outcome:
+        node, common = self.nodes.number(run.node), self.commons.number(run.common)
+        return Outcome(
+            f"{'ABC'[run.who]}: {label}", node, common, run.posts, helps, run.started, broken
+        )
+
+    def _broken(self, run: Run) -> str:
+        guest = run.node.guest
+        if guest is None:
+            return ""
+        if len(set(guest.memory.taken)) < len(guest.memory.taken):
+            return "taken twice: a message"
+        if guest.memory.acked > run.common.sent:
+            return "lost output: the guest has forgotten it, nobody has it"
+        return ""
+
+    def _crash(
+        self, before: Run, label: str, outcomes: list[Outcome], *, power: bool = False
+    ) -> None:
+        """The node's process dies, by a power loss every guest here with it, and comes back.
+
+        A guest that executed, or was parked, outlives the process.
+        """
+        run, common = before.copy(), before.common
+        run.common = (
+            common._replace(power_losses=common.power_losses - 1)
+            if power
+            else common._replace(crashes=common.crashes - 1)
+        )
+        run.change(tenure=run.node.durable, guest=None if power else run.node.guest)
+        self._carry(run, self._restart(run, power=power), label, False, outcomes)
+
+    def _restart(self, run: Run, *, power: bool) -> Sequence[Deed]:
+        """As `Tenancy._recover`. What parked outside a move goes on from its memory, as a file."""
+        deeds: list[Deed] = []
+        for number in sorted(run.node.disk):
+            deeds += self._tell(run, "stored", self._digests[number])
+        guest = run.node.guest
+        if self._tenure(run.node.tenure).phase is not Phase.HOLDING:
+            deeds.insert(0, KillAndReap())
+        elif guest is not None and not guest.executes:
+            _, number = self._saved(run)
+            deeds.append(SaveParked())
+            deeds += self._tell(run, "checkpoint", self._digests[number])
+            deeds.append(KillAndReap())
+        elif guest is not None:
+            deeds.append(Align())
+        deeds += self._tell(run, "restore")
+        return [*deeds, StartIfDue(set_back=power)]
+
+    def _do(self, run: Run, deed: Deed) -> None:
+        do = self._deeds.get(type(deed))
+        if do is not None:  # else words for people
+            do(run, deed)
+
+    def _known_deeds(self) -> dict[type[Any], Callable[[Run, Any], None]]:
+        return {
+            Persist: lambda run, deed: self._persist(run, deed.tenure),
+            Send: lambda run, deed: self._post(run, deed.to, deed.message),
+            SendBlob: self._send_blob,
+            Fetch: self._fetch,
+            Park: lambda run, _: run.change(guest=Guest(False, run.guest.memory)),
+            KillAndReap: lambda run, _: run.change(guest=None),
+            Forget: lambda run, deed: run.change(
+                disk=run.node.disk - {self._numbers[deed.snapshot]}
+            ),
+            Start: lambda run, deed: self._start(run, self._kept(run, deed.snapshot)),
+            Unpark: self._unpark,
+            BeginAttempt: lambda run, deed: self._begin_attempt(run, deed.number),
+            SaveParked: self._save_parked,
+            StartIfDue: lambda run, deed: self._start_if_due(run, set_back=deed.set_back),
+            Align: lambda run, _: self._align(run),
+            SendOutput: self._send_output,
+            CommitOutput: self._commit_output,
+            AcknowledgeOutput: self._acknowledge_output,
+            FileBundle: lambda run, deed: run.change(
+                mailbox=self._filed(run.node.mailbox, deed.message)
+            ),
+            FinishBundle: self._finish_bundle,
+        }
+
+    def _send_blob(self, run: Run, deed: SendBlob) -> None:
+        if self._numbers.get(deed.digest) in run.node.disk:
+            self._post(run, deed.to, Blob(deed.digest))
+
+    def _fetch(self, run: Run, deed: Fetch) -> None:
+        vm_id = self._tenure(run.node.tenure).vm_id
+        self._post(run, deed.source, Missing(vm_id, deed.digest))
+
+    def _unpark(self, run: Run, deed: Unpark) -> None:
+        memory = self._kept(run, deed.snapshot) if deed.snapshot else run.guest.memory
+        run.change(guest=None)
+        self._start(run, memory)
+
+    def _save_parked(self, run: Run, deed: SaveParked) -> None:
+        saved, _ = self._saved(run)
+        run.node = saved.node
+
+    def _send_output(self, run: Run, deed: SendOutput) -> None:
+        run.common = run.common._replace(sent=max(run.common.sent, deed.number))
+
+    def _commit_output(self, run: Run, deed: CommitOutput) -> None:
+        run.change(mailbox=self._mailroom.outputs(run.node.mailbox, deed.number))
+
+    def _acknowledge_output(self, run: Run, deed: AcknowledgeOutput) -> None:
+        memory = run.guest.memory._replace(acked=deed.number)
+        run.change(guest=Guest(run.guest.executes, memory))
+
+    def _finish_bundle(self, run: Run, deed: FinishBundle) -> None:
+        delivered = run.node.delivered | {deed.message}
+        run.change(held=run.node.held - {deed.message}, delivered=delivered)
+
+    def _filed(self, mailbox: int, message: int) -> int:
+        try:
+            return self._mailroom.post(mailbox, message)
+        except IntegrityError as error:
+            raise Broken("one number: two messages have it") from error
+
+    def _persist(self, run: Run, tenure: Tenure) -> None:
+        """The mailbox comes and goes in the same transaction as the VM (`Moving._persist`)."""
+        before = self._tenure(run.node.durable)
+        run.change(durable=self._handoffs.intern(tenure))
+        if tenure.phase is Phase.HOLDING and tenure.chain != before.chain:
+            assert tenure.snapshot is not None
+            came = self._snapshots.values[self._numbers[tenure.snapshot]]
+            run.change(mailbox=self._mailroom.travel(came.mailbox))
+        elif tenure.phase is Phase.RELEASED:
+            run.change(mailbox=ABSENT)
+        if tenure.snapshot is not None and tenure.phase is not Phase.NONE:
+            version = self._snapshots.values[self._numbers[tenure.snapshot]].memory.version
+            run.common = run.common._replace(floor=max(run.common.floor, version))
+
+    def _begin_attempt(self, run: Run, attempt: int) -> None:
+        if attempt <= run.common.attempts[run.who]:
+            raise Broken(f"attempt {attempt} is begun again")
+
+    def _post(self, run: Run, to: NodeId, content: Message | Blob) -> None:
+        if isinstance(content, Offer | Frozen):
+            attempts = list(run.common.attempts)
+            attempts[run.who] = max(attempts[run.who], content.attempt)
+            run.common = run.common._replace(attempts=tuple(attempts))
+        run.posts = (*run.posts, self.letters.number(Letter(NUMBERS[to], run.who, content)))
+
+    def _kept(self, run: Run, snapshot: Digest) -> Memory:
+        number = self._numbers[snapshot]
+        if number not in run.node.disk:
+            raise Broken("lost state: the snapshot is not here")
+        return self._snapshots.values[number].memory
+
+    def _start(self, run: Run, memory: Memory, *, set_back: bool = False) -> None:
+        """The latest state only, but after a power loss: then the latest durable one."""
+        common = run.common
+        run.started = True
+        if run.node.guest is not None:
+            raise Broken("two processes of one guest here")
+        oldest = common.floor if set_back else common.version
+        if memory.version < oldest:
+            raise Broken(f"stale: version {memory.version} of {oldest} starts")
+        fresh = common.version + 1
+        run.common = common._replace(version=fresh)
+        run.change(guest=Guest(True, memory._replace(version=fresh)))
+        self._align(run)
+
+    def _start_if_due(self, run: Run, *, set_back: bool) -> None:
+        tenure = self._tenure(run.node.tenure)
+        holding = tenure.phase in (Phase.HOLDING, Phase.OFFERED, Phase.STAGING)
+        if not holding or run.node.guest is not None:
+            return
+        memory = self._kept(run, tenure.snapshot) if tenure.snapshot else Memory(0)
+        self._start(run, memory, set_back=set_back)
+
+    def _align(self, run: Run) -> None:
+        """As `Guest._on_ready`, and what the hello tells the guest."""
+        executes, memory = run.guest
+        acked = max(memory.acked, self._mailroom.output(run.node.mailbox))
+        run.change(
+            guest=Guest(executes, memory._replace(acked=acked)),
+            mailbox=self._mailroom.align(run.node.mailbox, len(memory.taken)),
+        )
+
+    def _saved(self, run: Run) -> tuple[Run, int]:
+        """The parked guest's state, on disk, and its number."""
+        assert run.node.guest is not None
+        number = self._snapshots.number(Snapshot(run.node.guest.memory, run.node.mailbox))
+        if number == len(self._digests):
+            self._digests.append(Digest.of(b"snapshot %d" % number))
+            self._numbers[self._digests[number]] = number
+        saved = run.copy()
+        saved.change(disk=run.node.disk | {number})
+        return saved, number
+
+    def _tenure(self, number: int) -> Tenure:
+        return self._handoffs.tenures.values[number]

@@ -1,0 +1,103 @@
+"""What a shell does, beside the hand-off's effects, and the node that it does it to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from radics_mesh.vmm.handoff_state import Effect
+from tests.exploration.world import Common, Guest, Node
+
+
+@dataclass(frozen=True)
+class StartIfDue:
+    """Start the guest if it is held here and not alive. `set_back`: an older state will do."""
+
+    set_back: bool = False
+
+
+@dataclass(frozen=True)
+class BeginAttempt:
+    number: int
+
+
+@dataclass(frozen=True)
+class SaveParked:
+    """Write the parked guest's state to disk."""
+
+
+@dataclass(frozen=True)
+class Align:
+    """The guest says how far it got, and the host what it has acknowledged."""
+
+
+@dataclass(frozen=True)
+class SendOutput:
+    """Put the guest's output of that number on its way, durably."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class CommitOutput:
+    number: int
+
+
+@dataclass(frozen=True)
+class AcknowledgeOutput:
+    number: int
+
+
+@dataclass(frozen=True)
+class FileBundle:
+    """Into the VM's mailbox, durably."""
+
+    message: int
+
+
+@dataclass(frozen=True)
+class FinishBundle:
+    """It is processed for good: out of the store, and remembered."""
+
+    message: int
+
+
+Deed = (
+    Effect
+    | StartIfDue
+    | BeginAttempt
+    | SaveParked
+    | Align
+    | SendOutput
+    | CommitOutput
+    | AcknowledgeOutput
+    | FileBundle
+    | FinishBundle
+)
+
+
+class Broken(Exception):
+    """An invariant does not hold at this node."""
+
+
+@dataclass
+class Run:
+    """A node that carries out one input."""
+
+    who: int
+    node: Node
+    common: Common
+    posts: tuple[int, ...] = ()
+    started: bool = False
+
+    def copy(self) -> Run:
+        return Run(self.who, self.node, self.common, self.posts, self.started)
+
+    def change(self, **changes: Any) -> None:
+        self.node = self.node._replace(**changes)
+
+    @property
+    def guest(self) -> Guest:
+        if self.node.guest is None:
+            raise Broken("lost state: there is no guest to go on with")
+        return self.node.guest

@@ -1,0 +1,205 @@
+"""One node: all that may happen to it next.
+
+`Shell` follows radics_mesh.hosting: vm (jobs), vm_checkpoints, vm_mail, vm_task (messages), and
+radics_mesh.dtn (bundles). The rules that it obeys are methods, so that each can be removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from radics_mesh.vmm.handoff_messages import Message, Refuse, Reserve, Staged
+from radics_mesh.vmm.handoff_state import KillAndReap, Phase
+from tests.exploration.carrying import Carrying
+from tests.exploration.deeds import (
+    AcknowledgeOutput,
+    BeginAttempt,
+    CommitOutput,
+    Deed,
+    FileBundle,
+    FinishBundle,
+    Run,
+    SendOutput,
+    StartIfDue,
+)
+from tests.exploration.handoff import Argument
+from tests.exploration.world import Blob, Guest, Node, Outcome
+
+
+class Shell(Carrying):
+    """All that can happen at one node within the bounds. Nodes and commons are interned."""
+
+    # --- what may happen ------------------------------------------------------------------------
+
+    def acts(self, who: int, node: int, common: int) -> list[Outcome]:
+        """Everything that needs no letter."""
+        run = Run(who, self.nodes.values[node], self.commons.values[common])
+        outcomes: list[Outcome] = []
+        for label, begun, deeds in self._begun(run):
+            helps = label not in ("offer", "one way", "cancel", "checkpoint")
+            self._carry(begun, deeds, label, helps, outcomes)
+        self._crashes(run, "", outcomes)
+        return outcomes
+
+    def hears(self, letter: int, node: int, common: int) -> list[Outcome]:
+        """A letter is delivered; it also stays in flight."""
+        told = self.letters.values[letter]
+        run = Run(told.to, self.nodes.values[node], self.commons.values[common])
+        outcomes: list[Outcome] = []
+        if isinstance(told.content, Blob):
+            digest = told.content.digest
+            run.change(disk=run.node.disk | {self._numbers[digest]})
+            self._carry(run, self._tell(run, "stored", digest), "stored", True, outcomes)
+            return outcomes
+        name = type(told.content).__name__
+        for kind in ("message", "refused") if self.bounds.refusals else ("message",):
+            begun = run.copy()
+            deeds = self._tell(begun, kind, told)
+            label = f"{name} from {told.sender}"
+            if begun.node != run.node and self._answers_another(run, told.content):
+                broken = f"attempt: {name} counts as an answer to another one"
+                outcomes.append(self._outcome(begun, label, True, broken))
+            self._carry(begun, deeds, label, True, outcomes)
+        return outcomes
+
+    def _answers_another(self, run: Run, message: Message) -> bool:
+        attempt = self._tenure(run.node.tenure).attempt
+        return isinstance(message, Reserve | Refuse | Staged) and message.attempt != attempt
+
+    def admits(self, message: int, node: int) -> int:
+        """A neighbour hands over a bundle; one that was seen here is taken and forgotten."""
+        kept = self.nodes.values[node]
+        if self.was_seen(kept, message):
+            return node
+        return self.nodes.number(kept._replace(held=kept.held | {message}))
+
+    def drops(self, message: int, node: int) -> int:
+        """The next hop has it."""
+        kept = self.nodes.values[node]
+        return self.nodes.number(self.passed_on(kept, message))
+
+    def may_forward(self, node: int) -> frozenset[int]:
+        """The bundles that this node may hand to any other: all that it does not serve itself."""
+        kept = self.nodes.values[node]
+        return frozenset() if self.is_open(kept) else kept.held
+
+    def is_live(self, node: int) -> bool:
+        guest = self.nodes.values[node].guest
+        return guest is not None and guest.executes
+
+    def is_done(self, node: int, common: int) -> bool:
+        """The guest is live here and nothing that it was sent, or sends, is still to come."""
+        guest = self.nodes.values[node].guest
+        if guest is None or not guest.executes:
+            return False
+        memory = guest.memory
+        done = len(memory.taken) == self.bounds.messages
+        return done and memory.outputs == self.commons.values[common].sent
+
+    # --- rules of the shell that a test removes -------------------------------------------------
+
+    def is_open(self, node: Node) -> bool:
+        """Whether bundles for the VM are taken here: while its guest is served."""
+        return node.guest is not None and node.guest.executes
+
+    def was_seen(self, node: Node, message: int) -> bool:
+        return message in node.held or message in node.delivered
+
+    def passed_on(self, node: Node, message: int) -> Node:
+        """Passing through does not count as seen: the VM may come here later."""
+        return node._replace(held=node.held - {message})
+
+    def filed(self, message: int) -> Sequence[Deed]:
+        """Only what is filed is processed."""
+        return FileBundle(message), FinishBundle(message)
+
+    def sent(self, number: int) -> Sequence[Deed]:
+        """Only what is on its way is acknowledged."""
+        return SendOutput(number), CommitOutput(number), AcknowledgeOutput(number)
+
+    def closed(self, node: Node, message: int) -> Node | None:
+        """What a node without the VM does with a bundle for it, beside passing it on."""
+        return None
+
+    # --- inputs ---------------------------------------------------------------------------------
+
+    def _begun(self, run: Run) -> Iterator[tuple[str, Run, Sequence[Deed]]]:
+        yield from self._clocks(run)
+        yield from self._wishes(run)
+        if run.node.guest is not None:
+            yield from self._guest(run)
+        for message in sorted(run.node.held):
+            if self.is_open(run.node):
+                yield f"bundle {message}", run.copy(), self.filed(message)
+            elif (left := self.closed(run.node, message)) is not None:
+                yield "bundle", replace(run, node=left), ()
+
+    def _input(
+        self, run: Run, kind: str, argument: Argument = None
+    ) -> tuple[str, Run, Sequence[Deed]]:
+        begun = run.copy()
+        return kind, begun, self._tell(begun, kind, argument)
+
+    def _clocks(self, run: Run) -> Iterator[tuple[str, Run, Sequence[Deed]]]:
+        tenure = self._tenure(run.node.tenure)
+        if tenure.repeat_at is not None:
+            yield self._input(run, "repeat")
+        if tenure.deadline is not None:
+            yield self._input(run, "timeout")
+        if tenure.phase is Phase.STAGING:
+            yield self._input(run, "staged enough")
+        if tenure.phase is Phase.FREEZING and run.node.guest and not run.node.guest.executes:
+            saved, number = self._saved(run)
+            yield self._input(saved, "parked", self._digests[number])
+            yield self._input(run, "park failed")
+
+    def _wishes(self, run: Run) -> Iterator[tuple[str, Run, Sequence[Deed]]]:
+        tenure, common = self._tenure(run.node.tenure), run.common
+        if tenure.phase in (Phase.OFFERED, Phase.STAGING, Phase.FROZEN, Phase.RELEASED):
+            yield self._input(run, "cancel")
+        if tenure.phase is not Phase.HOLDING or not run.node.guest or not run.node.guest.executes:
+            return
+        if common.moves:
+            for target in self._targets(run):
+                begun = run.copy()
+                begun.common = common._replace(moves=common.moves - 1)
+                for kind in ("offer", "one way") if self.bounds.one_way else ("offer",):
+                    _, moving, effects = self._input(begun, kind, target)
+                    attempt = self._tenure(moving.node.tenure).attempt
+                    yield kind, moving, (BeginAttempt(attempt), *effects)
+        if common.checkpoints:
+            begun = run.copy()
+            begun.common = common._replace(checkpoints=common.checkpoints - 1)
+            begun.change(guest=Guest(False, run.node.guest.memory))
+            saved, number = self._saved(begun)
+            deeds = self._tell(saved, "checkpoint", self._digests[number])
+            yield "checkpoint", saved, (*deeds, KillAndReap(), StartIfDue())
+
+    def _targets(self, run: Run) -> Sequence[int]:
+        """Until the first offer all other nodes are alike, so one of them stands for all."""
+        others = [n for n in range(self.bounds.nodes) if n != run.who]
+        return others[:1] if run.common.moves == self.bounds.moves else others
+
+    def _guest(self, run: Run) -> Iterator[tuple[str, Run, Sequence[Deed]]]:
+        assert run.node.guest is not None
+        executes, memory = run.node.guest
+        if not executes:
+            return
+        done = len(memory.taken)
+        message = self._mailroom.next_mail(run.node.mailbox, done)
+        if message is not None:
+            begun = run.copy()
+            begun.change(guest=Guest(True, memory._replace(taken=(*memory.taken, message))))
+            yield f"take {message}", begun, ()
+        told = self._mailroom.taken(run.node.mailbox, done)
+        if told != run.node.mailbox:
+            begun = run.copy()
+            begun.change(mailbox=told)
+            yield "told", begun, ()
+        if memory.outputs < self.bounds.outputs:
+            begun = run.copy()
+            begun.change(guest=Guest(True, memory._replace(outputs=memory.outputs + 1)))
+            yield "output", begun, ()
+        if memory.acked < memory.outputs:
+            yield "send output", run.copy(), self.sent(memory.acked + 1)

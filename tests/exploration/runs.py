@@ -1,0 +1,34 @@
+"""What is explored: the full form takes minutes, the reduced one seconds.
+
+Three epochs are two moves that end; a third move is one that may also fail between them.
+"""
+
+from __future__ import annotations
+
+from tests.exploration.world import Bounds
+
+FULL = (
+    # Two nodes, three epochs, two crashes; then more letters, a fourth epoch, refusals.
+    Bounds(moves=2, crashes=2, in_flight=3),
+    Bounds(moves=2, crashes=2, in_flight=4),
+    Bounds(moves=2, crashes=2, in_flight=3, one_way=True, refusals=True),
+    Bounds(moves=3, crashes=1, in_flight=3),
+    Bounds(moves=2, crashes=1, in_flight=2, checkpoints=1, power_losses=1),
+    # Three nodes.
+    Bounds(nodes=3, moves=2, crashes=1, in_flight=3),
+    Bounds(nodes=3, moves=2, crashes=2, in_flight=2, one_way=True),
+    Bounds(nodes=3, moves=3, crashes=0, in_flight=2, one_way=True),
+    # Messages to the VM, and from it.
+    Bounds(moves=2, crashes=1, in_flight=2, messages=1, copies=1, one_way=True),
+    Bounds(moves=2, crashes=0, in_flight=2, messages=2, copies=1),
+    Bounds(nodes=3, moves=2, crashes=0, in_flight=2, messages=1, copies=1),
+    Bounds(moves=2, crashes=1, in_flight=2, outputs=2),
+)
+REDUCED = (
+    Bounds(moves=2, crashes=1, in_flight=3),
+    Bounds(moves=2, crashes=2, in_flight=2, one_way=True, refusals=True),
+    Bounds(moves=1, crashes=0, in_flight=2, checkpoints=1, power_losses=1),
+    Bounds(nodes=3, moves=2, crashes=1, in_flight=2),
+    Bounds(moves=1, crashes=1, in_flight=2, messages=1, copies=1),
+    Bounds(moves=1, crashes=1, in_flight=2, outputs=1),
+)

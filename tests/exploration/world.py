@@ -1,0 +1,165 @@
+"""The values that a state of the explored mesh consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from radics_mesh.identity import Identity
+from radics_mesh.ids import Digest
+from radics_mesh.vmm.handoff_messages import Message, Terms
+
+TERMS = Terms("x86_64", "qemu64", 32 << 20, 1 << 20)
+NODES = (Identity(b"A" * 32), Identity(b"B" * 32), Identity(b"C" * 32))
+NUMBERS = {identity.node_id: number for number, identity in enumerate(NODES)}
+# What a node has no mailbox of, or no snapshot.
+ABSENT = -1
+
+
+class Violation(AssertionError):
+    """An invariant does not hold. `trail`: how it came about, step by step."""
+
+    def __init__(self, text: str, trail: tuple[str, ...] = ()) -> None:
+        super().__init__("\n".join((text, *trail)))
+        self.text = text
+        self.trail = trail
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much may happen. `moves`: begun by whoever holds the VM; `one_way`: both kinds.
+
+    `copies`: how often a neighbour takes a bundle and its acknowledgement is lost.
+    """
+
+    nodes: int = 2
+    moves: int = 2
+    crashes: int = 1
+    power_losses: int = 0
+    in_flight: int = 3
+    one_way: bool = False
+    checkpoints: int = 0
+    messages: int = 0
+    copies: int = 0
+    outputs: int = 0
+    refusals: bool = False
+
+    def __str__(self) -> str:
+        parts = [f"{self.nodes} nodes", f"{self.moves} moves"]
+        parts += [f"{self.crashes} crashes", f"{self.in_flight} in flight"]
+        parts += [f"{self.power_losses} power losses"] if self.power_losses else []
+        parts += [f"{self.checkpoints} checkpoints"] if self.checkpoints else []
+        parts += [f"{self.messages} messages"] if self.messages else []
+        parts += [f"{self.copies} copies"] if self.copies else []
+        parts += [f"{self.outputs} outputs"] if self.outputs else []
+        parts += ["one way"] if self.one_way else []
+        parts += ["refusals"] if self.refusals else []
+        return ", ".join(parts)
+
+
+class Memory(NamedTuple):
+    """What the guest's program knows: the state that a snapshot keeps.
+
+    A guest that starts makes a new `version`. `taken`: the messages that it took, in order;
+    `outputs`: how many it has made, of which the first `acked` are no longer its affair.
+    """
+
+    version: int
+    taken: tuple[int, ...] = ()
+    outputs: int = 0
+    acked: int = 0
+
+
+class Guest(NamedTuple):
+    executes: bool
+    memory: Memory
+
+
+class Snapshot(NamedTuple):
+    """The guest's memory and, as a number, the mailbox that went into it."""
+
+    memory: Memory
+    mailbox: int
+
+
+class Node(NamedTuple):
+    """One node. Tenures, snapshots and mailboxes are numbers of interned ones.
+
+    `tenure` is in memory; on disk: `durable`, `disk` (snapshots), `mailbox`, `held` (bundles for
+    the VM) and `delivered` (bundles that are remembered as processed here).
+    """
+
+    tenure: int
+    durable: int
+    guest: Guest | None = None
+    disk: frozenset[int] = frozenset()
+    mailbox: int = ABSENT
+    held: frozenset[int] = frozenset()
+    delivered: frozenset[int] = frozenset()
+
+
+class Common(NamedTuple):
+    """What is no node's: budgets that are left, and what only an onlooker knows.
+
+    `version` is the latest one that ever executed, `floor` the latest that was durable as the VM's
+    state; `attempts`: the last attempt number that anyone heard from each node; `sent`: how many
+    outputs are on their way; `outside`: messages that nobody has yet.
+    """
+
+    version: int
+    floor: int
+    moves: int
+    crashes: int
+    power_losses: int
+    checkpoints: int
+    copies: int
+    attempts: tuple[int, ...]
+    sent: int
+    outside: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """All pieces of a snapshot."""
+
+    digest: Digest
+
+
+class Letter(NamedTuple):
+    to: int
+    sender: int
+    content: Message | Blob
+
+
+class Outcome(NamedTuple):
+    """What one input may come to at one node.
+
+    `helps`: neither a crash nor a user's doing, so a way on may consist of such. `started`: a guest
+    executed here in between, even if it does no more. `broken`: the invariant that this breaks.
+    """
+
+    label: str
+    node: int
+    common: int
+    posts: tuple[int, ...]
+    helps: bool
+    started: bool
+    broken: str
+
+
+T = TypeVar("T", bound=Hashable)
+
+
+@dataclass
+class Interned(Generic[T]):
+    """Values as small numbers."""
+
+    values: list[T] = field(default_factory=list)
+    numbers: dict[T, int] = field(default_factory=dict)
+
+    def number(self, value: T) -> int:
+        number = self.numbers.setdefault(value, len(self.values))
+        if number == len(self.values):
+            self.values.append(value)
+        return number
