@@ -198,7 +198,11 @@ async def connect(
     """
     stream = await dial(address, local_host)
     try:
-        return await initiate(stream, me, plain(stream.socket.getpeername()), expect, listen_port)
+        remote = plain(stream.socket.getpeername())
+        return await initiate(stream, me, remote, expect, listen_port)
+    except OSError as error:  # it has gone between the two calls
+        await trio.aclose_forcefully(stream)
+        raise LinkError(f"nobody stays at {address}: {reason_of(error)}") from error
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise

@@ -1,4 +1,10 @@
+import itertools
+import socket
+import struct
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import trio
@@ -254,3 +260,34 @@ async def test_an_expired_caller_never_gets_a_stream(bobs_door: Listener) -> Non
 async def test_nobody_there() -> None:
     with trio.fail_after(5), pytest.raises(LinkError, match="nobody answers at"):
         await connect(Address("127.0.0.1", 1), ALICE, expect=None)
+
+
+async def test_a_peer_that_ends_while_it_is_dialled(nursery: trio.Nursery) -> None:
+    """Killed, its host resets what it has just accepted, at any moment of our dialling."""
+
+    async def hold_up() -> None:
+        while True:
+            time.sleep(0.0005)  # noqa: ASYNC251 - so that there are moments
+            await trio.lowlevel.checkpoint()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_reset_all, args=(listener,), daemon=True)
+        thread.start()
+        nursery.start_soon(hold_up)
+        address = Address("127.0.0.1", listener.getsockname()[1])
+        with trio.fail_after(20):
+            for _ in range(40):
+                with pytest.raises((LinkError, trio.BrokenResourceError)):
+                    await connect(address, ALICE, expect=BOB.node_id)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        nursery.cancel_scope.cancel()
+
+
+def _reset_all(listener: socket.socket) -> None:
+    with suppress(OSError):
+        for number in itertools.count():
+            caller, _ = listener.accept()
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            time.sleep(number % 20 * 0.0002)
+            caller.close()
