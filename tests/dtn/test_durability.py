@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from radics_mesh.dtn.store import BundleStore
-from tests.dtn.power_loss.child import payload
-from tests.dtn.power_loss.disk import Disk, read_recording
+from tests.dtn.store_child import payload
 from tests.dtn.world import HandClock
+from tests.power_loss import build_recorder
+from tests.power_loss.disk import Disk, read_recording
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +59,7 @@ def start(directory: Path, first: int, count: int, **environment: str) -> subpro
         [
             sys.executable,
             "-m",
-            "tests.dtn.power_loss.child",
+            "tests.dtn.store_child",
             str(directory),
             str(first),
             str(count),
@@ -87,13 +88,7 @@ async def test_sigkill(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("recorder") / "record.so"
-    source = Path(__file__).parent / "power_loss" / "record.c"
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-o", library, source, "-ldl"],
-        check=True,
-    )
-    return library
+    return build_recorder(tmp_path_factory.mktemp("recorder") / "record.so")
 
 
 async def test_power_loss(tmp_path: Path, recorder: Path) -> None:

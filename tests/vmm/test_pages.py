@@ -22,7 +22,8 @@ from radics_mesh.errors import CapacityError, GuestError, UsageError, WireError
 from radics_mesh.vmm import pagepack, pages
 from radics_mesh.vmm.pagepack import PACK_PAGES, Page, page_hash
 from radics_mesh.vmm.pages import PageStore
-from tests.dtn.power_loss.disk import Disk, read_recording
+from tests.power_loss import build_recorder
+from tests.power_loss.disk import Disk, read_recording
 from tests.vmm.power_loss_pages import content_of, pages_of
 
 ROOT = Path(__file__).parents[2]
@@ -339,9 +340,7 @@ def test_sigkill(tmp_path: Path) -> None:
 
 def test_power_loss(tmp_path: Path) -> None:
     """At every step of a recorded run, unsynced writes lost or partly there."""
-    library = tmp_path / "record.so"
-    source = ROOT / "tests" / "dtn" / "power_loss" / "record.c"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    library = build_recorder(tmp_path / "record.so")
     root, recording = tmp_path / "store", tmp_path / "recording"
     child = start(
         root, 8, LD_PRELOAD=str(library), RECORD_ROOT=str(root), RECORD_LOG=str(recording)
