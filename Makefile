@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo test test-kvm conformance parks explore check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo test test-kvm conformance parks explore faults check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -10,6 +10,7 @@ help:
 	@echo "make conformance a hundred small programs in a guest and here: the table"
 	@echo "make parks      a guest is parked and started warm, N=1000 SEED=1 ARCH=x86_64"
 	@echo "make explore    every state of a VM's hand-off, and each of its rules removed: tables"
+	@echo "make faults     a VM moves while nodes, links and disks fail, RUNS=500 SEED=1: the table"
 	@echo "make fuzz-guest SECONDS=600: a program that fires wild system calls at its kernel"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
@@ -44,6 +45,11 @@ explore: setup
 
 fuzz-guest: setup
 	@$(PYTHON) -m tests.guest.fuzz $(or $(SECONDS),60) $(ARGS)
+
+RUNS ?= 500
+SEED ?= 1
+faults: setup
+	@$(PYTHON) -m tests.faults $(RUNS) --seed $(SEED) $(ARGS)
 
 check: lint types contracts test
 

@@ -1,0 +1,119 @@
+"""Fault injection: N runs, from a seed on, two at a time; then a table.
+
+    python -m tests.faults 500 --seed 1
+
+Each run that is not good is told with the command that repeats it; its nodes' logs are kept. The
+exit status is 0 when every run was good.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from radics_mesh.vmm.build import build_image
+from tests.faults.outcome import Outcome
+from tests.faults.scripts import SCRIPTS
+from tests.faults.table import complaint, rows
+from tests.faults.worker import LENGTH
+from tests.power_loss import build_recorder
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).parent / "ticker.c"
+LOGS = ROOT / ".cache" / "faults"
+TOLD_EVERY = 20
+
+
+def prepare(place: Path) -> None:
+    """What all runs share: the guest's image, and the library that nodes have preloaded."""
+    place.chmod(0o755)  # QEMU is another user
+    build_image([PROGRAM], place / "ticker.img")
+    build_recorder(place / "record.so")
+
+
+async def work(
+    seeds: Iterator[int], options: argparse.Namespace, place: Path, done: list[Outcome]
+) -> None:
+    """One worker process, until there are no more seeds."""
+    command = [sys.executable, "-m", "tests.faults.worker", place, LOGS, options.kind or ""]
+    worker = await trio.lowlevel.open_process(
+        list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    for seed in seeds:
+        await worker.stdin.send_all(b"%d\n" % seed)
+        (size,) = LENGTH.unpack(await _exactly(worker.stdout, LENGTH.size))
+        outcome: Outcome = pickle.loads(await _exactly(worker.stdout, size))  # our own
+        done.append(outcome)
+        _tell(outcome, len(done), options)
+    await worker.stdin.aclose()
+    await worker.wait()
+
+
+async def _exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
+    content = b""
+    while len(content) < size:
+        part = await stream.receive_some(size - len(content))
+        if not part:
+            raise EOFError("a worker has ended")
+        content += part
+    return content
+
+
+def _tell(outcome: Outcome, count: int, options: argparse.Namespace) -> None:
+    if not outcome.is_good:
+        print(f"NOT GOOD: {complaint(outcome)}", flush=True)
+    elif options.verbose:
+        print(
+            f"seed {outcome.plan.seed}: {outcome.plan.words}: good, {outcome.seconds:.1f} s",
+            outcome.counts,
+        )
+    if count % TOLD_EVERY == 0:
+        print(f"{count} of {options.runs} runs", flush=True)
+
+
+async def all_of(options: argparse.Namespace, place: Path) -> list[Outcome]:
+    seeds, done = iter(range(options.seed, options.seed + options.runs)), list[Outcome]()
+    async with trio.open_nursery() as nursery:
+        for _ in range(min(options.jobs, options.runs)):
+            nursery.start_soon(work, seeds, options, place, done)
+    return sorted(done, key=lambda outcome: outcome.plan.seed)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults")
+    parser.add_argument("runs", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="Runs at a time.")
+    parser.add_argument("--kind", choices=list(SCRIPTS), help="This kind of fault in each run.")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    options = parser.parse_args()
+    began = time.monotonic()
+    place = Path(tempfile.mkdtemp(prefix="radics-faults-", dir="/dev/shm"))
+    try:
+        prepare(place)
+        outcomes = trio.run(all_of, options, place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    bad = [outcome for outcome in outcomes if not outcome.is_good]
+    for line in (*rows(outcomes), "", *map(complaint, bad)):
+        print(line)
+    minutes = (time.monotonic() - began) / 60
+    print(f"{len(outcomes) - len(bad)} of {len(outcomes)} runs good, in {minutes:.1f} min")
+    if bad:
+        print(f"logs of the nodes of the others are in {LOGS.relative_to(ROOT)}/SEED")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""What came of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.faults.plans import Plan
+
+
+@dataclass
+class Outcome:
+    """`source`, `mail`: (lost, doubled) messages."""
+
+    plan: Plan
+    # The fault was met where it was planned, not brought about later.
+    hit: bool = False
+    # Moves that their sources called done.
+    moves: int = 0
+    recoveries: int = 0
+    # A host that ran the VM lost power: it may do again what it did since its last durable state.
+    set_back: bool = False
+    two_live: list[str] = field(default_factory=list)
+    lost: str = ""
+    source: tuple[int, int] = (0, 0)
+    mail: tuple[int, int] = (0, 0)
+    # The run proves nothing: it could not be carried out.
+    harness: str = ""
+    seconds: float = 0.0
+    # Of an undisturbed move: durable steps and the like.
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        exact = self.source == (0, 0) and self.mail == (0, 0)
+        kept = exact or (self.set_back and self.source[0] == 0)
+        return kept and not self.two_live and not self.lost and not self.harness

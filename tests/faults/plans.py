@@ -1,0 +1,96 @@
+"""What goes wrong in a run: all of it chosen by the run's seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+SIGKILL = "SIGKILL"
+POWER = "power loss"
+TWICE = "two power losses"
+CUT = "link cut"
+LATE = "a day late"
+FULL = "disk full"
+NOTHING = "no fault"
+
+# Durable steps of each node in one move, and pieces over each line, as `--measure` shows them;
+# a few more, for what comes after the move.
+STEPS = {"S": 110, "R": 90, "T": 60}
+PIECES = {"S": 75, "T": 25}
+GROWTHS = {"S": 250, "R": 150, "T": 80}
+
+
+@dataclass(frozen=True)
+class Plan:
+    seed: int
+    kind: str
+    # Who fails, at which durable step after the move was ordered, before or after it is done.
+    victim: str = "S"
+    step: int = 1
+    after: bool = False
+    # Of what was not synced a part has reached the medium.
+    torn: bool = False
+    # Another one, that fails as well.
+    second: str = "T"
+    second_step: int = 1
+    # The write that finds no room.
+    growth: int = 1
+    # Which line is cut, before which piece, and whether anybody is told.
+    line: str = "S"
+    piece: int = 1
+    silent: bool = False
+    # How long it lasts.
+    lasts_s: float = 0.3
+    one_way: bool = False
+    image_at_target: bool = True
+
+    @property
+    def lifetime_s(self) -> int:
+        """Of bundles: a day is short for what is a day late."""
+        return 7 * 86_400 if self.kind == LATE else 86_400
+
+    @property
+    def words(self) -> str:
+        how = f"{self.lasts_s:.2f} s" + (", one way" if self.one_way else "")
+        how += "" if self.image_at_target else ", the image travels too"
+        side = "after" if self.after else "before"
+        told = "silent" if self.silent else "reset"
+        torn = ", torn" if self.torn else ""
+        what = {
+            SIGKILL: f"of {self.victim} {side} step {self.step}",
+            POWER: f"of {self.victim} {side} step {self.step}{torn}",
+            TWICE: f"of {self.victim} {side} step {self.step},"
+            f" {self.second} {side} step {self.second_step}{torn}",
+            CUT: f"{self.line}-R before piece {self.piece}, {told}",
+            LATE: f"over {self.line}-R from piece {self.piece} on, {told}",
+            FULL: f"of {self.victim} from growth {self.growth} on",
+        }
+        return f"{self.kind} {what.get(self.kind, '')}, {how}"
+
+
+WEIGHTS = {SIGKILL: 22, POWER: 30, TWICE: 8, CUT: 20, LATE: 8, FULL: 12}
+
+
+def plan(seed: int, kind: str | None = None) -> Plan:
+    """The same for a seed, always; `kind` only to look at one more closely."""
+    chance = random.Random(seed)
+    drawn = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    victim, second = chance.sample("SRT", 2)
+    line = chance.choice("ST")
+    return Plan(
+        seed=seed,
+        kind=kind or drawn,
+        victim=victim,
+        step=chance.randint(1, STEPS[victim]),
+        after=chance.random() < 0.5,
+        torn=chance.random() < 0.5,
+        second=second,
+        second_step=chance.randint(1, STEPS[second]),
+        growth=chance.randint(1, GROWTHS[victim]),
+        line=line,
+        piece=chance.randint(1, PIECES[line]),
+        silent=chance.random() < 0.4,
+        lasts_s=chance.choice((0.0, chance.uniform(0.0, 0.5), chance.uniform(0.3, 1.5))),
+        one_way=chance.random() < 0.25,
+        image_at_target=chance.random() < 0.8,
+    )

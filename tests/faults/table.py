@@ -1,0 +1,85 @@
+"""What came out of many runs: a row for each kind of fault, and each run that was not good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tests.faults.outcome import Outcome
+
+_HEAD = (
+    "fault",
+    "runs",
+    "moves",
+    "hit",
+    "recovered",
+    "two live",
+    "lost",
+    "messages lost",
+    "doubled",
+    "set back",
+    "s/run",
+)
+
+
+def rows(outcomes: Iterable[Outcome]) -> list[str]:
+    """Lines of text. Messages of runs that were set back are counted apart, after a plus."""
+    kinds: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        kinds.setdefault(outcome.plan.kind, []).append(outcome)
+    cells = [_HEAD, *(_row(kind, kinds[kind]) for kind in sorted(kinds))]
+    if len(kinds) > 1:
+        cells.append(_row("all", [o for some in kinds.values() for o in some]))
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEAD))]
+    return ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [
+        cell.rjust(width) if column else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+
+
+def _row(kind: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    exact = [o for o in outcomes if not o.set_back]
+    others = [o for o in outcomes if o.set_back]
+
+    def messages(index: int) -> str:
+        first, second = (
+            sum(o.source[index] + o.mail[index] for o in some) for some in (exact, others)
+        )
+        return f"{first}+{second}" if others else str(first)
+
+    return (
+        kind,
+        str(len(outcomes)),
+        str(sum(o.moves for o in outcomes)),
+        str(sum(o.hit for o in outcomes)),
+        str(sum(o.recoveries for o in outcomes)),
+        str(sum(bool(o.two_live) for o in outcomes)),
+        str(sum(bool(o.lost) for o in outcomes)),
+        messages(0),
+        messages(1),
+        str(len(others)),
+        f"{sum(o.seconds for o in outcomes) / len(outcomes):.1f}",
+    )
+
+
+def complaint(outcome: Outcome) -> str:
+    """What is wrong with a run, and the command that repeats it."""
+    wrong = [
+        *outcome.two_live,
+        outcome.lost,
+        outcome.harness,
+        _messages("messages of the source", outcome.source),
+        _messages("mails", outcome.mail),
+    ]
+    return (
+        f"seed {outcome.plan.seed}: {outcome.plan.words}:\n    "
+        + "\n    ".join(line for line in wrong if line)
+        + f"\n    again with: make faults RUNS=1 SEED={outcome.plan.seed}"
+    )
+
+
+def _messages(what: str, counts: tuple[int, int]) -> str:
+    return f"{what}: {counts[0]} lost, {counts[1]} doubled" if any(counts) else ""
