@@ -69,6 +69,10 @@ class Config:
     # A plain TCPCLv3 listener for foreign peers; None: there is none.
     foreign_listen: Address | None = None
 
+    # Directories that are carried about (a folder on a USB stick): whenever one is there, bundles
+    # are taken from it, and those that no contact leads to the destination of are written to it.
+    carry: tuple[Path, ...] = ()
+
     # --- DTN ---
     # How long a bundle may live when its sender does not say. Longer survives longer partitions.
     bundle_lifetime_s: int = 86_400

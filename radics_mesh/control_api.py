@@ -198,6 +198,30 @@ class Moved(TypedDict):
     downtime_s: float | None
 
 
+class Outward(TypedDict):
+    """What was written to a stick. `left`: what did not fit; `confirmed`: what had arrived by an
+    earlier one; `problems`: what is wrong with single files."""
+
+    written: int
+    written_bytes: int
+    # Undamaged on the stick already.
+    there: int
+    left: int
+    left_bytes: int
+    confirmed: int
+    problems: list[str]
+
+
+class Inward(TypedDict):
+    """What was taken from a stick; `known`: bundles that this node had before."""
+
+    taken: int
+    known: int
+    cards: int
+    confirmed: int
+    problems: list[str]
+
+
 class Link(TypedDict):
     epoch: int
     holder: str
@@ -363,6 +387,16 @@ REQUESTS: Mapping[str, Request] = {
     "checkpoint": Request({"name": _TEXT, "every_s": _MAYBE_NUMBER}, {"every_s": None}),
     # -> Moved
     "migrate": Request({"name": _TEXT, "to": _TEXT, "one_way": (bool,)}, {"one_way": False}),
+    # Bundles as files in the directory with this absolute path; `to`: nodes' names, none: for all.
+    # -> Outward, Inward, {"id": str, "name": str}
+    "carry_out": Request({"directory": _TEXT, "to": (list,)}, {"to": []}),
+    "carry_in": Request({"directory": _TEXT}),
+    "carry_card": Request({"directory": _TEXT}),
+    # One way, all of it onto the stick. `key`: the target's public key in hex, else its card's.
+    # -> {"moved": Moved, "carried": Outward}
+    "migrate_via": Request(
+        {"name": _TEXT, "to": _TEXT, "directory": _TEXT, "key": _TEXT}, {"key": ""}
+    ),
     # -> Whereabouts
     "where": _NAMED,
     # -> {"name": str, "lines": [str]}: the last decision with its cost terms.

@@ -8,6 +8,12 @@ from pathlib import Path
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace `path` by `content`; on return it is on the medium, and no reader saw a part."""
+    replace_synced(path, content, mode=mode)
+    sync_directory(path.parent)
+
+
+def replace_synced(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """The same, but for the name: many files in one directory share one `sync_directory`."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
@@ -19,7 +25,6 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

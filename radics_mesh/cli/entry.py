@@ -16,7 +16,7 @@ import click
 
 from radics_mesh import __version__
 from radics_mesh.cells import printable
-from radics_mesh.cli import checkpoints, data, images, join, mesh, vms
+from radics_mesh.cli import carry, checkpoints, data, images, join, mesh, vms
 from radics_mesh.cli.endings import leaves, only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.errors import MeshError
@@ -34,6 +34,7 @@ PROGRAM = "python -m radics_mesh"
         *data.COMMANDS,
         *images.COMMANDS,
         *checkpoints.COMMANDS,
+        *carry.COMMANDS,
     ],
 )
 @click.option("--debug", is_flag=True, help=f"Show tracebacks of bugs (or {DEBUG_VARIABLE}=1).")

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import trio
 
-from radics_mesh.cli.asking import state_option
+from radics_mesh.cli.asking import StatePath, state_option
 from radics_mesh.cli.endings import only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.config import DEFAULT_PORT, Address, Config, Foreign
@@ -49,6 +49,13 @@ FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
 )
 @click.option("--foreign", multiple=True, metavar="PEER", help=f"Admit {FOREIGN_FORM}.")
 @click.option("--foreign-listen", metavar="HOST:PORT", help="Plain TCPCLv3 for --foreign peers.")
+@click.option(
+    "--carry",
+    multiple=True,
+    type=StatePath(),
+    metavar="DIR",
+    help="A folder on a stick: take and write bundles whenever it is there.",
+)
 @click.option("--guest-memory", type=click.IntRange(8, 1 << 20), metavar="MB", help="For all VMs.")
 @click.option(
     "--pool",
@@ -104,6 +111,7 @@ def config_from(options: dict[str, Any]) -> Config:
         invite=options["invite"],
         neighbours=_addresses(options["neighbours"]),
         foreign=foreign,
+        carry=tuple(options["carry"]),
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],

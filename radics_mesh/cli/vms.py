@@ -9,9 +9,11 @@ from typing import Any, BinaryIO
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, ask_each, state_option
+from radics_mesh.cli import carry
+from radics_mesh.cli.asking import StatePath, ask, ask_each, state_option
 from radics_mesh.cli.checkpoints import checkpoint_options
 from radics_mesh.cli.tables import print_rows
+from radics_mesh.errors import UsageError
 
 _FEED_BYTES = 64 << 10
 _HEX = "0123456789abcdef"
@@ -268,9 +270,20 @@ def resume(name: str, state: Path) -> None:
 @click.argument("name")
 @click.option("--to", required=True, metavar="NODE", help="A node's name or id.")
 @click.option("--one-way", is_flag=True, help="Don't wait for an answer before letting go.")
+@click.option("--via", type=StatePath(), metavar="DIR", help="One way, onto this stick.")
+@click.option("--key", default="", metavar="HEX", help="With --via: NODE's public key.")
 @state_option
-def migrate(name: str, to: str, one_way: bool, state: Path) -> None:
-    """Move a VM to another node, running or saved."""
+def migrate(name: str, to: str, one_way: bool, via: Path | None, key: str, state: Path) -> None:
+    """Move a VM to another node, running or saved.
+
+    With --via DIR it is let go at once, and all that the other node needs is written into DIR, a
+    directory on a USB stick, say; `carry in DIR` there takes it.
+    """
+    if via is not None:
+        carry.migrate_via(state, name, to, via, key)
+        return
+    if key:
+        raise UsageError("--key is for --via: over a link the other node says it itself")
     answer = ask(state, "migrate", name=name, to=to, one_way=one_way)
     down = "" if answer["downtime_s"] is None else f", down {answer['downtime_s'] * 1000:.0f} ms"
     click.echo(

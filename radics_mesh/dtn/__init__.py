@@ -20,6 +20,8 @@
   dialling     whom to dial and when again;  doors: where peers come in, and as whom
   lines        which of two sessions with one peer stays
   contacts     the service that dials, listens and keeps one session a neighbour
+  carried      bundles as files that somebody carries: names, receipts, sans-IO
+  stick        such a directory, its files;  carrier: writes and takes them, watches for sticks
 
 A bundle's way: send → store (on disk) → waiting → contact → the next node's receive: parse,
 verify, store, only then acknowledge → ... → endpoint's handler, remembered as delivered.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Transmit
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
-from radics_mesh.dtn.processing import Delivery, Gate, Peer, Refusal, originate
+from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer, Refusal, originate
 from radics_mesh.dtn.routing import Router
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Locate, Waiting
@@ -167,8 +167,8 @@ class Agent:
 
     # --- neighbours ---
 
-    async def receive(self, raw: bytes, peer: Peer) -> None:
-        """Take a bundle from a neighbour; on return it may be acknowledged.
+    async def receive(self, raw: bytes, peer: Peer) -> bool:
+        """Take a bundle from a neighbour; on return it may be acknowledged. Whether it is news.
 
         A duplicate (held, or delivered here) is taken and forgotten. Any other error means refused:
         WireError, PeerError, CapacityError;
@@ -180,14 +180,54 @@ class Agent:
             admitted = await sized(len(raw), judge)
             if admitted is None:
                 self.counters["deleted"] += 1
-                return
+                return False
             new = await self._store.add(admitted.held, admitted.raw, self._take_up)
         self.bytes_in += len(raw)
         self.counters["received" if new else "duplicate"] += 1
+        return new
 
     def contact_up(self, peer: Peer, transmit: Transmit) -> Contact:
         """A neighbour can take bundles. See `forwarding` for what `transmit` must do."""
         return self._forwarding.contact_up(peer, transmit)
+
+    # --- carriers of files ---
+
+    def outgoing(self, nodes: Collection[NodeId] | None = None) -> list[Held]:
+        """What is to leave; with `nodes` what those would get if they were the only contacts."""
+        leaving = self._forwarding.outgoing()
+        if nodes is None:
+            return leaving
+        return [held for held in leaving if self._forwarding.leads(held, nodes)]
+
+    def stranded(self) -> list[Held]:
+        """What no contact of now leads to its destination."""
+        peers = [contact.peer for contact in self._forwarding.contacts]
+        leaving = self._forwarding.outgoing()
+        return [held for held in leaving if not self._forwarding.leads(held, peers)]
+
+    def is_here(self, destination: Eid) -> bool:
+        return self._endpoints.is_local(destination)
+
+    async def departing(self, held: Held) -> bytes | None:
+        """Its bytes for the next hop; None when it is no longer held, or damaged."""
+        return await self._forwarding.departing(held)
+
+    def taken_over(self, bundle_id: BundleId, key: int | None = None) -> bool:
+        """A member has this bundle (with `key`: as it came in then), or nobody needs it any more.
+
+        Whether it was here and has gone. One that is for here by now stays.
+        """
+        held = self._store.find(bundle_id)
+        if held is None or (key is not None and held.key != key):
+            return False
+        if self._endpoints.is_local(held.destination):
+            return False
+        self._forwarding.taken_over(held)
+        return True
+
+    def judge(self, raw: bytes, peer: Peer) -> Admitted | None:
+        """What `receive` would store, and who signed it; nothing is stored or counted."""
+        return self._gate.judge(raw, peer, now=self._clock.monotonic(), wall=self._clock.wall())
 
     def routes_changed(self) -> None:
         """Routes or locations of VMs are not what they were."""

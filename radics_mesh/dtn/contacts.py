@@ -48,7 +48,7 @@ _LOGGED_MAX = 1024
 class Agent(Protocol):
     """What contacts need of radics_mesh.dtn.agent."""
 
-    async def receive(self, raw: bytes, peer: Peer) -> None: ...
+    async def receive(self, raw: bytes, peer: Peer) -> object: ...
 
     def contact_up(
         self, peer: Peer, transmit: Callable[[bytes], Awaitable[None]], /

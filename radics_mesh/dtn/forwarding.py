@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 import trio
@@ -127,6 +127,20 @@ class Forwarding:
         """Waiting bundles that turned out to be for an endpoint here."""
         return self._waiting.take_all(belongs)
 
+    def outgoing(self) -> list[Held]:
+        """Everything that is to leave, also what is on its way already."""
+        flying = [held for contact in self.contacts for held in contact.in_flight]
+        refused = [held for contact in self.contacts for held in contact.refused]
+        return [held for held in (*self._waiting, *flying, *refused) if held in self._store]
+
+    def leads(self, held: Held, contacts: Collection[Peer]) -> bool:
+        """Whether it would be handed to one of these."""
+        return self._waiting.leads(held, contacts)
+
+    def taken_over(self, held: Held) -> None:
+        """A member has it, by another way than a contact."""
+        self._handed_on(held)
+
     def routes_changed(self) -> None:
         self._waiting.changed()
         self._wake()
@@ -166,7 +180,7 @@ class Forwarding:
         contact.in_flight.add(held)
         departing: bytes | None = None
         try:
-            departing = await self._departing(held)
+            departing = await self.departing(held)
         finally:
             if departing is None:  # damaged, or cancelled while reading
                 contact.in_flight.discard(held)
@@ -176,7 +190,7 @@ class Forwarding:
             # leave in order.
             nursery.start_soon(self._transmit, contact, held, departing)
 
-    async def _departing(self, held: Held) -> bytes | None:
+    async def departing(self, held: Held) -> bytes | None:
         """What goes on the wire; None when it is damaged and so no longer held."""
         raw = await self._store.read(held)
         if raw is None:

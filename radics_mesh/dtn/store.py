@@ -11,7 +11,7 @@ Rules:
 - An identity counts as seen while it is held here or was delivered here, not because it passed
   through: a bundle may have to come back.
 - A full store refuses; it never drops what it has accepted.
-- Sequence numbers are reserved in blocks, durably, before the first of them is used.
+- Sequence numbers and keys are reserved in blocks, durably, before the first of them is used.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _RESERVE = 1000
 # How much longer than a bundle's lifetime its delivery is remembered: its age is not signed, so a
 # replay may pretend to be young.
 _REMEMBER_S = 86_400
-_SEQUENCE, _UPTIME = "sequence", "uptime"
+_SEQUENCE, _UPTIME, _KEYS = "sequence", "uptime", "keys"
 # Lifetimes on the wire have 64 bits, SQLite's numbers 63.
 _LIFETIME_MAX_S = 1 << 40
 
@@ -77,7 +77,8 @@ class BundleStore:
         self._adding: dict[BundleId, Write] = {}
         self._just_delivered: set[bytes] = set()
         self._maybe_delivered = Filter(read_delivered(connection))
-        self._next_key = 1
+        # Keys below this one are reserved in the file.
+        self._next_key = self._keys_end = int(read_meta(connection, _KEYS) or 1)
         self._sequence = self._sequence_end = int(read_meta(connection, _SEQUENCE) or 0)
         self.bytes_held = 0
         # Of that, bundles that VMs have sent, by VM.
@@ -100,7 +101,8 @@ class BundleStore:
         if self._sequence == 0 and (salvaged or not is_plausible(self._clock.wall())):
             # Without a record and without a clock, numbers used before are avoided by chance.
             self._sequence = self._sequence_end = secrets.randbits(47)
-        self._next_key = index[-1].key + 1 if index else 1
+        if index:
+            self._next_key = max(self._next_key, index[-1].key + 1)
         for row in index:
             held = self._restored(row)
             if held is None or (row.size > FILE_FROM_BYTES and not self._file_is_whole(row)):
@@ -150,6 +152,9 @@ class BundleStore:
         """Whether it is held here now."""
         return bundle_id in self._by_id
 
+    def find(self, bundle_id: BundleId) -> Held | None:
+        return self._by_id.get(bundle_id)
+
     def seen(self, bundle_id: BundleId) -> bool:
         """Whether this bundle is held here or was delivered here."""
         if bundle_id in self._by_id:
@@ -175,7 +180,7 @@ class BundleStore:
         self._check_room(len(raw))
         held.key, self._next_key = self._next_key, self._next_key + 1
         held.size_bytes = len(raw)
-        write = Write(Batch(added=[(self._row(held), raw)]), len(raw))
+        write = Write(Batch(added=[(self._row(held), raw)], meta=self._keys_reserved()), len(raw))
         write.then = lambda: self._added(held, write, stored)
         self.bytes_held += len(raw)
         self._adding[held.bundle_id] = write
@@ -199,11 +204,19 @@ class BundleStore:
             stored(held)
         else:
             self.bytes_held -= held.size_bytes
+            self._keys_end = min(self._keys_end, held.key)
 
     async def _outcome(self, write: Write) -> None:
         await write.done.wait()
         if write.error is not None:
             raise CapacityError(write.error)
+
+    def _keys_reserved(self) -> dict[str, float]:
+        """In the transaction of the first that needs them: none is used twice, ever."""
+        if self._next_key <= self._keys_end:
+            return {}
+        self._keys_end = self._next_key + _RESERVE
+        return {_KEYS: float(self._keys_end)}
 
     def _check_room(self, size_bytes: int) -> None:
         if len(self._by_key) + len(self._adding) >= BUNDLES_MAX:

@@ -48,7 +48,7 @@ _LAST_WORDS_S = 1.0
 class Receiver(Protocol):
     """What takes bundles: returns when one is durable; WireError, PeerError, CapacityError."""
 
-    async def receive(self, raw: bytes, peer: Peer) -> None: ...
+    async def receive(self, raw: bytes, peer: Peer) -> object: ...
 
 
 class _Waiter:

@@ -78,16 +78,23 @@ class Waiting:
                 yield held
 
     def put(self, held: Held) -> None:
-        key = GroupKey(
+        key = self._key(held)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(held.destination)
+        heapq.heappush(group.heap, (-held.priority, held.key, held))
+
+    def leads(self, held: Held, contacts: Collection[Peer]) -> bool:
+        """Whether one of these would get it, if they were all the contacts that there are."""
+        return self._route(self._key(held), held.destination, contacts)[0] is not None
+
+    def _key(self, held: Held) -> GroupKey:
+        return GroupKey(
             target=target_of(held.destination),
             previous=held.previous,
             own=held.signer == self._own,
             returned=held.bundle_id in self._passed,
         )
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = _Group(held.destination)
-        heapq.heappush(group.heap, (-held.priority, held.key, held))
 
     def handed_on(self, held: Held) -> None:
         """A neighbour has it; should it come back, that is a loop, or a VM on the move."""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 import trio
 
+from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.errors import CapacityError, MeshError
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.moving import cut
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 QUIET_S = 1.5
 _FULL_WAIT_S, _FULL_WAIT_LAST_S = 0.05, 5.0
+# What is sent one way may be carried about before it arrives, and nobody could ask for it again.
+ONE_WAY_LIFETIME_S = 30 * 86_400
 
 
 class Blobs:
@@ -32,6 +35,9 @@ class Blobs:
         self.sent_bytes = 0
         self.pace = Pace()
         self._keys = keys
+        # The move under way is one way.
+        self.one_way = False
+        self._kept: list[BundleId] = []
         self._host = host
         self._vm_id = vm_id
         self._sending: set[tuple[NodeId, Digest]] = set()
@@ -43,10 +49,18 @@ class Blobs:
         whatever matters is said again."""
         payload = encode(message, self._key_of(to))
         try:
-            await self._host.agent.send(to.service(SERVICE), payload, priority=priority)
+            await self._send(to, payload, priority)
         except CapacityError as error:
             self._host.counters["unsent"] += 1
             log.warning("hand-off message not sent", to=to.short, reason=str(error))
+
+    async def _send(self, to: NodeId, payload: bytes, priority: int) -> None:
+        lifetime_s = ONE_WAY_LIFETIME_S if self.one_way else None
+        sent = await self._host.agent.send(
+            to.service(SERVICE), payload, priority=priority, lifetime_s=lifetime_s
+        )
+        if self.one_way:
+            self._kept.append(sent)
 
     def _key_of(self, node: NodeId) -> bytes:
         """Of its ownership or of the hand-off, where the mesh may not know it; else empty."""
@@ -69,6 +83,12 @@ class Blobs:
         finally:
             self._sending.discard((to, digest))
 
+    def arrived(self) -> None:
+        """The target has it all: copies that still wait for a way there are of no use."""
+        kept, self._kept = self._kept, []
+        for bundle_id in kept:
+            self._host.agent.taken_over(bundle_id)
+
     def heard(self, digest: Digest) -> None:
         self._heard[digest] = trio.current_time()
 
@@ -81,7 +101,7 @@ class Blobs:
         wait_s = _FULL_WAIT_S
         while True:
             try:
-                await self._host.agent.send(to.service(SERVICE), payload, priority=1)
+                await self._send(to, payload, 1)
             except CapacityError:
                 await trio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _FULL_WAIT_LAST_S)

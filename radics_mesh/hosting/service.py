@@ -258,8 +258,11 @@ class Hosting:
         vm = self._find(name)
         await vm.call(vm.resume)
 
-    async def migrate(self, name: str, target: NodeId, *, one_way: bool = False) -> MoveStats:
+    async def migrate(
+        self, name: str, target: NodeId, *, one_way: bool = False, key: bytes = b""
+    ) -> MoveStats:
         """Hand a VM over; returns when the target has acknowledged, one way when it is released.
+        `key`: the target's public key, where no record says it.
 
         LinkError: it was given up, and the VM goes on here. Cancelling stops only the waiting.
         """
@@ -267,9 +270,14 @@ class Hosting:
         if not one_way and target == self._host.me.node_id:
             raise UsageError(f"{name} is on that node already")
         move = Move(target, one_way=one_way)
-        key = await self._key_of(target) if one_way else b""
+        if one_way and not key:
+            key = await self._key_of(target)
         await vm.call(lambda: vm.begin_move(move, key))
         return await move.wait()
+
+    async def all_sent(self, name: str) -> None:
+        """Until all that a released VM's target needs is in the bundle store."""
+        await self._find(name, moved=True).all_sent()
 
     async def _key_of(self, node: NodeId) -> bytes:
         await self._host.directory.lookup(Kind.NODE, node.text)

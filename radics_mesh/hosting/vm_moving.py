@@ -36,6 +36,7 @@ class Moving(Transfer):
 
     async def _carry_out(self, effects: Iterable[Effect]) -> None:
         """In order. What an effect tells the state machine adds effects at the end."""
+        self.blobs.one_way = self.handoff.tenure.one_way
         queue = deque(effects)
         while queue:
             effect = queue.popleft()
@@ -132,6 +133,7 @@ class Moving(Transfer):
         self._notices.ended(self)
 
     def _acknowledged(self) -> None:
+        self.blobs.arrived()
         if self.last_move is not None and self.last_move.outward:
             self.last_move.answered_s = trio.current_time() - self._parked_at
             self.last_move.sent_bytes = self.blobs.sent_bytes

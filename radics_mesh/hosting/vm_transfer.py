@@ -45,6 +45,7 @@ class Transfer(Tenancy):
         self._staging: Staging | None = None
         # One way, all pages go along once; what is sent again was asked for.
         self._pushed: Digest | None = None
+        self._sends, self._all_sent = 0, trio.Event()
         self._was_reserved = False
 
     @abstractmethod
@@ -120,13 +121,35 @@ class Transfer(Tenancy):
 
     async def _send_blob(self, effect: handoff_state.SendBlob) -> None:
         digest = effect.digest
+        images = self._host.images
         if digest != self.life.chain.birth.image:
-            self._nursery.start_soon(self._send_snapshot, effect)
+            self._send_soon(lambda: self._send_snapshot(effect))
         elif effect.pieces or not self._has_image(effect.to, digest):
-            images = self._host.images
-            self._nursery.start_soon(
-                self.blobs.send, effect.to, digest, effect.pieces, lambda: images.load(digest)
+            self._send_soon(
+                lambda: self.blobs.send(
+                    effect.to, digest, effect.pieces, lambda: images.load(digest)
+                )
             )
+
+    def _send_soon(self, send: Callable[[], Awaitable[None]]) -> None:
+        if self._sends == 0:
+            self._all_sent = trio.Event()
+        self._sends += 1
+
+        async def counted() -> None:
+            try:
+                await send()
+            finally:
+                self._sends -= 1
+                if self._sends == 0:
+                    self._all_sent.set()
+
+        self._nursery.start_soon(counted)
+
+    async def all_sent(self) -> None:
+        """Until all that the target was to be sent is in the bundle store, durably."""
+        while self._sends:
+            await self._all_sent.wait()
 
     async def _send_snapshot(self, effect: handoff_state.SendBlob) -> None:
         """To the one who takes the VM over; what is not sent here is asked for."""

@@ -22,6 +22,7 @@ from radics_mesh.errors import LinkError, UsageError, WireError
 from radics_mesh.hosting.commit import Commit
 from radics_mesh.ids import Eid, VmId
 from radics_mesh.node import rows, vm_rows
+from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.services import Services
@@ -35,7 +36,11 @@ REQUEST_MAX_S = 30 * 24 * 3600
 WORDS_MAX_BYTES = 32 << 10
 Answer = Mapping[str, Any]
 # Classes with more handlers, by subject (`snapshot_requests`, ...), made with the node's services.
-GROUPS: tuple[Callable[[Services], object], ...] = (ImageRequests, CheckpointRequests)
+GROUPS: tuple[Callable[[Services], object], ...] = (
+    ImageRequests,
+    CheckpointRequests,
+    CarryRequests,
+)
 
 
 @dataclass

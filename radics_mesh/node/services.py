@@ -25,6 +25,7 @@ from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dht.server import Dht
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent
+from radics_mesh.dtn.carrier import Carrier
 from radics_mesh.dtn.contacts import Contacts
 from radics_mesh.dtn.routing import NeighbourGraph
 from radics_mesh.dtn.store import BundleStore
@@ -45,7 +46,7 @@ from radics_mesh.me import Me
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
-from radics_mesh.records import Kind
+from radics_mesh.records import TTL_MAX_S, Kind
 from radics_mesh.scheduler.decide import Settings
 from radics_mesh.scheduler.facts import NodeFacts
 from radics_mesh.scheduler.service import Scheduler
@@ -112,6 +113,14 @@ class Services:
             random=random.random,
             admit=self.admission.serve,
         )
+        self.carrier = Carrier(
+            me=me,
+            agent=self.agent,
+            store=self.store,
+            foreign=config.foreign,
+            card=self._card,
+            learn=self._learn_card,
+        )
         self.sources = Sources(
             path=state / "sources.sqlite",
             me=me.node_id,
@@ -171,6 +180,8 @@ class Services:
                 nursery.start_soon(self.images.tell, self.hosting.image_came)
                 nursery.start_soon(self._tell_of_self)
                 nursery.start_soon(self._follow_departed)
+                for path in self.config.carry:
+                    nursery.start_soon(self.carrier.watch, path, self.journal.note)
                 nursery.start_soon(self.scheduler.run)
                 task_status.started()
         finally:
@@ -277,6 +288,15 @@ class Services:
                 self.agent.routes_changed()
         if not entry.stale:
             self.contacts.learn(record.publisher, _dialable(record.body))
+
+    def _card(self) -> bytes | None:
+        known = self.directory.known(Kind.NODE, self.me.node_id.text)
+        return known[0].record.pack(0.0) if known else None
+
+    def _learn_card(self, node: NodeId, card: bytes) -> bool:
+        """It says who a node is; what else it says was true some time ago."""
+        self.directory.learn(self.directory.aged(card, TTL_MAX_S))
+        return bool(self.directory.known(Kind.NODE, node.text))
 
     # --- names ----------------------------------------------------------------------------------
 
