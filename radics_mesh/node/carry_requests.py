@@ -53,7 +53,9 @@ class CarryRequests:
         path = Path(directory)
         await self._node.carrier.learn_cards(path)
         target, public = self._target(to, key)
-        await trio.to_thread.run_sync(self._check_room, path, name)
+        self._check_room(
+            name, path, await trio.to_thread.run_sync(lambda: Stick(path).free_bytes())
+        )
         move = await self._node.hosting.migrate(name, target, one_way=True, key=public)
         went = await self._node.carrier.write(path, {target})
         return {"moved": vm_rows.moved(self._node, name, move), "carried": _outward(went)}
@@ -71,11 +73,11 @@ class CarryRequests:
             " (`carry card DIR`), or give --key"
         )
 
-    def _check_room(self, path: Path, name: str) -> None:
+    def _check_room(self, name: str, path: Path, free: int) -> None:
         """CapacityError before anything is done. No VM takes more than its image and its memory."""
         vm = self._node.hosting.vm(name)
         image = self._node.images.path(vm.image).stat().st_size
-        need, free = vm.memory_bytes + image, Stick(path).free_bytes()
+        need = vm.memory_bytes + image
         store = self._node.store
         if need > store.quota_bytes - store.bytes_held:
             raise CapacityError(f"the bundle store here has no room for the {need} bytes of {name}")
