@@ -76,8 +76,7 @@ class CarryRequests:
     def _check_room(self, name: str, path: Path, free: int) -> None:
         """CapacityError before anything is done. No VM takes more than its image and its memory."""
         vm = self._node.hosting.vm(name)
-        image = self._node.images.path(vm.image).stat().st_size
-        need = vm.memory_bytes + image
+        need = vm.memory_bytes + vm.image_bytes
         store = self._node.store
         if need > store.quota_bytes - store.bytes_held:
             raise CapacityError(f"the bundle store here has no room for the {need} bytes of {name}")

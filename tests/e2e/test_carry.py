@@ -129,6 +129,7 @@ async def test_a_vm_goes_by_stick_in_one_trip(
         assert again["written"] == sent["carried"]["written"]
 
         assert secret_in(secret, a.state)  # so it would be found on the stick, were it there
+        assert not secret_in(secret, stick)
 
         damage = max(stick.iterdir(), key=lambda path: path.stat().st_size)
         content = bytearray(damage.read_bytes())
