@@ -41,6 +41,7 @@ class Kind(enum.StrEnum):
     SOURCE = "source"  # subject: source name. many publishers may share one name
     VM = "vm"  # subject: VM id text. name, host, epoch, ownership digest
     VM_NAME = "vm-name"  # subject: a VM's name. which VM ids bear it
+    CHECKPOINT = "checkpoint"  # subject: VM id text. states of it that are kept; many keepers
     IMAGE = "image"  # subject: image digest in hex. size, architecture; many holders
 
 

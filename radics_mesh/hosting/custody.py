@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS state(
   serial INTEGER NOT NULL, after_s INTEGER NOT NULL, signature BLOB NOT NULL,
   turn INTEGER NOT NULL, created REAL NOT NULL, bytes INTEGER NOT NULL, at REAL NOT NULL,
   PRIMARY KEY (vm_id, snapshot, sort));
+CREATE TABLE IF NOT EXISTS serial(vm_id BLOB PRIMARY KEY, serial INTEGER, snapshot BLOB);
 """
 
 
@@ -124,6 +125,27 @@ class Custody(Database):
 
     def content(self, snapshot: Digest) -> bytes:
         return self._path(snapshot).read_bytes()
+
+    # --- as the holder of a VM ---
+
+    def serial(self, vm_id: VmId, snapshot: Digest, at_least: int = 0) -> int:
+        """The number of a checkpoint of ours: one more than the one before, or than `at_least`,
+        which a keeper has seen (this disk may have been set back)."""
+        with self._transaction() as db:
+            row = db.execute("SELECT serial, snapshot FROM serial WHERE vm_id=?", (bytes(vm_id),))
+            last, of = row.fetchone() or (0, b"")
+            if of == bytes(snapshot) and last > at_least:
+                return int(last)
+            number = max(int(last), at_least) + 1
+            values = (bytes(vm_id), number, bytes(snapshot))
+            db.execute("INSERT OR REPLACE INTO serial VALUES (?,?,?)", values)
+        return number
+
+    def serial_of(self, vm_id: VmId) -> int:
+        """Of the last checkpoint that was given away; 0: none was."""
+        with self._lock:
+            row = self._db.execute("SELECT serial FROM serial WHERE vm_id=?", (bytes(vm_id),))
+            return int((row.fetchone() or (0,))[0])
 
     def _change(self, new: State | None, old: Iterable[State]) -> None:
         with self._transaction() as db:

@@ -5,7 +5,8 @@ Wire form (msgpack):
    [mail], window, [[source, publisher, end]], saved, [environment], hint, has stdin, [box],
    [choice], [outbound]]
   mail: [number, key, sender, service, payload, stream, end];  window: keys, one after the other
-  box: [stream, service, next mail];  choice: every ms, commit output (Commit)
+  box: [stream, service, next mail];  choice: every ms, commit output (Commit),
+  survival, after s, [keeper] (Policy)
   outbound: [created, number, source, destination, payload, lifetime]
 Version 3 ends behind the boxes. Version 2 ends behind `saved`, and its mail behind the payload;
 version 1 has no `saved` either.
@@ -21,6 +22,7 @@ from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
 from radics_mesh.hosting.commit import AT_ONCE, Commit
 from radics_mesh.hosting.outbox import Outbound
+from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.ids import ID_BYTES, NodeId
 from radics_mesh.vmm import abi
 
@@ -92,6 +94,7 @@ class Settings:
     # Its descriptor 0 is fed.
     has_stdin: bool = False
     commit: Commit = AT_ONCE
+    policy: Policy = AT_MOST_ONE
 
     def branched(self, wall: Wall) -> Settings:
         """For a guest that was set back: it may send other content under an output's number."""
@@ -115,11 +118,13 @@ class Settings:
 
     def choices(self) -> list[object]:
         """Those of version 4; who adds some adds them behind these, and reads them if any are."""
-        return [*self.commit.fields()]
+        return [*self.commit.fields(), *self.policy.fields()]
 
     def read_choices(self, value: list[object]) -> Settings:
         fields = Fields(value, "choices")
         settings = replace(self, commit=Commit.read(fields))
+        if fields.has_more:
+            settings = replace(settings, policy=Policy.read(fields))
         fields.end()
         return settings
 

@@ -21,13 +21,15 @@ from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
 from radics_mesh.hosting.arrival import keep_pages
 from radics_mesh.hosting.commit import AT_ONCE, Commit
-from radics_mesh.hosting.custody import Custody
+from radics_mesh.hosting.custody import Custody, State
 from radics_mesh.hosting.host import SERVICE, Host
+from radics_mesh.hosting.keeping import Keeping
 from radics_mesh.hosting.life import first_created
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Settings
+from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.hosting.pool import Pool
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.strays import end_strays
@@ -35,7 +37,7 @@ from radics_mesh.hosting.table import ENDED, JournalRow, Table, VmRow, Wanted
 from radics_mesh.hosting.vm import Vm
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
-from radics_mesh.ownership import born
+from radics_mesh.ownership import Ownership, born
 from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm import architecture, qemu
@@ -45,6 +47,7 @@ from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Pages, Piec
 from radics_mesh.vmm.handoff_state import Tenure
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.pages import PageStore
+from radics_mesh.vmm.snapshot import Snapshot
 from radics_mesh.vmm.stored import references
 
 log = structlog.get_logger(__name__)
@@ -112,6 +115,9 @@ class Hosting:
         self.counters = self._host.counters
         self._host.pages.refer(lambda: references(self._host.root))
         self._journalled = trio.Event()
+        self.keeping = Keeping(
+            self._host, path / "keeping", lambda: self._vms.values(), self.recover_from
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started when every VM is again what it was.
@@ -132,6 +138,7 @@ class Hosting:
                     await nursery.start(self._serve, vm)
                 endpoint = self._host.me.node_id.service(SERVICE)
                 registration = self._host.agent.register(endpoint, self._handle)
+                await nursery.start(self.keeping.run)
                 task_status.started()
                 await trio.sleep_forever()
         finally:
@@ -169,6 +176,7 @@ class Hosting:
         pinned: bool = False,
         has_stdin: bool = False,
         commit: Commit = AT_ONCE,
+        policy: Policy = AT_MOST_ONE,
     ) -> VmStatus:
         """Make a VM and start it. UsageError, CapacityError, GuestError: there is none then.
 
@@ -194,6 +202,7 @@ class Hosting:
             environment=tuple(environment),
             has_stdin=has_stdin,
             commit=commit,
+            policy=policy,
         )
         tenure = Handoff.born(chain, me.identity).tenure
         # Not to be started by `run`: first_start does, and tells its caller of an error.
@@ -300,7 +309,8 @@ class Hosting:
 
     def images_in_use(self) -> set[Digest]:
         """Images of VMs that are here, come, or are not yet known to be elsewhere."""
-        return {image for vm in self._vms.values() if (image := vm.image_in_use) is not None}
+        here = {image for vm in self._vms.values() if (image := vm.image_in_use) is not None}
+        return here | {state.chain.birth.image for state in self._host.custody.states()}
 
     async def image_came(self, image: Digest) -> None:
         """An image that was sought is here: VMs that wait for it go on."""
@@ -405,13 +415,37 @@ class Hosting:
         vm = self._vms.get(message.vm_id)
         if vm is not None or not isinstance(message, Offer | Frozen | Release):
             return vm
+        return await self._vm_of(message.chain)
+
+    async def _vm_of(self, chain: Ownership) -> Vm:
+        if (vm := self._vms.get(chain.vm_id)) is not None:
+            return vm
         if len(self._vms) >= VMS_MAX:
             raise CapacityError(f"{VMS_MAX} VMs are known here")
-        chain = message.chain
         row = VmRow(chain.vm_id, chain.name, Wanted.MOVED, Tenure(chain.vm_id), Settings(1 << 20))
         vm = self._vms[chain.vm_id] = self._vm(row)
         await self._running().start(self._serve, vm)
         return vm
+
+    # --- branches -------------------------------------------------------------------------------
+
+    async def met(self, chain: Ownership) -> None:
+        """Somebody has this chain of a VM; if it was here, it may have to give way."""
+        vm = self._vms.get(chain.vm_id)
+        if vm is not None:
+            await vm.met(chain)
+
+    async def recover_from(self, state: State, chain: Ownership) -> None:
+        """Go on here from a state that is kept here. MeshError: it cannot be, or must not."""
+        custody, me = self._host.custody, self._host.me
+        content = await trio.to_thread.run_sync(custody.content, state.snapshot)
+        snapshot = await trio.to_thread.run_sync(
+            lambda: Snapshot.unpack(content, me.verifier, me.clock.wall())
+        )
+        self._host.check_room(snapshot.manifest.memory_bytes, but=state.vm_id)
+        vm = await self._vm_of(chain)
+        await vm.call(lambda: vm.recover(chain, snapshot))
+        await trio.to_thread.run_sync(custody.drop, state)
 
     # --- inside ---------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@ from radics_mesh.hosting.vm_checkpoints import Checkpointing
 from radics_mesh.ownership import Ownership
 from radics_mesh.vmm import handoff_state
 from radics_mesh.vmm.handoff_state import Phase
+from radics_mesh.vmm.manifest import Signed
 from radics_mesh.vmm.snapshot import Snapshot
+from radics_mesh.vmm.stored import Stored
 
 log = structlog.get_logger(__name__)
 
@@ -44,10 +46,14 @@ class Branching(Checkpointing):
         await trio.sleep(AGAIN_S)
         await self.met(chain)
 
-    async def recover(self, chain: Ownership, snapshot: Snapshot, content: bytes) -> None:
+    def want_checkpoint(self) -> None:
+        """As soon as may be; nobody waits for it."""
+        self._waits(pressed=True)
+
+    async def recover(self, chain: Ownership, snapshot: Snapshot) -> None:
         """Go on here from a checkpoint, by a recovery that this node has signed. UsageError: the VM
         is held here, or a branch is known that counts for more."""
-        await self.life.snapshots.store(snapshot, content)
+        await self.life.snapshots.store(snapshot)
         self.handoff.recover(chain, snapshot.digest)
         await self._carry_out(self.handoff.take())
 
@@ -72,7 +78,7 @@ class Branching(Checkpointing):
         durably that another branch counts: until then the state is where it was."""
         snapshot = await self._last_state(effect)
         if snapshot is not None:
-            content = await trio.to_thread.run_sync(snapshot.pack)
+            content = await trio.to_thread.run_sync(_in_one_piece, snapshot)
             state = State(
                 vm_id=self.vm_id,
                 snapshot=snapshot.digest,
@@ -92,7 +98,7 @@ class Branching(Checkpointing):
             f" {kept}",
         )
 
-    async def _last_state(self, effect: handoff_state.Diverge) -> Snapshot | None:
+    async def _last_state(self, effect: handoff_state.Diverge) -> Signed | None:
         """Parked now, else the last one that was written."""
         if self.row.wanted in ENDED:
             return None
@@ -119,3 +125,11 @@ class Branching(Checkpointing):
             return
         self._give_up(tenure)
         self._end_move(LinkError(f"{self.name} is held by another node, on a higher branch"))
+
+
+def _in_one_piece(state: Signed) -> bytes:
+    """A state that needs no page store. Blocks."""
+    if isinstance(state, Stored):
+        return state.in_one_piece().pack()
+    assert isinstance(state, Snapshot)
+    return state.pack()

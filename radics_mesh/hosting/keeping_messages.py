@@ -1,0 +1,174 @@
+"""What a VM's holder and the keepers of its checkpoints say to each other, and its wire form.
+
+Each is one bundle, signed by its sender and sealed to its receiver: checkpoints are the memory of
+programs. [version, type, vm id, ...]:
+
+  KEEP     chain, mandate, turn, terms, snapshot, created    holder: keep this checkpoint
+  KEPT     serial, snapshot, reason      keeper: I have it, durably; or why not. The serial is the
+                                         highest that it has seen of this VM
+  WANT     digest, pieces                keeper: send these pieces (none named: all)
+  PART     digest, index, count, bytes   holder: one piece of the image or the checkpoint
+  DROP     chain                         holder: the VM has ended; keep nothing of it
+  DROPPED                                keeper: done
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from radics_mesh.codec import Fields, pack
+from radics_mesh.errors import WireError
+from radics_mesh.hosting.policy import KEEPERS_MAX
+from radics_mesh.identity import Identity, seal
+from radics_mesh.ids import Digest, VmId
+from radics_mesh.ownership import CHAIN_MAX_BYTES, Mandate, Ownership, parse_mandate
+from radics_mesh.vmm.handoff_messages import PIECE_BYTES, PIECES_MAX, Piece, Terms
+
+VERSION = 1
+SERVICE = "keeping"
+_MAX_BYTES = PIECE_BYTES + CHAIN_MAX_BYTES + 4096
+_NAMED_MAX = 1024
+
+
+@dataclass(frozen=True)
+class Keep:
+    """`turn`: how many keepers come before this one; `created`: Unix time of the checkpoint."""
+
+    vm_id: VmId
+    chain: Ownership
+    mandate: Mandate
+    turn: int
+    terms: Terms
+    snapshot: Digest
+    created: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    vm_id: VmId
+    serial: int
+    snapshot: Digest
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Want:
+    vm_id: VmId
+    digest: Digest
+    pieces: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    piece: Piece
+
+    @property
+    def vm_id(self) -> VmId:
+        return self.piece.vm_id
+
+
+@dataclass(frozen=True)
+class Drop:
+    vm_id: VmId
+    chain: Ownership
+
+
+@dataclass(frozen=True)
+class Dropped:
+    vm_id: VmId
+
+
+Message = Keep | Kept | Want | Part | Drop | Dropped
+
+
+def encode(message: Message, key: bytes) -> bytes:
+    """Sealed to the node with that public key."""
+    return seal(key, pack([VERSION, type(message).__name__.lower(), *_body(message)]))
+
+
+def _body(message: Message) -> list[object]:
+    vm_id = bytes(message.vm_id)
+    match message:
+        case Keep():
+            return [
+                vm_id,
+                message.chain.pack(),
+                message.mandate.fields(),
+                message.turn,
+                message.terms.fields(),
+                bytes(message.snapshot),
+                message.created,
+            ]
+        case Kept():
+            return [vm_id, message.serial, bytes(message.snapshot), message.reason[:200]]
+        case Want():
+            return [vm_id, bytes(message.digest), list(message.pieces[:_NAMED_MAX])]
+        case Part(piece):
+            return [vm_id, bytes(piece.digest), piece.index, piece.count, piece.data]
+        case Drop():
+            return [vm_id, message.chain.pack()]
+        case Dropped():
+            return [vm_id]
+
+
+def decode(data: bytes, reader: Identity) -> Message:
+    """WireError for malformed bytes, PeerError for signatures that do not hold, or for what is
+    sealed to another node."""
+    fields = Fields.parse(reader.unseal(data), "keeping message", limit_bytes=_MAX_BYTES)
+    fields.integer(VERSION, VERSION)
+    name, vm_id = fields.text(limit=16), VmId(fields.blob(20))
+    message = _parse(name, vm_id, fields)
+    fields.end()
+    return message
+
+
+def _parse(name: str, vm_id: VmId, fields: Fields) -> Message:
+    match name:
+        case "keep":
+            return _parse_keep(vm_id, fields)
+        case "kept":
+            serial, snapshot = fields.integer(0, 1 << 53), Digest(fields.blob(32))
+            return Kept(vm_id, serial, snapshot, fields.text(limit=1000))
+        case "want":
+            return Want(vm_id, Digest(fields.blob(32)), _numbers(fields.items(limit=_NAMED_MAX)))
+        case "part":
+            return _parse_part(vm_id, fields)
+        case "drop":
+            return Drop(vm_id, _chain(vm_id, fields))
+        case "dropped":
+            return Dropped(vm_id)
+        case _:
+            raise WireError(f"keeping message of an unknown type {name!r}")
+
+
+def _parse_keep(vm_id: VmId, fields: Fields) -> Keep:
+    return Keep(
+        vm_id,
+        _chain(vm_id, fields),
+        parse_mandate(fields.items(limit=3)),
+        fields.integer(0, KEEPERS_MAX),
+        Terms.of_fields(fields.any()),
+        Digest(fields.blob(32)),
+        fields.integer(0, 1 << 40),
+    )
+
+
+def _parse_part(vm_id: VmId, fields: Fields) -> Part:
+    digest = Digest(fields.blob(32))
+    index, count = fields.integer(0, PIECES_MAX), fields.integer(1, PIECES_MAX)
+    if index >= count:
+        raise WireError(f"piece {index} of {count}")
+    return Part(Piece(vm_id, digest, index, count, fields.blob(limit=PIECE_BYTES)))
+
+
+def _chain(vm_id: VmId, fields: Fields) -> Ownership:
+    chain = Ownership.parse(fields.blob(limit=CHAIN_MAX_BYTES))
+    if chain.vm_id != vm_id:
+        raise WireError("keeping message with the ownership of another VM")
+    return chain
+
+
+def _numbers(items: list[object]) -> tuple[int, ...]:
+    if not all(type(item) is int and 0 <= item < PIECES_MAX for item in items):
+        raise WireError("keeping message: not piece numbers")
+    return tuple(item for item in items if isinstance(item, int))
