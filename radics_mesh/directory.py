@@ -101,6 +101,8 @@ class Directory:
     ) -> None:
         self.me = identity.node_id
         self.counters: Counter[str] = Counter()
+        # Chains that somebody still follows although another branch of the VM counts.
+        self.lower: Broadcast[Ownership] = Broadcast()
         self._dht = dht
         self._verifier = verifier
         self._clock = clock
@@ -207,6 +209,10 @@ class Directory:
         """The best chain known of a VM, whether or not anybody states a record of it."""
         return self._holders.chain(vm_id)
 
+    def is_lower(self, chain: Ownership) -> bool:
+        """Whether another branch of its VM is known that counts for more."""
+        return self._holders.is_lower(chain)
+
     def locate(self, eid: Eid) -> NodeId | None:
         """Which node bundles for this endpoint should go to, as far as is known here.
 
@@ -254,6 +260,8 @@ class Directory:
     def _take_chain(self, chain: Ownership) -> None:
         if self._holders.learn(chain):
             self._tell(Change(Kind.VM, chain.vm_id.text, chain.holder))
+        elif self._holders.is_lower(chain):
+            self.lower.tell(chain)
 
     def admit(self, key: bytes, value: bytes) -> Slot:
         """As `radics_mesh.dht.store.Contents`: check a value for the DHT, and learn it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +76,8 @@ class Agent:
         self._gate = Gate(me)
         self.counters: Counter[str] = Counter()
         self.bytes_in = 0
+        # Whether a VM's bundle, by its packed ownership chain, must not be taken.
+        self.heed: Callable[[bytes], bool] = lambda chain: False
         self._forwarding = Forwarding(
             own=me.identity.eid,
             store=store,
@@ -181,6 +183,8 @@ class Agent:
             if admitted is None:
                 self.counters["deleted"] += 1
                 return False
+            if admitted.vm_chain and self.heed(admitted.vm_chain):
+                raise Refusal("lower branch", "from a branch of its VM that counts no more")
             new = await self._store.add(admitted.held, admitted.raw, self._take_up)
         self.bytes_in += len(raw)
         self.counters["received" if new else "duplicate"] += 1

@@ -107,6 +107,8 @@ class Admitted:
 
     raw: bytes
     held: Held
+    # The packed ownership chain that came with a VM's bundle.
+    vm_chain: bytes = b""
 
 
 class Gate:
@@ -123,7 +125,8 @@ class Gate:
         obeyed = obey_flags(arrived)
         if obeyed is None:
             return None
-        return Admitted(raw if obeyed is arrived else obeyed.encode(), held)
+        chain = ownership_in(arrived) if held.signer is not None else b""
+        return Admitted(raw if obeyed is arrived else obeyed.encode(), held, chain)
 
     def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Held:
         """Its line in the index; Refusal or WireError."""

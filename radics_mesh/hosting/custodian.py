@@ -52,12 +52,16 @@ class Custodian:
         self._incoming = incoming
         self._say = say
         self._go_on = go_on
-        self._started = trio.current_time()
+        self._started = 0.0
         self._coming: dict[VmId, tuple[Keep, NodeId]] = {}
         self._heard: dict[Digest, float] = {}
         # When a holder last spoke to us, and what kept a VM from going on here.
         self._spoke: dict[NodeId, float] = {}
         self._hindered: dict[VmId, str] = {}
+
+    def begin(self, now: float) -> None:
+        """Silence counts from here."""
+        self._started = now
 
     # --- keeping --------------------------------------------------------------------------------
 
@@ -256,4 +260,3 @@ class Custodian:
                 )
             return
         self._hindered.pop(state.vm_id, None)
-        await self.announce(state.vm_id)

@@ -60,6 +60,7 @@ class Keeping:
         """Until cancelled."""
         endpoint = self._host.me.node_id.service(SERVICE)
         registration = self._host.agent.register(endpoint, self._handle)
+        self.custodian.begin(trio.current_time())
         task_status.started()
         try:
             for vm_id in {state.vm_id for state in self._host.custody.states()}:

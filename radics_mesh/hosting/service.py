@@ -25,12 +25,14 @@ from radics_mesh.hosting.custody import Custody, State
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.keeping import Keeping
 from radics_mesh.hosting.life import first_created
+from radics_mesh.hosting.meetings import Meetings
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Settings
 from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.hosting.pool import Pool
+from radics_mesh.hosting.recovery import Recovery
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.strays import end_strays
 from radics_mesh.hosting.table import ENDED, JournalRow, Table, VmRow, Wanted
@@ -43,7 +45,16 @@ from radics_mesh.sources.service import Sources
 from radics_mesh.vmm import architecture, qemu
 from radics_mesh.vmm import images as image_files
 from radics_mesh.vmm.handoff import Handoff
-from radics_mesh.vmm.handoff_messages import Frozen, Message, Offer, Pages, Piece, Release, decode
+from radics_mesh.vmm.handoff_messages import (
+    Frozen,
+    Higher,
+    Message,
+    Offer,
+    Pages,
+    Piece,
+    Release,
+    decode,
+)
 from radics_mesh.vmm.handoff_state import Tenure
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.pages import PageStore
@@ -115,8 +126,15 @@ class Hosting:
         self.counters = self._host.counters
         self._host.pages.refer(lambda: references(self._host.root))
         self._journalled = trio.Event()
+        self.meetings = Meetings(self._host, self.met)
         self.keeping = Keeping(
             self._host, path / "keeping", lambda: self._vms.values(), self.recover_from
+        )
+        self.recovery = Recovery(
+            self._host,
+            lambda: self._vms.values(),
+            self.keeping.custodian.silent_s,
+            self.recover_from,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -139,6 +157,7 @@ class Hosting:
                 endpoint = self._host.me.node_id.service(SERVICE)
                 registration = self._host.agent.register(endpoint, self._handle)
                 await nursery.start(self.keeping.run)
+                await nursery.start(self.meetings.run)
                 task_status.started()
                 await trio.sleep_forever()
         finally:
@@ -359,6 +378,10 @@ class Hosting:
         return self._host.images.path(vm.life.chain.birth.image), snapshot
 
     @property
+    def custody(self) -> Custody:
+        return self._host.custody
+
+    @property
     def pool(self) -> Pool:
         return self._host.pool
 
@@ -384,6 +407,8 @@ class Hosting:
         if isinstance(message, Pages):
             await self._take_pages(message, sender)
             return
+        if isinstance(message, Offer | Frozen | Release | Higher):
+            self._host.directory.learn_ownership(message.chain.pack())
         vm = await self._vm_for(message)
         if vm is not None:
             await vm.receive(message, sender)
@@ -438,14 +463,16 @@ class Hosting:
     async def recover_from(self, state: State, chain: Ownership) -> None:
         """Go on here from a state that is kept here. MeshError: it cannot be, or must not."""
         custody, me = self._host.custody, self._host.me
-        content = await trio.to_thread.run_sync(custody.content, state.snapshot)
-        snapshot = await trio.to_thread.run_sync(
-            lambda: Snapshot.unpack(content, me.verifier, me.clock.wall())
-        )
+        vm, now = await self._vm_of(chain), me.clock.wall()
+        kept = state in custody.states(state.vm_id)
+        read = custody.content if kept else vm.life.snapshots.packed
+        content = await trio.to_thread.run_sync(read, state.snapshot)
+        snapshot = await trio.to_thread.run_sync(Snapshot.unpack, content, me.verifier, now)
         self._host.check_room(snapshot.manifest.memory_bytes, but=state.vm_id)
-        vm = await self._vm_of(chain)
         await vm.call(lambda: vm.recover(chain, snapshot))
-        await trio.to_thread.run_sync(custody.drop, state)
+        if kept:
+            await trio.to_thread.run_sync(custody.drop, state)
+            await self.keeping.custodian.announce(state.vm_id)
 
     # --- inside ---------------------------------------------------------------------------------
 

@@ -1,0 +1,112 @@
+"""Real guests whose holder is lost: a keeper goes on, two branches meet, the lower one stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from radics_mesh.errors import UsageError
+from radics_mesh.hosting.custody import Sort
+from radics_mesh.hosting.policy import Policy
+from radics_mesh.ids import VmId
+from radics_mesh.ownership import BRANCH_EPOCHS
+from tests.hosting.world import MEMORY_BYTES, Site, World, until
+
+KEPT_AFTER_S = 3
+
+
+async def run_kept(site: Site, image: Path, report_to: Site, policy: Policy) -> VmId:
+    vm = await site.hosting.run_vm(
+        image,
+        "counter",
+        arguments=(str(report_to.id.service("report")),),
+        memory_bytes=MEMORY_BYTES,
+        policy=policy,
+    )
+    return vm.vm_id
+
+
+async def post(site: Site, vm: VmId, text: str) -> None:
+    await site.agent.send(vm.eid, text.encode(), source=site.me.identity.eid)
+
+
+async def kept_at(site: Site, vm: VmId, keeper: Site) -> None:
+    """Until the keeper has the latest checkpoint."""
+    tenant = site.hosting.tenant(vm)
+    giver = site.hosting.keeping.giver
+    await until(lambda: giver.confirmed(tenant) == [(keeper.id, "")])
+
+
+async def lose(world: World, number: int) -> None:
+    await world.stop(number)
+    await world.members.kill(number)
+
+
+async def test_a_keeper_goes_on_when_the_holder_is_silent_and_the_lower_branch_gives_way(
+    world: World, counter: Path
+) -> None:
+    one, two = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    policy = Policy.parse(f"restartable:{KEPT_AFTER_S}", (two.id,))
+    vm = await run_kept(one, counter, two, policy)
+    await kept_at(one, vm, two)
+    await post(two, vm, "before")
+    await until(lambda: "mail 1 before" in two.reports)
+    await one.hosting.checkpoint("counter")
+    await kept_at(one, vm, two)
+    [state] = two.hosting.custody.states(vm)
+    assert state.mandate is not None
+    assert state.mandate.after_s == KEPT_AFTER_S
+    await post(two, vm, "after the checkpoint")
+    await until(lambda: "mail 2 after the checkpoint" in two.reports)
+
+    await lose(world, 0)
+    await until(lambda: two.has())
+    status = two.vm()
+    assert (status.epoch, status.branch) == (BRANCH_EPOCHS, 1)
+    assert two.hosting.custody.states(vm) == []
+    await post(two, vm, "to the higher branch")
+    await until(lambda: "mail 2 to the higher branch" in two.reports)
+
+    one = await world.start(0)  # its guest has gone on all the time
+    world.connect(0, 1)
+    await until(lambda: bool(one.hosting.custody.states(vm)) and not one.hosting.vms())
+    [divergent] = one.hosting.custody.states(vm)
+    assert divergent.sort is Sort.DIVERGENT
+    assert divergent.chain.epoch == 1
+    assert divergent.higher is not None
+    assert divergent.higher.epoch == BRANCH_EPOCHS
+    assert any("stops here at epoch 1" in row.text for row in one.hosting.journal())
+    await post(one, vm, "from the other side")
+    await until(lambda: "mail 3 from the other side" in two.reports)
+    await two.hosting.migrate("counter", one.id)  # the higher branch may come back
+    await until(lambda: one.has())
+    assert one.vm().epoch == BRANCH_EPOCHS + 1
+    assert one.hosting.custody.states(vm) == [divergent]
+
+
+async def test_an_operator_forces_a_recovery_from_what_a_keeper_has(
+    world: World, counter: Path
+) -> None:
+    one, two = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    vm = await run_kept(one, counter, two, Policy(keepers=(two.id,)))
+    await kept_at(one, vm, two)
+    await lose(world, 0)
+    with pytest.raises(UsageError, match="--force"):
+        await two.hosting.recovery.recover("counter", force=False)
+    await two.hosting.recovery.recover("counter", force=True)
+    await until(lambda: two.has())
+    assert two.hosting.tenant(vm).life.chain.links[-1].how == "forced"
+    await post(two, vm, "stop")
+    await until(lambda: "mail 1 stop" in two.reports)
+
+
+async def test_a_vm_that_has_ended_is_kept_no_more(world: World, counter: Path) -> None:
+    one, two = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    vm = await run_kept(one, counter, two, Policy(keepers=(two.id,)))
+    await kept_at(one, vm, two)
+    await one.hosting.stop("counter")
+    await until(lambda: two.hosting.custody.states(vm) == [])
