@@ -23,7 +23,7 @@ from radics_mesh.vmm.handoff_state import (
     Start,
     Tenure,
 )
-from tests.vmm.handoff_model import TERMS
+from tests.exploration.world import TERMS
 
 A, B, C, K = (Identity(letter * 32) for letter in (b"A", b"B", b"C", b"K"))
 BORN = born(A, "counter", Digest.of(b"image"), b"n" * 16)
