@@ -134,15 +134,19 @@ class MailTask:
         size_bytes = len(delivery.payload)
         if size_bytes > abi.MESSAGE_MAX:
             raise CapacityError(f"{size_bytes} bytes are too long for a guest's message")
-        service = delivery.destination.service_name
-        if not await self._has_room(service):
-            raise Elsewhere
-        key = mail_key(str(delivery.bundle_id))
-        if await self._kept(
-            lambda: self._table.post(self._vm_id, key, delivery.source, service, delivery.payload)
-        ):
-            self.received_bytes[delivery.source] += size_bytes
-            self._posted.set()
+        service, key = delivery.destination.service_name, mail_key(str(delivery.bundle_id))
+
+        while await self._has_room(service):
+            try:
+                new = self._table.post(self._vm_id, key, delivery.source, service, delivery.payload)
+            except OSError as error:
+                await self._disk_failed(error)  # until it takes it, the VM may have left
+                continue
+            if new:
+                self.received_bytes[delivery.source] += size_bytes
+                self._posted.set()
+            return
+        raise Elsewhere
 
     async def _has_room(self, service: str) -> bool:
         """Wait for room where mail for a service is filed; False: the mailbox is closed."""
@@ -162,13 +166,19 @@ class MailTask:
         GuestError: it is on its way elsewhere.
         """
         stream = abi.STREAM_STDIN
-        while self._open and self._table.mail_bytes(self._vm_id, stream) > BOX_MAX_BYTES:
-            self._taken = trio.Event()
-            await self._taken.wait()
-        if not self._open:
-            raise GuestError("the VM is being parked, or has ended")
-        await self._kept(lambda: self._table.feed(self._vm_id, data, end=end))
-        self._posted.set()
+        while self._open:
+            if self._table.mail_bytes(self._vm_id, stream) > BOX_MAX_BYTES:
+                self._taken = trio.Event()
+                await self._taken.wait()
+                continue
+            try:
+                self._table.feed(self._vm_id, data, end=end)
+            except OSError as error:
+                await self._disk_failed(error)
+                continue
+            self._posted.set()
+            return
+        raise GuestError("the VM is being parked, or has ended")
 
     async def _answer(self, service: str, reply: bytes) -> None:
         """The node's own reply to a request. Not to wait for room here: it is made by the very task
