@@ -1,10 +1,11 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo test test-kvm conformance parks explore faults check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo usb test test-kvm conformance parks explore faults check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
+	@echo "make usb        a VM goes from A to B on a USB stick, the two never connected"
 	@echo "make test       all tests (ARGS='-k name' to choose)"
 	@echo "make test-kvm   the KVM path for real, in emulated machines that have KVM"
 	@echo "make conformance a hundred small programs in a guest and here: the table"
@@ -24,6 +25,9 @@ setup:
 
 demo: setup
 	@$(PYTHON) -m scenarios.first_light $(ARGS)
+
+usb: setup
+	@$(PYTHON) -m scenarios.usb_stick $(ARGS)
 
 test: setup
 	@$(PYTHON) -m pytest --durations=15 $(ARGS)

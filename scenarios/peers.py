@@ -45,10 +45,13 @@ async def until(found: Callable[[], Awaitable[Found | None]]) -> Found:
 
 
 class Peer:
-    """One peer on this machine. It is started as a user would start it."""
+    """One peer on this machine. It is started as a user would start it, by the command `within`
+    if there is one (which enters a network namespace, say).
+    """
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
+        self.within: tuple[str, ...] = ()
         self.state = directory / name
         self.port = free_port()
         self.client = ControlClient(self.state)
@@ -70,6 +73,7 @@ class Peer:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *self.within,
                     *(sys.executable, "-m", "radics_mesh", "join"),
                     *("--state", str(self.state), "--name", self.name, "--listen", self.address),
                     *self._arguments,
@@ -88,6 +92,11 @@ class Peer:
                 else:
                     return
         raise UsageError(f"peer {self.name} did not come up:\n{self.last_words()}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     async def call(self, request: str, **params: object) -> dict[str, Any]:
         return await self.client.call(request, **params)

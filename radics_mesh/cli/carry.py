@@ -43,13 +43,13 @@ def take(directory: Path, state: Path) -> None:
     """Take the bundles in DIRECTORY, and leave receipts there."""
     answer = ask(state, "carry_in", directory=str(directory))
     _show_problems(answer)
-    parts = [f"{answer['taken']} bundles taken"]
+    parts = [f"{_bundles(answer['taken'])} taken"]
     if answer["known"]:
         parts.append(f"{answer['known']} known before")
     if answer["confirmed"]:
         parts.append(f"{answer['confirmed']} of ours have arrived")
     if answer["problems"]:
-        parts.append(f"{len(answer['problems'])} problems")
+        parts.append(f"{len(answer['problems'])} with problems")
     click.echo(f"{directory}: {', '.join(parts)}")
 
 
@@ -72,7 +72,7 @@ def migrate_via(state: Path, name: str, to: str, via: Path, key: str) -> None:
     click.echo(
         cells.printable(
             f"{moved['name']}: {moved['source']} -> {moved['target']} by way of {via},"
-            f" epoch {moved['epoch']}, {cells.size(moved['bytes'])}; it is released here"
+            f" epoch {moved['epoch']}; it is released here"
         )
     )
     show_outward(via, answer["carried"])
@@ -82,7 +82,7 @@ def migrate_via(state: Path, name: str, to: str, via: Path, key: str) -> None:
 def show_outward(directory: Path, answer: dict[str, Any]) -> None:
     """CapacityError when something had to stay."""
     _show_problems(answer)
-    parts = [f"{answer['written']} bundles, {cells.size(answer['written_bytes'])}, written"]
+    parts = [f"{_bundles(answer['written'])}, {cells.size(answer['written_bytes'])}, written"]
     if answer["there"]:
         parts.append(f"{answer['there']} were there already")
     if answer["confirmed"]:
@@ -93,6 +93,10 @@ def show_outward(directory: Path, answer: dict[str, Any]) -> None:
             f"{directory} is full: {answer['left']} bundles, {answer['left_bytes']} bytes, did not"
             " fit and stay here; carry them out again with room, or another stick"
         )
+
+
+def _bundles(count: int) -> str:
+    return "1 bundle" if count == 1 else f"{count} bundles"
 
 
 def _show_problems(answer: dict[str, Any]) -> None:

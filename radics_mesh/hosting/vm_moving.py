@@ -22,6 +22,7 @@ from radics_mesh.hosting.vm_transfer import Transfer
 from radics_mesh.vmm import architecture, handoff_state, qemu
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase, Tenure
+from radics_mesh.vmm.handoff_target import giver
 from radics_mesh.vmm.manifest import Signed
 
 log = structlog.get_logger(__name__)
@@ -207,7 +208,7 @@ class Moving(Transfer):
         begun = trio.current_time()
         chain = self.life.chain
         self.moved_at = self._host.me.clock.monotonic()
-        peer = self._offer.source if self._offer else chain.holder
+        peer = giver(chain)
         self._offer = None
         self.last_move = MoveStats(
             peer, False, chain.epoch, snapshot_bytes=self.life.snapshots.last_bytes
