@@ -111,7 +111,7 @@ class Moving(Transfer):
         assert tenure.chain is not None
         self._give_up(tenure)
         if self.last_move is not None:
-            self.last_move.pause_s = trio.current_time() - self._parked_at
+            self.last_move.pause_s = trio.current_time() - self.parked_at
         self._host.journal(
             "info", f"{self.name} released to {self._host.name_of(tenure.chain.holder)}"
         )
@@ -136,7 +136,7 @@ class Moving(Transfer):
     def _acknowledged(self) -> None:
         self.blobs.arrived()
         if self.last_move is not None and self.last_move.outward:
-            self.last_move.answered_s = trio.current_time() - self._parked_at
+            self.last_move.answered_s = trio.current_time() - self.parked_at
             self.last_move.sent_bytes = self.blobs.sent_bytes
             self.last_move.at = self._host.me.clock.wall()
             self._host.journal(
@@ -178,7 +178,7 @@ class Moving(Transfer):
             await self._carry_out(self.handoff.take())
 
     async def _park(self, _: handoff_state.Park) -> None:
-        self._parked_at, sent_bytes = trio.current_time(), self.blobs.sent_bytes
+        self.parked_at, sent_bytes = trio.current_time(), self.blobs.sent_bytes
         try:
             snapshot = await self._final_state()
         except (MeshError, OSError) as error:

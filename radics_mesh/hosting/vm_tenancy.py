@@ -63,7 +63,7 @@ class Tenancy(ABC):
         self._retry_at = math.inf
         self._failures = 0
         self._move: Move | None = None
-        self._parked_at = 0.0
+        self.parked_at = 0.0
         self._discarded = False
 
     @abstractmethod
