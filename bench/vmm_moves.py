@@ -96,7 +96,10 @@ class Pair:
 
 
 async def measure(count: int) -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir="/dev/shm") as ram:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir="/dev/shm") as ram,
+    ):
         path = Path(folder)
         (path / "moves.cpp").write_text(PROGRAM)
         build_image([path / "moves.cpp"], path / "moves.img")
@@ -116,7 +119,12 @@ async def measure(count: int) -> list[Row]:
 def rows(small: Times, big: Times) -> list[Row]:
     ms, mib = 1000.0, 1 / MIB
     return [
-        row("move, 32 MB VM, 1 MB changes: bytes in the pause", small["pause_bytes"] * mib, "MB", 1.2),
+        row(
+            "move, 32 MB VM, 1 MB changes: bytes in the pause",
+            small["pause_bytes"] * mib,
+            "MB",
+            1.2,
+        ),
         row("move, 32 MB VM, 1 MB changes: bytes before it", small["staged"] * mib, "MB"),
         row("move, 32 MB VM, 1 MB changes: downtime", small["down"] * ms, "ms", 150),
         row("  to park", small["park"] * ms, "ms"),

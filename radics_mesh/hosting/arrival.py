@@ -1,15 +1,18 @@
 """The target's side of staging: which pages a VM that comes has, which of them are here.
 
-Pages go straight into the node's store, whoever's they are, and are held there for this VM until
-its snapshot is whole or it does not come after all. Nothing of a source's list is believed beyond
-that: a snapshot counts once its signature holds and all of its pages are in the store.
+Pages go straight into the node's store, whoever's they are, and stay there for this VM until its
+snapshot is whole or it does not come after all. Nothing of a source's list is believed beyond that:
+a snapshot counts once its signature holds and all of its pages are in the store. Until it is
+announced a crash forgets which pages were to stay, which costs no more than sending them again.
 
-Of a one-way move the pages may come before anything says so. They are held all the same, for at
-most EARLY_BYTES together; when there is more, what came first goes.
+Of a one-way move the pages may come before anything says so, and nobody may be there to send them
+again. They are held durably, at most EARLY_BYTES together for VMs that nothing is known of; when
+there is more, what came first goes.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import structlog
@@ -28,7 +31,7 @@ from radics_mesh.vmm.ram import PAGE_BYTES
 log = structlog.get_logger(__name__)
 
 EARLY_BYTES = 256 << 20
-_OWNER, _EARLY = "arriving-", "early-"
+_EARLY = "early-"
 # A guest whose pages change all the time is listed again and again: no more of it is held than so
 # often its memory.
 _TIMES_MAX = 8
@@ -51,7 +54,7 @@ class Arrival:
     def __init__(self, host: Host, vm_id: VmId) -> None:
         self._host = host
         self._vm_id = vm_id
-        self._owner = f"{_OWNER}{vm_id.text}"
+        self._stays = ExitStack()
         self._attempt = 0
         self._coming: dict[Digest, _Parts] = {}
         # The last list, and hashes in all of them.
@@ -87,7 +90,7 @@ class Arrival:
         elif await trio.to_thread.run_sync(pagemap.digest_of, pages) != message.digest:
             raise WireError("a list of other pages than it says")
         hashes = [pages[number] for number in sorted(pages)]
-        await self._hold(hashes, memory_bytes)
+        self._hold(hashes, memory_bytes)
         self.latest = message.digest, pages
         return self._look(hashes)
 
@@ -113,12 +116,12 @@ class Arrival:
     def _finish(self, digest: Digest, pages: PageMap, tail: bytes, memory_bytes: int) -> None:
         self.final = dress(tail, pages, memory_bytes, digest)
 
-    async def hold_final(self) -> set[bytes]:
+    def hold_final(self) -> set[bytes]:
         """Pages of the awaited snapshot that are not here; those that are stay."""
         assert self.final is not None
         named = self.final[0]
         hashes = named.page_hashes()
-        await self._hold(hashes, named.memory_bytes)
+        self._hold(hashes, named.memory_bytes)
         self._look(hashes)
         return self._missing
 
@@ -131,56 +134,69 @@ class Arrival:
         self._missing = {hashes[index] for index in lacking}
         return lacking
 
-    async def _hold(self, hashes: list[bytes], memory_bytes: int) -> None:
+    def _hold(self, hashes: list[bytes], memory_bytes: int) -> None:
         """So that what is said to be here stays. First, then it is looked at."""
         fresh = [digest for digest in dict.fromkeys(hashes) if digest not in self._held]
         if not fresh:
             return
         limit = _TIMES_MAX * memory_bytes // PAGE_BYTES
         if len(self._held) + len(fresh) > limit:  # its guest changes faster than it moves
-            self._held.clear()
+            self._let_go()
             fresh = list(dict.fromkeys(hashes))
-        more, hold = bool(self._held), self._host.pages.hold
-        await trio.to_thread.run_sync(lambda: hold(self._owner, fresh, more=more))
+        self._stays.enter_context(self._host.pages.keeping(fresh))
         self._held.update(fresh)
 
-    async def came(self, packed: bytes) -> bool:
-        """Pages; whether all that were lacking are here now. WireError, CapacityError, OSError."""
+    async def came(self, packed: bytes, *, hold: bool) -> bool:
+        """Pages; whether all that were lacking are here now. `hold`: over a crash, too.
+
+        WireError, CapacityError, OSError.
+        """
         hashes = Head.parse(packed).hashes
         if self._held and not self._held.issuperset(hashes):
             raise WireError("pages that are in no list of their VM")
-        await keep_pages(self._host, self._vm_id, packed, known=bool(self._held))
+        await keep_pages(self._host, self._vm_id, packed, hold=hold, ours=True)
         self._missing.difference_update(hashes)
         return not self._missing
 
     async def drop(self) -> None:
         """It is here as a whole, or does not come."""
         self.final, self.latest, self._coming = None, None, {}
-        self._missing, self._held = set(), set()
-        owners = {self._owner, f"{_EARLY}{self._vm_id.text}"}
+        self._missing = set()
+        self._let_go()
+        owner = f"{_EARLY}{self._vm_id.text}"
 
         def release() -> None:
-            for owner in owners.intersection(self._host.pages.owners()):
+            if owner in self._host.pages.owners():
                 self._host.pages.release(owner)
 
         await trio.to_thread.run_sync(release)
 
+    def _let_go(self) -> None:
+        self._held.clear()
+        self._stays.close()
 
-async def keep_pages(host: Host, vm_id: VmId, packed: bytes, *, known: bool) -> None:
-    """Put pages into the store, durably. Not `known`: nothing has said that they come."""
+
+async def keep_pages(
+    host: Host, vm_id: VmId, packed: bytes, *, hold: bool, ours: bool = False
+) -> None:
+    """Put pages into the store, durably. `hold`: they have to be held for their VM, `ours` or not
+    yet known to be."""
 
     def keep() -> None:
-        if not known:
-            _hold_early(host, f"{_EARLY}{vm_id.text}", Head.parse(packed).hashes)
+        if hold:
+            owner, hashes = f"{_EARLY}{vm_id.text}", Head.parse(packed).hashes
+            if not ours:
+                _make_room(host, owner, len(hashes))
+            host.pages.hold(owner, hashes, more=True)
         host.pages.put_pack(packed)
 
     await trio.to_thread.run_sync(keep)
 
 
-def _hold_early(host: Host, owner: str, hashes: tuple[bytes, ...]) -> None:
+def _make_room(host: Host, owner: str, count: int) -> None:
     pages = host.pages
     held = {o: len(pages.held_by(o)) for o in pages.owners() if o.startswith(_EARLY)}
-    room = EARLY_BYTES // PAGE_BYTES - len(hashes)
+    room = EARLY_BYTES // PAGE_BYTES - count
     for other in [o for o in held if o != owner]:
         if sum(held.values()) <= room:
             break
@@ -189,4 +205,3 @@ def _hold_early(host: Host, owner: str, hashes: tuple[bytes, ...]) -> None:
         del held[other]
     if sum(held.values()) > room:
         raise CapacityError("a VM's pages came before it, and are more than are kept")
-    pages.hold(owner, hashes, more=True)

@@ -30,12 +30,15 @@ from radics_mesh.hosting.vm_task import Guest
 from radics_mesh.ids import Digest
 from radics_mesh.ownership import Ownership
 from radics_mesh.vmm import qemu
+from radics_mesh.vmm.bare import pages_of
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.image import loaded_pages
 from radics_mesh.vmm.launch import Launch, adopt, launch
+from radics_mesh.vmm.laying import Laying
 from radics_mesh.vmm.machine import Machine
 from radics_mesh.vmm.manifest import Signed, Subject
+from radics_mesh.vmm.pagemap import PageMap
 from radics_mesh.vmm.parked import is_parked
 from radics_mesh.vmm.snapshot import take
 from radics_mesh.vmm.stored import Stored
@@ -73,7 +76,7 @@ class Life:
         self.directory = host.vm_directory(row.vm_id)
         self.log = VmLog(self.directory)
         self.snapshots = Snapshots(self.directory, host.me, host.pages)
-        self.park_s = self.snapshot_s = 0.0
+        self.park_s = self.snapshot_s = self.parked_at = 0.0
         self._host = host
         self._ended = ended
         self._serve_soon = serve
@@ -118,21 +121,22 @@ class Life:
 
     async def _launch(self, snapshot: Signed | None) -> None:
         standby, self._standby = self._standby, None
-        machine = await standby.take() if standby is not None else None
-        if machine is not None and snapshot is not None:
-            await self._start_standby(machine, snapshot)
+        waiting = await standby.take() if standby is not None else None
+        if waiting is not None and isinstance(snapshot, Stored):
+            await self._start_standby(*waiting, snapshot)
             return
-        if machine is not None:
-            await machine.kill()
+        if waiting is not None:
+            await waiting[0].kill()
         image, host = self.chain.birth.image, self._host
         order = replace(self._order(image, self.row.settings.memory_bytes), snapshot=snapshot)
         machine = await host.pool.take(order, image)
         machine = machine or await launch(order, clock=host.me.clock)
         self._serve(machine, Survey.at_start(snapshot.manifest if snapshot else None))
 
-    async def _start_standby(self, machine: Machine, snapshot: Signed) -> None:
+    async def _start_standby(self, machine: Machine, laying: Laying, snapshot: Stored) -> None:
         try:
-            await machine.warm_start(snapshot, self._hello())
+            await trio.to_thread.run_sync(laying.finish, pages_of(snapshot.manifest))
+            await machine.warm_start(snapshot, self._hello(), laid=True)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await machine.kill()
@@ -150,8 +154,18 @@ class Life:
         """Start a QEMU for a snapshot that is to come. A no-op when one waits already."""
         if self._standby is None and self.guest is None:
             order = self._order(image, memory_bytes)
-            self._standby = Standby(order, self._host.me.clock)
+            self._standby = Standby(order, self._host.me.clock, self._host.pages)
             self._serve_soon(self._standby.run)
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether a QEMU waits, into whose memory pages are laid, each checked."""
+        return self._standby is not None
+
+    def lay_ahead(self, pages: PageMap) -> None:
+        """A snapshot that is to come has these, perhaps."""
+        if self._standby is not None:
+            self._standby.lay(pages)
 
     async def stand_down(self) -> None:
         """No snapshot comes after all."""
@@ -228,7 +242,7 @@ class Life:
         await self._go_ahead(guest, surveyor)
         self.keep(parking=True)
         guest.close_mailbox()
-        begun = trio.current_time()
+        begun = self.parked_at = trio.current_time()
         await guest.machine.park(known=surveyor.stage, deadline_s=PARK_S)
         self.park_s = trio.current_time() - begun
         await guest.detach()

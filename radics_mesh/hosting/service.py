@@ -431,7 +431,7 @@ class Hosting:
             if vm is not None:
                 await vm.take_pages(pages, sender)
             else:
-                await keep_pages(self._host, pages.vm_id, pages.pack, known=False)
+                await keep_pages(self._host, pages.vm_id, pages.pack, hold=True)
         except OSError as error:
             raise CapacityError(f"pages cannot be kept: {error}") from error
 

@@ -1,5 +1,6 @@
 """A QEMU that is started while a VM's snapshot is still on its way, so that its start-up is no part
-of the pause. It executes nothing before the snapshot is laid into its memory."""
+of the pause; nor is laying the pages into its memory that came before it. It executes nothing
+before the snapshot is there as a whole."""
 
 from __future__ import annotations
 
@@ -9,19 +10,29 @@ import trio
 from radics_mesh.clock import Clock
 from radics_mesh.errors import MeshError
 from radics_mesh.vmm.launch import Launch, prepare
+from radics_mesh.vmm.laying import Laying
 from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.pagemap import PageMap
+from radics_mesh.vmm.pages import PageStore
 
 log = structlog.get_logger(__name__)
+
+# Laying takes at most the fifth part of the time: what comes meanwhile is laid together.
+_REST = 4.0
 
 
 class Standby:
     """One such QEMU; `run` it in a task of its own."""
 
-    def __init__(self, launch: Launch, clock: Clock) -> None:
+    def __init__(self, launch: Launch, clock: Clock, pages: PageStore) -> None:
         self.launch = launch
         self._clock = clock
+        self._pages = pages
         self._machine: Machine | None = None
-        self._settled = trio.Event()
+        self._laying: Laying | None = None
+        self._wanted: PageMap | None = None
+        self._news = trio.Event()
+        self._ready, self._ended = trio.Event(), trio.Event()
         self._scope = trio.CancelScope()
 
     async def run(self) -> None:
@@ -30,21 +41,47 @@ class Standby:
             with self._scope:
                 self._machine = await prepare(self.launch, clock=self._clock)
                 await self._machine.ready_to_start()
-                return
+                files = self._machine.files
+                self._laying = Laying(files.ram, files.image, files.memory_bytes, self._pages)
+                self._ready.set()
+                await self._lay_on(self._laying)
         except (MeshError, OSError) as error:
             log.info("no qemu on standby", reason=str(error))
+            self._laying = None
         finally:
-            self._settled.set()
+            self._ready.set()
+            self._ended.set()
 
-    async def take(self) -> Machine | None:
-        """The QEMU, once it is ready; None when there is none. From now on it is the caller's."""
-        await self._settled.wait()
+    def lay(self, pages: PageMap) -> None:
+        """These are coming: lay those that are here, some time."""
+        self._wanted = pages
+        self._news.set()
+
+    async def _lay_on(self, laying: Laying) -> None:
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            assert self._wanted is not None
+            begun = trio.current_time()
+            await trio.to_thread.run_sync(laying.lay, self._wanted)
+            await trio.sleep(_REST * (trio.current_time() - begun))
+
+    async def take(self) -> tuple[Machine, Laying] | None:
+        """The QEMU, once it is ready, and what lies in its memory; None when there is none. From
+        now on it is the caller's."""
+        await self._ready.wait()
+        self._scope.cancel()
+        await self._ended.wait()
         machine, self._machine = self._machine, None
-        return machine
+        if machine is None or self._laying is None:
+            if machine is not None:
+                await machine.kill()
+            return None
+        return machine, self._laying
 
     async def drop(self) -> None:
         """On return there is none."""
         self._scope.cancel()
-        machine = await self.take()
-        if machine is not None:
-            await machine.kill()
+        taken = await self.take()
+        if taken is not None:
+            await taken[0].kill()

@@ -178,12 +178,14 @@ class Moving(Transfer):
             await self._carry_out(self.handoff.take())
 
     async def _park(self, _: handoff_state.Park) -> None:
-        self.parked_at, sent_bytes = trio.current_time(), self.blobs.sent_bytes
+        self.parked_at = self.life.parked_at = trio.current_time()
+        sent_bytes = self.blobs.sent_bytes
         try:
             snapshot = await self._final_state()
         except (MeshError, OSError) as error:
             self.handoff.park_failed(reason_of(error))
             return
+        self.parked_at = self.life.parked_at
         size = self.life.snapshots.last_bytes
         if self.last_move is not None:
             self.last_move.snapshot_bytes = size

@@ -265,17 +265,24 @@ class Transfer(Tenancy):
             await self._pages_came()
         elif self._arrival.latest is not None:
             await self._say_lacking(sender, digest, lacking, len(self._arrival.latest[1]))
+        self._lay_ahead()
 
     async def take_pages(self, message: Pages, sender: NodeId) -> None:
         """Pages, durably. WireError, PeerError, CapacityError, OSError: none is kept."""
         if not self._is_source(sender):
-            await keep_pages(self._host, self.vm_id, message.pack, known=False)
+            await keep_pages(self._host, self.vm_id, message.pack, hold=True)
             return
         awaited = self._awaited()
         if awaited is not None:
             self.blobs.heard(awaited)
-        if await self._arrival.came(message.pack):
+        hold = self.handoff.tenure.certificate is not None
+        if await self._arrival.came(message.pack, hold=hold):
             await self.post(self._pages_came)
+        self._lay_ahead()
+
+    def _lay_ahead(self) -> None:
+        if self._arrival.latest is not None:
+            self.life.lay_ahead(self._arrival.latest[1])
 
     async def _pages_came(self) -> None:
         awaited = self._awaited()
@@ -321,7 +328,7 @@ class Transfer(Tenancy):
             await self._read_manifest(digest)
             if self._arrival.final is None or self._arrival.final_digest != digest:
                 return False
-            if await self._arrival.hold_final():
+            if self._arrival.hold_final():
                 return False
             await self._settle(image)
         except (WireError, PeerError) as error:

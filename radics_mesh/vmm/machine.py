@@ -264,10 +264,13 @@ class Machine:
             )
         )
 
-    async def warm_start(self, state: Signed, hello: Hello | None = None) -> None:
+    async def warm_start(
+        self, state: Signed, hello: Hello | None = None, *, laid: bool = False
+    ) -> None:
         """Let a QEMU that `prepare` made carry on from a snapshot, which must fit (PeerError).
 
-        `hello`: what was not known yet when it was prepared, as the epoch and `out_acked`.
+        `hello`: what was not known yet when it was prepared, as the epoch and `out_acked`. `laid`:
+        its pages lie in the memory already (`laying`).
         """
         files = self.files
         if self._started.is_set():
@@ -275,7 +278,8 @@ class Machine:
         check_fits(state, files.image, files.memory_bytes)
         if hello is not None:
             self._conversation.begin_anew(hello)
-        await trio.to_thread.run_sync(ram.lay_pages, state.runs(), files.ram)
+        if not laid:
+            await trio.to_thread.run_sync(ram.lay_pages, state.runs(), files.ram)
         await self.go()
 
     async def go(self) -> None:

@@ -307,6 +307,7 @@ async def test_a_target_that_falls_silent_gets_no_vm(
     assert a.vm().branch == 0
     assert not b.hosting.vms()
     world.lost = lambda one, other, raw: False
+    monkeypatch.undo()
     await a.hosting.migrate("counter", b.id)
     await until(lambda: b.has())
 
