@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from radics_mesh.errors import UsageError
 from radics_mesh.ids import Eid
 
 DEFAULT_PORT = 5050
+QUOTA_FORM = "MEMBER=vms:N,memory:MB,storage:MB"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,32 @@ class Foreign:
     host: str
     # Services of this node that it may reach unsigned.
     services: tuple[str, ...] = ()
+
+
+EVERYONE = "*"
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What the VMs of one member, those born in its name, may have on this node; None: no bound."""
+
+    # By name or id; EVERYONE: of each member that has none of its own.
+    member: str
+    vms: int | None = None
+    memory_bytes: int | None = None
+    # Logs, waiting mail and snapshots.
+    storage_bytes: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Quota:
+        """MEMBER=vms:N,memory:MB,storage:MB, each optional; UsageError otherwise."""
+        member, equals, rest = text.rpartition("=")
+        found = dict(re.findall(r"(?:^|,)(vms|memory|storage):(\d{1,9})(?=,|$)", rest))
+        if not (member and equals and found and len(found) == rest.count(",") + 1):
+            raise UsageError(f"not a quota: {text} (want {QUOTA_FORM}; any of the three)")
+        bytes_of = {k: int(v) << 20 for k, v in found.items() if k != "vms"}
+        vms = int(found["vms"]) if "vms" in found else None
+        return cls(member, vms, bytes_of.get("memory"), bytes_of.get("storage"))
 
 
 @dataclass(frozen=True)
@@ -97,6 +125,8 @@ class Config:
     page_quota_bytes: int = 4 << 30
     # Bytes of images on disk. Full: those go that no VM here uses and nobody pinned.
     image_quota_bytes: int = 1 << 30
+    # What members' VMs may have here; a member without one may have all that there is.
+    quotas: tuple[Quota, ...] = ()
     # tcg, kvm, or None for a timed probe at first use.
     accelerator: str | None = None
     # QEMUs that are started ahead, so that `run` and `resume` do not wait for them. More: several

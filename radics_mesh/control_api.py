@@ -101,6 +101,52 @@ class VmRow(TypedDict):
     checkpoints: CheckpointsRow | None
 
 
+class QemuInfo(TypedDict):
+    """A QEMU as the kernel sees it."""
+
+    pid: int
+    # None: it does not answer, as when its guest is parked.
+    version: str | None
+    command: list[str]
+    accelerator: str
+    user: str
+    no_new_privileges: bool
+    seccomp_filter: bool
+    # The kernel's mask of what it may as if it were root.
+    capabilities: int
+    # None: there is none.
+    limits: dict[str, int | None]
+    cgroup: str
+    # Bytes of memory, with its part of what it shares.
+    pss: int
+    cpu_s: float
+
+
+class VmInspection(TypedDict):
+    """The answer to inspect. Limits of 0: the node's own, or none."""
+
+    vm: VmRow
+    # Name of the member in whose name the VM was born.
+    owner: str
+    # "no", "on-failure", "on-failure:N" or "always"; how often in a row that was done.
+    restart: str
+    begun_anew: int
+    branch: int
+    # Of one processor.
+    cpu_percent: int
+    # Outputs of the program.
+    messages_s: int
+    # Bytes: log, mail, snapshots here.
+    storage_limit: int
+    storage: int
+    # member, vms, memory_bytes, storage_bytes; None: no quota, or no bound.
+    quota: dict[str, Any] | None
+    # vms, memory_bytes, storage_bytes of the same owner here.
+    owner_uses: dict[str, int]
+    # None: it does not run.
+    qemu: QemuInfo | None
+
+
 class SourceRow(TypedDict):
     name: str
     # Name of the publishing node.
@@ -337,6 +383,11 @@ REQUESTS: Mapping[str, Request] = {
             # See CheckpointsRow.
             "checkpoint_every_s": _NUMBER,
             "commit_output": (bool,),
+            # See VmInspection.
+            "restart": _TEXT,
+            "cpu_percent": (int,),
+            "messages_s": (int,),
+            "storage_bytes": (int,),
         },
         {
             "sources": [],
@@ -347,6 +398,10 @@ REQUESTS: Mapping[str, Request] = {
             "stdin": False,
             "checkpoint_every_s": 0.0,
             "commit_output": False,
+            "restart": "no",
+            "cpu_percent": 0,
+            "messages_s": 0,
+            "storage_bytes": 0,
         },
     ),
     # -> {"name": str}, once it is durable; waits while the VM's program reads nothing.
@@ -380,6 +435,9 @@ REQUESTS: Mapping[str, Request] = {
     "saved": _NAMED,
     # -> {"vm": VmRow}
     "stop": _NAMED,
+    "kill": _NAMED,
+    # -> VmInspection
+    "inspect": _NAMED,
     "save": _NAMED,
     "resume": _NAMED,
     # None: one now; else so often from now on, 0 not any more. -> {"name": str,

@@ -16,7 +16,7 @@ import click
 
 from radics_mesh import __version__
 from radics_mesh.cells import printable
-from radics_mesh.cli import carry, checkpoints, data, images, join, mesh, vms
+from radics_mesh.cli import carry, checkpoints, data, images, join, lives, mesh, vms
 from radics_mesh.cli.endings import leaves, only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.errors import MeshError
@@ -31,6 +31,7 @@ PROGRAM = "python -m radics_mesh"
         *join.COMMANDS,
         *mesh.COMMANDS,
         *vms.COMMANDS,
+        *lives.COMMANDS,
         *data.COMMANDS,
         *images.COMMANDS,
         *checkpoints.COMMANDS,

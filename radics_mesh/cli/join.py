@@ -18,7 +18,7 @@ import trio
 from radics_mesh.cli.asking import StatePath, state_option
 from radics_mesh.cli.endings import only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
-from radics_mesh.config import DEFAULT_PORT, Address, Config, Foreign
+from radics_mesh.config import DEFAULT_PORT, QUOTA_FORM, Address, Config, Foreign, Quota
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import Eid
 
@@ -57,6 +57,7 @@ FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
     help="A folder on a stick: take and write bundles whenever it is there.",
 )
 @click.option("--guest-memory", type=click.IntRange(8, 1 << 20), metavar="MB", help="For all VMs.")
+@click.option("--quota", "quotas", multiple=True, metavar=QUOTA_FORM, help="For a member's VMs.")
 @click.option(
     "--pool",
     type=click.IntRange(0, 64),
@@ -116,6 +117,7 @@ def config_from(options: dict[str, Any]) -> Config:
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
         pool_size=options["pool"],
+        quotas=tuple(Quota.parse(text) for text in options["quotas"]),
         scheduler=not options["no_scheduler"],
     )
 

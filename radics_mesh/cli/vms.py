@@ -12,6 +12,7 @@ from radics_mesh import cells
 from radics_mesh.cli import carry
 from radics_mesh.cli.asking import StatePath, ask, ask_each, state_option
 from radics_mesh.cli.checkpoints import checkpoint_options
+from radics_mesh.cli.lives import conduct_of, conduct_options
 from radics_mesh.cli.tables import print_rows
 from radics_mesh.errors import UsageError
 
@@ -116,6 +117,7 @@ class _Image(click.ParamType[str]):
 @click.option("--stdin", type=click.File("rb"), help="A file to feed to the program, - for ours.")
 @click.option("--open-stdin", is_flag=True, help="Its input stays open, for `feed`.")
 @checkpoint_options
+@conduct_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @state_option
 def run(
@@ -131,6 +133,7 @@ def run(
     commit: str | None,
     arguments: tuple[str, ...],
     state: Path,
+    **conduct: Any,
 ) -> None:
     """Run an IMAGE as a new VM on this node. ARGUMENTS after -- go to the program.
 
@@ -153,6 +156,7 @@ def run(
         stdin=stdin is not None or open_stdin,
         checkpoint_every_s=checkpoint_every_s,
         commit_output=commit == "output",
+        **conduct_of(conduct),
     )
     _print_vm(answer)
     if stdin is not None:

@@ -4,6 +4,7 @@ service    Hosting, what the node, the scheduler and the user call; who may have
 host       what all VMs of the node share
 vm         one VM on this node, one thing after the other: what the user and other nodes want of it
 vm_tenancy its state as others see it, how its guest starts and ends, and is found after a restart
+vm_restarts how its guest ends, and whether another one begins
 vm_moving  the hand-off's effects, carried out in order
 life       its guest: launched, parked, killed, adopted
 snapshots  the states of it that are kept here, on disk
@@ -21,6 +22,7 @@ blobs      how it goes: what is sent, what is asked for; pace: how fast
 moving     the pieces that images and manifests come in
 move       a move that somebody waits for
 notices    tells the directory and the bundle agent what became of a VM
+conduct    what becomes of a VM whose program ends, and what it may use
 papers     what a VM carries along beside its memory: settings, mailbox, counters
 table      all of it that must survive, in SQLite
 boxes      of that, the messages that wait for guests

@@ -148,6 +148,19 @@ class Boxes(Database):
             aside = kept.aside_bytes(self._db, bytes(vm_id)) if stream == MAILBOX else 0
         return int(size) + aside
 
+    def all_mail_bytes(self, vm_id: VmId) -> int:
+        """All that waits for a VM here, or is kept until a checkpoint covers it."""
+        total = 0
+        with self._lock:
+            for table in ("letter", "kept"):
+                [(size,)] = self._db.execute(
+                    f"SELECT COALESCE(SUM(LENGTH(payload) + {ROW_BYTES}), 0) FROM {table}"
+                    " WHERE vm_id=?",
+                    (bytes(vm_id),),
+                ).fetchall()
+                total += int(size)
+        return total
+
     def window(self, vm_id: VmId) -> tuple[bytes, ...]:
         """Keys of the last messages that came, oldest first."""
         with self._lock:

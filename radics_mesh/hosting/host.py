@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from radics_mesh.config import Config
+from radics_mesh.config import EVERYONE, Config, Quota
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.errors import CapacityError, UsageError
@@ -40,7 +40,16 @@ class Tenant(Protocol):
     def name(self) -> str: ...
 
     @property
+    def owner(self) -> NodeId: ...
+
+    @property
+    def is_held(self) -> bool: ...
+
+    @property
     def memory_held_bytes(self) -> int: ...
+
+    @property
+    def storage_bytes(self) -> int: ...
 
     @property
     def is_current(self) -> bool:
@@ -95,13 +104,49 @@ class Host:
     def memory_used_bytes(self, but: VmId | None = None) -> int:
         return sum(t.memory_held_bytes for t in self.tenants() if t.vm_id != but)
 
-    def check_room(self, memory_bytes: int, but: VmId | None = None) -> None:
-        """CapacityError when a guest of that size does not fit beside the others."""
+    def check_room(self, memory_bytes: int, owner: NodeId, but: VmId | None = None) -> None:
+        """CapacityError when a guest of that size does not fit beside the others, or its owner has
+        as much here as it may."""
         free = self.memory_bytes - self.memory_used_bytes(but)
         if memory_bytes > free:
             raise CapacityError(
                 f"{memory_bytes >> 20} MiB for a guest, but {max(0, free) >> 20} of"
                 f" {self.memory_bytes >> 20} MiB are free on {self.config.name}"
+            )
+        self._check_quota(memory_bytes, owner, but)
+
+    def _check_quota(self, memory_bytes: int, owner: NodeId, but: VmId | None) -> None:
+        quota = self.quota_of(owner)
+        if quota is None:
+            return
+        others = [t for t in self.tenants() if t.is_held and t.owner == owner and t.vm_id != but]
+        who = f"{self.name_of(owner)} on {self.config.name}"
+        if quota.vms is not None and len(others) >= quota.vms:
+            raise CapacityError(f"the quota of {who} is {quota.vms} VMs, and it has {len(others)}")
+        held_bytes = memory_bytes + sum(t.memory_held_bytes for t in others)
+        if quota.memory_bytes is not None and held_bytes > quota.memory_bytes:
+            raise CapacityError(
+                f"the quota of {who} is {quota.memory_bytes >> 20} MiB of memory,"
+                f" and with this VM it would have {held_bytes >> 20}"
+            )
+        self.check_storage(0, owner)
+
+    def quota_of(self, owner: NodeId) -> Quota | None:
+        """By the member's id or name, else everyone's; None: it has none."""
+        names = (owner.text, self.name_of(owner), EVERYONE)
+        found = {quota.member: quota for quota in self.config.quotas}
+        return next((found[name] for name in names if name in found), None)
+
+    def check_storage(self, more_bytes: int, owner: NodeId) -> None:
+        """CapacityError when an owner's VMs have more on disk here than they may."""
+        quota = self.quota_of(owner)
+        if quota is None or quota.storage_bytes is None:
+            return
+        held_bytes = more_bytes + sum(t.storage_bytes for t in self.tenants() if t.owner == owner)
+        if held_bytes > quota.storage_bytes:
+            raise CapacityError(
+                f"the quota of {self.name_of(owner)} on {self.config.name} is"
+                f" {quota.storage_bytes >> 20} MiB of storage, and its VMs have {held_bytes >> 20}"
             )
 
     def check_name(self, name: str) -> None:

@@ -18,8 +18,9 @@ import trio
 
 from radics_mesh.clock import Wall, to_dtn
 from radics_mesh.errors import CapacityError, GuestError, MeshError
+from radics_mesh.hosting.conduct import Conduct
 from radics_mesh.hosting.host import Host
-from radics_mesh.hosting.logs import VmLog
+from radics_mesh.hosting.logs import LOG_MAX_BYTES, VmLog
 from radics_mesh.hosting.papers import Mailbox, Papers, Settings
 from radics_mesh.hosting.snapshots import Snapshots
 from radics_mesh.hosting.standby import Standby
@@ -27,7 +28,7 @@ from radics_mesh.hosting.surveyor import Surveyor
 from radics_mesh.hosting.table import VmRow
 from radics_mesh.hosting.vm_mail import Outside, Wishes
 from radics_mesh.hosting.vm_task import Guest
-from radics_mesh.ids import Digest
+from radics_mesh.ids import Digest, NodeId
 from radics_mesh.ownership import Ownership
 from radics_mesh.vmm import qemu
 from radics_mesh.vmm.bare import pages_of
@@ -43,6 +44,7 @@ from radics_mesh.vmm.parked import is_parked
 from radics_mesh.vmm.snapshot import take
 from radics_mesh.vmm.stored import Stored
 from radics_mesh.vmm.survey import Survey
+from radics_mesh.vmm.throttle import throttle
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,11 @@ log = structlog.get_logger(__name__)
 PARK_S = 30.0
 # An adopted guest that says nothing for so long, although a park was begun, is parked.
 _SILENT_S = 3.0
+
+
+def log_max_bytes(conduct: Conduct) -> int:
+    """Of one of its two files."""
+    return min(LOG_MAX_BYTES, conduct.storage_bytes // 8 or LOG_MAX_BYTES)
 
 
 def first_created(wall: Wall, random: int) -> int:
@@ -74,7 +81,7 @@ class Life:
         # When it was ordered to start; None when it was adopted.
         self._asked_at: float | None = None
         self.directory = host.vm_directory(row.vm_id)
-        self.log = VmLog(self.directory)
+        self.log = VmLog(self.directory, log_max_bytes(row.settings.conduct))
         self.snapshots = Snapshots(self.directory, host.me, host.pages)
         self.park_s = self.snapshot_s = self.parked_at = 0.0
         self._host = host
@@ -255,6 +262,8 @@ class Life:
         seen, files = await surveyor.last(), guest.machine.files
         signer = self._host.signer
         snapshot = await self._written(self.snapshots.keep(seen, files, subject, signer))
+        if not moving:
+            self._check_storage(snapshot)
         self.held = snapshot
         self.snapshot_s = trio.current_time() - begun - self.park_s
         return snapshot
@@ -274,6 +283,25 @@ class Life:
             return await writing
         except CapacityError as error:
             raise OSError(errno.ENOSPC, str(error)) from error
+
+    def stored_bytes(self) -> int:
+        """Of its files here, and of the pages of its last snapshot."""
+        files = sum(path.stat().st_size for path in self.directory.glob("log*"))
+        return files + self.snapshots.last_bytes
+
+    def _check_storage(self, snapshot: Stored) -> None:
+        """OSError when there is no right to keep it; then it is not kept."""
+        limit_bytes, has = self.row.settings.conduct.storage_bytes, self.stored_bytes()
+        reason = ""
+        if limit_bytes and has > limit_bytes:
+            reason = f"its storage would be {has} of {limit_bytes} bytes"
+        try:
+            self._host.check_storage(0, NodeId.of_key(self.chain.birth.holder))
+        except CapacityError as error:
+            reason = str(error)
+        if reason:
+            self.snapshots.forget(snapshot.digest)
+            raise OSError(errno.EDQUOT, reason)
 
     def _check_disk(self, files: qemu.Files) -> None:
         """CapacityError when the guest's state might not fit the disk: better known before."""
@@ -338,6 +366,18 @@ class Life:
         self.log.finish()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def begin_anew(self) -> None:
+        """The next guest will start from the image and shares nothing with the last one, which has
+        ended, but the mail that that one left. Its bundles are another branch's."""
+        row = self._host.table.row(self.row.vm_id) or self.row
+        old = self.row.settings
+        created = max(old.created + 1, to_dtn(self._host.me.clock.wall()))
+        settings = replace(old, branch=old.branch + 1, created=created)
+        self.row = replace(self.row, settings=settings, output=0)
+        self._host.table.begin_anew(
+            replace(self.row, log_bytes=row.log_bytes, next_mail=row.next_mail)
+        )
+
     def set_back(self, then: Mailbox) -> None:
         """The guest will start from an earlier state, its mailbox as it was then.
 
@@ -374,6 +414,8 @@ class Life:
         self.surveyor = Surveyor(machine, host.pages, start)
         self._asked_at = None
         self._serve_soon(self._serve_guest, guest)
+        if share := self.row.settings.conduct.cpu_percent / 100:
+            self._serve_soon(throttle, machine.process, share, lambda: machine.is_parked)
         return guest
 
     def _keep_hint(self, hint: str) -> None:
@@ -418,4 +460,6 @@ class Life:
 
 
 def reason_of(error: MeshError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is None:
+        return error.strerror
     return str(error) or type(error).__name__

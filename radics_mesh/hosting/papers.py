@@ -6,7 +6,7 @@ Wire form (msgpack):
    [choice], [outbound]]
   mail: [number, key, sender, service, payload, stream, end];  window: keys, one after the other
   box: [stream, service, next mail];  choice: every ms, commit output (Commit),
-  survival, after s, [keeper] (Policy)
+  survival, after s, [keeper] (Policy), [conduct]
   outbound: [created, number, source, destination, payload, lifetime]
 Version 3 ends behind the boxes. Version 2 ends behind `saved`, and its mail behind the payload;
 version 1 has no `saved` either.
@@ -21,6 +21,7 @@ from radics_mesh.clock import Wall, to_dtn
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
 from radics_mesh.hosting.commit import AT_ONCE, Commit
+from radics_mesh.hosting.conduct import DEFAULT, Conduct
 from radics_mesh.hosting.outbox import Outbound
 from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.ids import ID_BYTES, NodeId
@@ -95,6 +96,7 @@ class Settings:
     has_stdin: bool = False
     commit: Commit = AT_ONCE
     policy: Policy = AT_MOST_ONE
+    conduct: Conduct = DEFAULT
 
     def branched(self, wall: Wall) -> Settings:
         """For a guest that was set back: it may send other content under an output's number."""
@@ -118,13 +120,17 @@ class Settings:
 
     def choices(self) -> list[object]:
         """Those of version 4; who adds some adds them behind these, and reads them if any are."""
-        return [*self.commit.fields(), *self.policy.fields()]
+        return [*self.commit.fields(), *self.policy.fields(), self.conduct.fields()]
 
     def read_choices(self, value: list[object]) -> Settings:
         fields = Fields(value, "choices")
         settings = replace(self, commit=Commit.read(fields))
         if fields.has_more:
             settings = replace(settings, policy=Policy.read(fields))
+        if fields.has_more:
+            conduct = Fields(fields.items(), "conduct")
+            settings = replace(settings, conduct=Conduct.read(conduct))
+            conduct.end()
         fields.end()
         return settings
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import structlog
 import trio
 
-from radics_mesh.config import Config
+from radics_mesh.config import Config, Quota
 from radics_mesh.debug.explain import explain, explain_saved
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
 from radics_mesh.hosting.arrival import keep_pages
 from radics_mesh.hosting.commit import AT_ONCE, Commit
+from radics_mesh.hosting.conduct import DEFAULT, Conduct
 from radics_mesh.hosting.custody import Custody, State
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.keeping import Keeping
@@ -196,6 +197,7 @@ class Hosting:
         has_stdin: bool = False,
         commit: Commit = AT_ONCE,
         policy: Policy = AT_MOST_ONE,
+        conduct: Conduct = DEFAULT,
     ) -> VmStatus:
         """Make a VM and start it. UsageError, CapacityError, GuestError: there is none then.
 
@@ -203,7 +205,7 @@ class Hosting:
         """
         nursery = self._running()
         self._host.check_name(name)
-        self._host.check_room(memory_bytes)
+        self._host.check_room(memory_bytes, self._host.me.node_id)
         digest = image if isinstance(image, Digest) else await self._keep_image(image)
         await trio.to_thread.run_sync(self._check_fits, digest, memory_bytes)
         for old in [v for v in self._vms.values() if v.name == name and v.row.wanted in ENDED]:
@@ -222,6 +224,7 @@ class Hosting:
             has_stdin=has_stdin,
             commit=commit,
             policy=policy,
+            conduct=conduct,
         )
         tenure = Handoff.born(chain, me.identity).tenure
         # Not to be started by `run`: first_start does, and tells its caller of an error.
@@ -239,7 +242,7 @@ class Hosting:
 
     async def _first_start(self, vm: Vm) -> None:
         self._host.check_name(vm.name)
-        self._host.check_room(vm.row.settings.memory_bytes)
+        self._host.check_room(vm.row.settings.memory_bytes, vm.owner, but=vm.vm_id)
         self._notices.changed_hands(vm.life.chain)
         vm.life.keep(wanted=Wanted.RUNNING)
         try:
@@ -262,6 +265,10 @@ class Hosting:
         """End a VM for good. UsageError when there is none or it has ended."""
         vm = self._find(name)
         await vm.call(vm.stop)
+
+    async def kill(self, name: str) -> None:
+        """End a VM at once, whatever it is doing: for good, with its state."""
+        await self._find(name).kill()
 
     async def feed(self, name: str, data: bytes, *, end: bool = False) -> None:
         """More for a VM's standard input, then perhaps its end. On return it is kept, durably."""
@@ -377,6 +384,16 @@ class Hosting:
         snapshot = await vm.life.snapshots.carried(digest)
         return self._host.images.path(vm.life.chain.birth.image), snapshot
 
+    def named(self, name: str) -> Vm:
+        """The VM of a name itself, for who must look inside; UsageError when there is none."""
+        return self._find(name)
+
+    def tenants(self) -> list[Vm]:
+        return list(self._vms.values())
+
+    def quota_of(self, owner: NodeId) -> Quota | None:
+        return self._host.quota_of(owner)
+
     @property
     def custody(self) -> Custody:
         return self._host.custody
@@ -468,7 +485,8 @@ class Hosting:
         read = custody.content if kept else vm.life.snapshots.packed
         content = await trio.to_thread.run_sync(read, state.snapshot)
         snapshot = await trio.to_thread.run_sync(Snapshot.unpack, content, me.verifier, now)
-        self._host.check_room(snapshot.manifest.memory_bytes, but=state.vm_id)
+        owner = NodeId.of_key(chain.birth.holder)
+        self._host.check_room(snapshot.manifest.memory_bytes, owner, but=state.vm_id)
         await vm.call(lambda: vm.recover(chain, snapshot))
         if kept:
             await trio.to_thread.run_sync(custody.drop, state)

@@ -186,6 +186,18 @@ class Table(Boxes):
             for subscription in then.subscriptions:
                 _put_subscription(db, row.vm_id, subscription)
 
+    def begin_anew(self, row: VmRow) -> None:
+        """Renew a row whole: the guest has ended, and another one starts. What it said may be sent,
+        what it took is done with; the rest of its mail is the next one's."""
+        vm = bytes(row.vm_id)
+        self._kept_bytes.pop(vm, None)
+        with self._transaction() as db:
+            _put_row(db, row)
+            outbox.cover(db, vm)
+            db.execute("DELETE FROM kept WHERE vm_id=?", (vm,))
+            bring_back(db, vm, ())
+            db.execute("DELETE FROM subscription WHERE vm_id=?", (vm,))
+
     def receive(self, row: VmRow, box: Mailbox) -> None:
         """A VM is here from now on, with its mailbox; whatever was known of it is replaced."""
         with self._transaction() as db:

@@ -43,14 +43,21 @@ class Limits:
     """Those of one guest. `warn` tells people, once in a while."""
 
     def __init__(
-        self, machine: Machine, agent: Agent, vm_id: VmId, warn: Callable[[str], None]
+        self,
+        machine: Machine,
+        agent: Agent,
+        vm_id: VmId,
+        warn: Callable[[str], None],
+        said_s: int = 0,
     ) -> None:
+        """`said_s`: what its user has allowed it; 0: what anyone is."""
         self._machine = machine
         self._agent = agent
         self._vm_id = vm_id
         self._warn = warn
         self._bytes = Allowance(SAID_BYTES_S, 4 * SAID_BYTES_S)
-        self._outputs = Allowance(SAID_S, 10 * SAID_S)
+        said_s = said_s or SAID_S
+        self._outputs = Allowance(said_s, said_s * (10 if said_s == SAID_S else 1))
         self._changes = Allowance(CHANGES_S, 5 * CHANGES_S)
         self._held_back, self._held_back_at = "", -math.inf
 

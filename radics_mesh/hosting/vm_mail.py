@@ -96,6 +96,7 @@ class MailTask:
         self._open = True
         self._posted = trio.Event()
         self._taken = trio.Event()
+        self._inbox_max_bytes = INBOX_MAX_BYTES
         self._disk_full = False
         self._nursery: trio.Nursery | None = None
 
@@ -152,7 +153,7 @@ class MailTask:
         """Wait for room where mail for a service is filed; False: the mailbox is closed."""
         while self._open:
             stream = self._table.stream_of(self._vm_id, service)
-            limit = BOX_MAX_BYTES if stream else INBOX_MAX_BYTES
+            limit = BOX_MAX_BYTES if stream else self._inbox_max_bytes
             kept = self._table.kept_bytes(self._vm_id)
             if kept <= KEPT_LAST_BYTES and self._table.mail_bytes(self._vm_id, stream) <= limit:
                 return True

@@ -19,6 +19,7 @@ from radics_mesh.hosting.table import VmRow, Wanted
 from radics_mesh.hosting.vm_task import Guest
 from radics_mesh.hosting.vm_tenancy import HEALTHY_S, RETRY_S
 from radics_mesh.hosting.vm_transfer import Transfer
+from radics_mesh.ids import NodeId
 from radics_mesh.vmm import architecture, handoff_state, qemu
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase, Tenure
@@ -150,11 +151,12 @@ class Moving(Transfer):
     async def _consider(self, offer: handoff_state.Consider) -> None:
         terms = offer.terms
         try:
+            owner = NodeId.of_key(offer.chain.birth.holder)
             wanted = architecture.named(terms.arch)
             if terms.baseline != wanted.baseline:
                 raise UsageError(f"no {terms.arch} {terms.baseline} guests here")
             qemu.find(wanted)
-            self._host.check_room(terms.memory_bytes, but=self.vm_id)
+            self._host.check_room(terms.memory_bytes, owner, but=self.vm_id)
         except MeshError as error:
             self.handoff.decline(offer, reason_of(error))
             return

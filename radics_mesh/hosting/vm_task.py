@@ -67,7 +67,10 @@ class Guest(FeedTask):
         self.ready_at: float | None = None
         self.finished = trio.Event()
         self.sent_bytes: Counter[Eid] = Counter()
-        self.limits = Limits(machine, outside.agent, chain.vm_id, outside.warn)
+        conduct, warn = settings.conduct, outside.warn
+        self.limits = Limits(machine, outside.agent, chain.vm_id, warn, conduct.messages_s)
+        if conduct.storage_bytes:
+            self._inbox_max_bytes = min(self._inbox_max_bytes, conduct.storage_bytes // 4)
         self._settings = settings
         self._scope = trio.CancelScope()
         self._end: End | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -22,9 +21,8 @@ from radics_mesh.hosting.status import CheckpointStats, MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_mail import Wishes
 from radics_mesh.hosting.vm_task import Guest
-from radics_mesh.ids import Digest, VmId
+from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.vmm import ends, handoff_state
-from radics_mesh.vmm.events import Panicked
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase
 
@@ -130,6 +128,23 @@ class Tenancy(ABC):
         return self.life.chain.birth.image if is_owed or self.is_current else None
 
     @property
+    def owner(self) -> NodeId:
+        """The member that it is a VM of: in whose name it was born."""
+        tenure = self.handoff.tenure
+        chain = tenure.chain or tenure.certificate or (self._offer and self._offer.chain)
+        return NodeId.of_key(chain.birth.holder) if chain else self._host.me.node_id
+
+    @property
+    def is_held(self) -> bool:
+        """It counts among its owner's: it is here and has not ended, or room is kept for it."""
+        return self.phase is Phase.RESERVED or (self.phase is not Phase.NONE and self.is_current)
+
+    @property
+    def storage_bytes(self) -> int:
+        """Its log, mail and snapshots here."""
+        return self.life.stored_bytes() + self._host.table.all_mail_bytes(self.vm_id)
+
+    @property
     def memory_held_bytes(self) -> int:
         if self.phase is Phase.RESERVED and self._offer is not None:
             return self._offer.terms.memory_bytes
@@ -221,6 +236,7 @@ class Tenancy(ABC):
         if certificate is None or self._host.images.holds(certificate.birth.image):
             for digest in self.life.snapshots.stored():
                 self.handoff.stored(digest)
+        self._begin_again_if_due()
         held = self.phase is Phase.HOLDING and self.row.wanted is Wanted.RUNNING
         if not held:
             await self.life.kill_stray()
@@ -261,7 +277,7 @@ class Tenancy(ABC):
     async def _start_again(self, how: str) -> None:
         """From the latest state that is here; on failure again later. `how`: for the journal."""
         try:
-            self._host.check_room(self.row.settings.memory_bytes, but=self.vm_id)
+            self._host.check_room(self.row.settings.memory_bytes, self.owner, but=self.vm_id)
             where = await self._start_from_latest()
         except (MeshError, OSError) as error:
             self._failed_to_start(reason_of(error))
@@ -317,7 +333,7 @@ class Tenancy(ABC):
             await self.life.start(self.life.held)
             return "from its state"
         digest, clean = self.handoff.tenure.snapshot, self.row.clean
-        if digest is None:
+        if digest is None or digest == self.row.settings.conduct.ended:
             if not clean:
                 self.life.set_back(Mailbox())
             await self.life.start(None)
@@ -345,50 +361,15 @@ class Tenancy(ABC):
 
         self._nursery.start_soon(self.post, job)
 
+    @abstractmethod
     async def _on_end(self, end: ends.End) -> None:
-        lived_s = self._host.me.clock.monotonic() - (self.life.started_at or 0.0)
-        await self.life.kill()
-        self.handoff.cancel("the guest ended")
-        # Its own snapshot of a frozen guest must not start: the guest is not frozen, it has ended.
-        await self._carry_out(
-            e for e in self.handoff.take() if not isinstance(e, handoff_state.Unpark)
-        )
-        durable = self._host.table.row(self.vm_id)
-        if durable is not None and durable.wanted is Wanted.EXITED:
-            self.life.row = replace(self.row, wanted=Wanted.EXITED, ending=durable.ending)
-            self._exited()
-        elif isinstance(end, ends.Died):
-            self._failures = 0 if lived_s > HEALTHY_S else self._failures
-            self.restarts += 1
-            if self._failures < len(RETRY_S):
-                self._failed_to_start(f"QEMU died ({end.returncode}) {end.stderr[-200:]}".strip())
-            else:
-                self._fail("QEMU died again and again")
-        elif not isinstance(end, ends.Killed):
-            self._fail(f"{type(end).__name__.lower()}: {_words(end)}")
+        """The guest has ended."""
 
-    def _exited(self) -> None:
-        ending = self.row.ending
-        assert ending is not None
-        self._notices.ended(self)
-        said = f"exited with status {ending.status}" if ending.how == 0 else ending.why
-        self._host.journal("info" if ending.status == 0 else "warning", f"{self.name} {said}")
-
-    def _fail(self, reason: str) -> None:
-        self.life.row = replace(self.row, wanted=Wanted.FAILED)
-        self.life.note(reason)
-        with suppress(OSError):
-            self._host.table.let_go(self.vm_id)
-        self._notices.ended(self)
-        self._host.journal("error", f"{self.name} failed: {reason}")
+    @abstractmethod
+    def _begin_again_if_due(self) -> None:
+        """What the policy of an ended program demands, after a restart of the node."""
 
     async def _end(self) -> None:
         await self.life.kill(leave=True)
         await self.life.kill_stray()
         self._notices.ended(self)
-
-
-def _words(end: ends.End) -> str:
-    if isinstance(end, Panicked):
-        return end.text
-    return end.reason if isinstance(end, ends.Broken) else ""

@@ -20,7 +20,7 @@ from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Papers
 from radics_mesh.hosting.staging import Staging, send_pages
 from radics_mesh.hosting.table import VmRow, Wanted
-from radics_mesh.hosting.vm_tenancy import Tenancy
+from radics_mesh.hosting.vm_restarts import Restarting
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 _SENDING = (Phase.STAGING, Phase.FREEZING, Phase.FROZEN, Phase.RELEASED)
 
 
-class Transfer(Tenancy):
+class Transfer(Restarting):
     """Of one VM."""
 
     def __init__(self, host: Host, row: VmRow, nursery: trio.Nursery, notices: Notices) -> None:

@@ -20,11 +20,13 @@ from radics_mesh.dtn.agent import Delivery
 from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.errors import LinkError, UsageError, WireError
 from radics_mesh.hosting.commit import Commit
+from radics_mesh.hosting.conduct import Conduct
 from radics_mesh.ids import Eid, VmId
 from radics_mesh.node import rows, vm_rows
 from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
+from radics_mesh.node.life_requests import LifeRequests
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
 from radics_mesh.vmm.outputs import REPLY_PREFIX
@@ -40,6 +42,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     ImageRequests,
     CheckpointRequests,
     CarryRequests,
+    LifeRequests,
 )
 
 
@@ -159,6 +162,7 @@ class Requests:
         stdin: bool,
         checkpoint_every_s: float,
         commit_output: bool,
+        **conduct: Any,
     ) -> Answer:
         if not all(sources):
             raise UsageError("a source's name is empty")
@@ -182,6 +186,7 @@ class Requests:
             pinned=pin,
             has_stdin=stdin,
             commit=Commit.of(checkpoint_every_s, output=commit_output),
+            conduct=Conduct.of(**conduct),
         )
         return {"vm": vm_rows.vm_row(self._node, name)}
 

@@ -306,6 +306,11 @@ class Machine:
             await self._gone.wait()
         return not self._gone.is_set()
 
+    def end_now(self) -> None:
+        """SIGKILL, and nothing else: `kill` waits for the end."""
+        self._killing = self._killing or not self._gone.is_set()
+        self.process.signal()
+
     async def kill(self) -> None:
         """SIGKILL; returns when QEMU is reaped and its lock free, so really gone.
 

@@ -28,6 +28,11 @@ class Process:
         child.returncode = 0
         return process
 
+    @property
+    def has_ended(self) -> bool:
+        """As far as somebody has waited for it."""
+        return self._ended.is_set()
+
     async def wait(self) -> int | None:
         """Wait until it is gone, reap it; its return code as subprocess has it (None: adopted)."""
         if not self._ended.is_set():

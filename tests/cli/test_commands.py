@@ -163,7 +163,8 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
         done = await radics(
             *("run", str(image), "--name", "wc", "--source", "a", "--source", "b", "--memory"),
             *("32", "--pin", "--env", "A=1", "--env", "B=", "--checkpoint-every", "5min"),
-            *("--commit", "output", "--", "--verbose", "x"),
+            *("--commit", "output", "--restart", "on-failure:3", "--cpu", "50%", "--messages", "9"),
+            *("--storage", "8", "--", "--verbose", "x"),
             state=tmp_path,
         )
     assert done.stdout == b"wc (vvvvvvvv) is running on barn\n"
@@ -178,6 +179,10 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
         "stdin": False,
         "checkpoint_every_s": 300.0,
         "commit_output": True,
+        "restart": "on-failure:3",
+        "cpu_percent": 50,
+        "messages_s": 9,
+        "storage_bytes": 8 << 20,
     }
 
 

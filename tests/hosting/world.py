@@ -10,7 +10,7 @@ from random import Random
 
 import trio
 
-from radics_mesh.config import Config
+from radics_mesh.config import Config, Quota
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Contact, Delivery
 from radics_mesh.dtn.bundle import Bundle
@@ -70,6 +70,8 @@ class World:
     ram: Path
     memory_bytes: int = 128 << 20
     pool_size: int = 0
+    # By number; a node reads its own when it starts.
+    quotas: dict[int, tuple[Quota, ...]] = field(default_factory=dict)
     members: Members = field(init=False)
     sites: dict[int, Site] = field(default_factory=dict)
     lost: Callable[[int, int, bytes], bool] = lambda one, other, raw: False
@@ -129,6 +131,7 @@ class World:
                 name=f"node{number}",
                 ram_directory=self.ram,
                 pool_size=self.pool_size,
+                quotas=self.quotas.get(number, ()),
             ),
             accelerator="tcg",
             memory_bytes=self.memory_bytes,
