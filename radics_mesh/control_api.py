@@ -286,6 +286,22 @@ class Whereabouts(TypedDict):
     chain: list[Link]
 
 
+class SnapshotRow(TypedDict):
+    """A state of a VM on this node. `use`: state (what the VM goes on from), old (nobody needs
+    it), damaged; of one in custody checkpoint, divergent, imported.
+    Bytes on disk: `alone` only this one needs, `shared` others need, too."""
+
+    vm: str
+    id: str
+    digest: str
+    epoch: int
+    use: str
+    pages: int
+    alone: int
+    shared: int
+    age_s: float | None
+
+
 class ImageRow(TypedDict):
     """An image that is here, on its way here, or known at other nodes."""
 
@@ -406,6 +422,17 @@ REQUESTS: Mapping[str, Request] = {
     ),
     # -> {"name": str}, once it is durable; waits while the VM's program reads nothing.
     "feed": Request({"name": _TEXT, "data": (bytes,), "end": (bool,)}, {"end": False}),
+    # -> {"snapshots": [SnapshotRow], "used": bytes, "quota": bytes}
+    "snapshots": Request(),
+    # `snapshot`: digest in hex or its first digits, or a VM's name.
+    # -> {"snapshot": SnapshotRow, "freed": bytes}
+    "snapshot_rm": Request({"snapshot": _TEXT}),
+    # All of them when none is named. -> {"verdicts": [{"snapshot": SnapshotRow, "damage": [str]}]}
+    "snapshot_verify": Request({"snapshot": _TEXT}, {"snapshot": ""}),
+    # `file` is an absolute path. -> {"snapshot": SnapshotRow, "bytes": int}
+    "snapshot_export": Request({"snapshot": _TEXT, "file": _TEXT}),
+    # -> {"snapshot": SnapshotRow, "mended": whether a VM here goes on from it}
+    "snapshot_import": Request({"file": _TEXT}),
     # -> {"images": [ImageRow], "used": bytes, "quota": bytes}
     "images": Request(),
     # `image` is its digest in hex or the first digits. -> ImageInfo

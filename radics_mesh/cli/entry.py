@@ -16,7 +16,7 @@ import click
 
 from radics_mesh import __version__
 from radics_mesh.cells import printable
-from radics_mesh.cli import carry, checkpoints, data, images, join, lives, mesh, vms
+from radics_mesh.cli import carry, checkpoints, data, images, join, lives, mesh, snapshots, vms
 from radics_mesh.cli.endings import leaves, only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.errors import MeshError
@@ -36,6 +36,7 @@ PROGRAM = "python -m radics_mesh"
         *images.COMMANDS,
         *checkpoints.COMMANDS,
         *carry.COMMANDS,
+        *snapshots.COMMANDS,
     ],
 )
 @click.option("--debug", is_flag=True, help=f"Show tracebacks of bugs (or {DEBUG_VARIABLE}=1).")

@@ -8,6 +8,8 @@ vm_restarts how its guest ends, and whether another one begins
 vm_moving  the hand-off's effects, carried out in order
 life       its guest: launched, parked, killed, adopted
 snapshots  the states of it that are kept here, on disk
+surveyor   what its running guest's memory holds, kept up for a short park
+shelf      all snapshots of the node: listed, checked, exported, imported; collecting: frees disk
 strays     QEMUs that nobody remembers
 pool       QEMUs that wait for any VM, so that starting one is quick
 standby    a QEMU that waits for a snapshot which is still on its way

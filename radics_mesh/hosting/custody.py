@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS serial(vm_id BLOB PRIMARY KEY, serial INTEGER, snapsh
 class Sort(enum.StrEnum):
     CHECKPOINT = "checkpoint"
     DIVERGENT = "divergent"
+    # From a file (radics_mesh.hosting.shelf).
+    IMPORTED = "imported"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
 from radics_mesh.hosting.arrival import keep_pages
+from radics_mesh.hosting.collecting import collect_for_ever
 from radics_mesh.hosting.commit import AT_ONCE, Commit
 from radics_mesh.hosting.conduct import DEFAULT, Conduct
 from radics_mesh.hosting.custody import Custody, State
@@ -34,6 +35,7 @@ from radics_mesh.hosting.papers import Mailbox, Settings
 from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.hosting.pool import Pool
 from radics_mesh.hosting.recovery import Recovery
+from radics_mesh.hosting.shelf import Shelf
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.strays import end_strays
 from radics_mesh.hosting.table import ENDED, JournalRow, Table, VmRow, Wanted
@@ -125,6 +127,7 @@ class Hosting:
             seek_image=seek_image,
         )
         self.counters = self._host.counters
+        self.shelf = Shelf(self._host, self._vms)
         self._host.pages.refer(lambda: references(self._host.root))
         self._journalled = trio.Event()
         self.meetings = Meetings(self._host, self.met)
@@ -148,6 +151,7 @@ class Hosting:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._notices.run)
+                nursery.start_soon(collect_for_ever, self._host.pages)
                 await nursery.start(self._host.pool.run)
                 rows = self._table.rows()
                 await end_strays(self._host.root, [row.vm_id for row in rows])
@@ -401,6 +405,10 @@ class Hosting:
     @property
     def pool(self) -> Pool:
         return self._host.pool
+
+    @property
+    def pages(self) -> PageStore:
+        return self._host.pages
 
     def journal(self) -> list[JournalRow]:
         """What happened to VMs here, oldest first."""

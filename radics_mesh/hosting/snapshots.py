@@ -113,14 +113,19 @@ class Snapshots:
 
     async def check(self, digest: Digest) -> Signed:
         """As `load`, and every page is read. GuestError names the first bad one."""
-        found = await self.load(digest)
-        if isinstance(found, Stored):
-            bad = await trio.to_thread.run_sync(found.check_pages)
-            if bad:
-                number, reason = bad[0]
-                more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-                raise GuestError(f"page {number} of its memory is damaged ({reason}){more}")
-        return found
+        bad = await self.damaged(digest)
+        if bad:
+            number, reason = bad[0]
+            more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise GuestError(f"page {number} of its memory is damaged ({reason}){more}")
+        return await self.load(digest)
+
+    async def damaged(self, digest: Digest) -> list[tuple[int, str]]:
+        """Numbers of its pages that are no good, and why; errors as `load`."""
+        found = await self._load(digest)
+        if not isinstance(found, Stored):  # in one piece, and checked as a whole
+            return []
+        return await trio.to_thread.run_sync(found.check_pages)
 
     async def unpack(self, content: bytes) -> Snapshot:
         verifier, now = self._me.verifier, self._me.clock.wall()
@@ -149,5 +154,6 @@ class Snapshots:
         for suffix in (stored.SUFFIX, _OLD_SUFFIX, _CARRIED_SUFFIX):
             (self._directory / f"{digest.hex()}{suffix}").unlink(missing_ok=True)
         sync_directory(self._directory)
+        self._pages.has_garbage = True
         if self._loaded is not None and self._loaded.digest == digest:
             self._loaded = None

@@ -17,6 +17,7 @@ from radics_mesh.hosting.life import Life, reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Papers
+from radics_mesh.hosting.snapshots import Snapshots
 from radics_mesh.hosting.status import CheckpointStats, MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_mail import Wishes
@@ -24,7 +25,7 @@ from radics_mesh.hosting.vm_task import Guest
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.vmm import ends, handoff_state
 from radics_mesh.vmm.handoff import Handoff
-from radics_mesh.vmm.handoff_state import Effect, Phase
+from radics_mesh.vmm.handoff_state import Effect, Phase, Tenure
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +106,14 @@ class Tenancy(ABC):
     @property
     def phase(self) -> Phase:
         return self.handoff.tenure.phase
+
+    @property
+    def tenure(self) -> Tenure:
+        return self.handoff.tenure
+
+    @property
+    def snapshots(self) -> Snapshots:
+        return self.life.snapshots
 
     @property
     def is_current(self) -> bool:

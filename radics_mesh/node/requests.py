@@ -28,6 +28,7 @@ from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.life_requests import LifeRequests
 from radics_mesh.node.services import Services
+from radics_mesh.node.snapshot_requests import SnapshotRequests
 from radics_mesh.records import Kind
 from radics_mesh.vmm.outputs import REPLY_PREFIX
 
@@ -43,6 +44,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     CheckpointRequests,
     CarryRequests,
     LifeRequests,
+    SnapshotRequests,
 )
 
 

@@ -22,8 +22,10 @@
   ram          a guest's memory as QEMU's file: which pages count, laying them down
   pages        the pages of all VMs of a node, each once; pagepack: some, compressed together;
                packfile: packs on disk; holds: who needs which
-  snapshot     a parked guest's memory as a signed manifest and pages
-  survey       the same while it runs, kept up by looking at what the guest says changed (changed)
+  manifest     what names a parked VM's state, signed; stored: with its pages in the store;
+               snapshot: all in one piece; exported: that with the VM's ownership, in a file
+  template     what of memory comes from the image, as hashes
+  survey       what a snapshot would hold, kept up while the guest runs (changed)
   pagemap      which pages a VM has, as two nodes tell each other; bare: a manifest without them
   handoff*     sans-IO: at most one live copy, whatever is lost on the way
 

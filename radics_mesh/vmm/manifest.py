@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from radics_mesh.clock import Wall
 from radics_mesh.codec import Fields, pack
@@ -23,6 +24,9 @@ from radics_mesh.membership import CHAIN_MAX_BYTES, Verifier
 from radics_mesh.vmm import architecture as architectures
 from radics_mesh.vmm.architecture import Architecture
 from radics_mesh.vmm.ram import FIRMWARE_BYTES, PAGE_BYTES
+
+if TYPE_CHECKING:
+    from radics_mesh.vmm.snapshot import Snapshot
 
 VERSION = 1
 CONTEXT = "snapshot manifest"
@@ -144,6 +148,10 @@ class Signed(ABC):
     def runs(self) -> Iterator[tuple[int, bytes]]:
         """(first page's number, content of neighbouring pages). WireError, GuestError: a damaged
         page's name."""
+
+    @abstractmethod
+    def in_one_piece(self) -> Snapshot:
+        """With all its pages, to be carried elsewhere. Blocks; errors as `runs`."""
 
     def head(self) -> list[object]:
         """What its file begins with, for msgpack."""

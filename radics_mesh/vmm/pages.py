@@ -19,13 +19,15 @@ Everything blocks: for worker threads, of which several may call at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from os import cpu_count
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -45,6 +47,9 @@ _FILE_PACKS = 32
 # times in all, and a start opens few files.
 _SMALL_BYTES, _SMALL_FILES = 1 << 20, 32
 _PLACES = PACK_PAGES.bit_length() - 1
+
+
+_Owner = TypeVar("_Owner")
 
 
 @dataclass
@@ -78,6 +83,8 @@ class PageStore:
         self._packs_at.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        # Whether something has been let go since the last collection.
+        self.has_garbage = True
         self._holds = Holds(directory / "held")
         # Guards everything below; never held over reading or writing pages.
         self._lock = threading.Lock()
@@ -190,6 +197,7 @@ class PageStore:
 
     def release(self, owner: str) -> None:
         self._holds.drop(owner)
+        self.has_garbage = True
 
     def owners(self) -> list[str]:
         return self._holds.owners()
@@ -199,15 +207,16 @@ class PageStore:
 
     def shares(self) -> dict[str, Share]:
         """What each owner's pages take on disk."""
-        held = {owner: set(self._holds.of(owner)) for owner in self.owners()}
-        count: dict[bytes, int] = {}
-        for hashes in held.values():
-            for digest in hashes:
-                count[digest] = count.get(digest, 0) + 1
+        return self.shares_of({owner: self._holds.of(owner) for owner in self.owners()})
+
+    def shares_of(self, held: Mapping[_Owner, Iterable[bytes]]) -> dict[_Owner, Share]:
+        """The same for these owners, whoever they are."""
+        sets = {owner: set(hashes) for owner, hashes in held.items()}
+        count = Counter(digest for hashes in sets.values() for digest in hashes)
         with self._lock:
             weights = {d: self._weight(d) for d in count}
         shares = {}
-        for owner, hashes in held.items():
+        for owner, hashes in sets.items():
             alone = sum(weights[d] for d in hashes if count[d] == 1)
             shared = sum(weights[d] for d in hashes if count[d] > 1)
             shares[owner] = Share(len(hashes), round(alone), round(shared))
@@ -234,7 +243,7 @@ class PageStore:
         are put together.
         """
         with self._collecting:
-            before = self.used_bytes
+            before, self.has_garbage = self.used_bytes, False
             dead, sparse = self._condemn()
             self._remove(dead)
             self._rewrite(sparse)

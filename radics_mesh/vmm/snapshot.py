@@ -45,6 +45,9 @@ class Snapshot(Signed):
 
     packs: tuple[bytes, ...] = field(repr=False)
 
+    def in_one_piece(self) -> Snapshot:
+        return self
+
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """(page number, content), ascending. WireError names a damaged page."""
         for first, content in self.runs():
