@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import trio
 
-from radics_mesh.cells import duration, size
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.custody import Sort, State
 from radics_mesh.hosting.host import Host
@@ -23,6 +22,7 @@ from radics_mesh.knowledge.book import Entry
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
 from radics_mesh.vmm.handoff_state import Phase
+from radics_mesh.wording import duration, size
 
 _HELD = (Phase.HOLDING, Phase.OFFERED, Phase.STAGING, Phase.FREEZING, Phase.FROZEN)
 
