@@ -67,6 +67,13 @@ def _checkpoints(row: VmRow) -> str:
     return f"checkpoints {often}{paused}"
 
 
+def _choices(row: VmRow) -> str:
+    """What its user wants of it, other than usual."""
+    policy = row["policy"] or "at-most-one"
+    choices = ["pinned" if row["pinned"] else "", "" if policy == "at-most-one" else policy]
+    return ", ".join(filter(None, [*choices, _checkpoints(row)]))
+
+
 VM_COLUMNS = ["VM", "STATE", "NODE", "EPOCH", "MEMORY", "SOURCES", "IN", "MOVES", "UP", "NOTE"]
 
 
@@ -84,7 +91,7 @@ def vm_row(row: VmRow) -> Row:
         f"{size(row['rate'])}/s",
         str(row["moves"]),
         duration(row["uptime_s"]),
-        printable(row["note"] or ("pinned" if row["pinned"] else "") or _checkpoints(row)),
+        printable(row["note"] or _choices(row)),
     ]
 
 

@@ -99,6 +99,8 @@ class VmRow(TypedDict):
     branch: int
     # None: not of this node.
     checkpoints: CheckpointsRow | None
+    # What becomes of it when its node is lost; None: not known.
+    policy: str | None
 
 
 class QemuInfo(TypedDict):
@@ -272,6 +274,23 @@ class Link(TypedDict):
     epoch: int
     holder: str
     snapshot: str | None
+    # born, released, mandated or forced.
+    how: str
+
+
+class StateRow(TypedDict):
+    """A state of a VM: checkpoint, divergent, or own of one that is held there."""
+
+    node: str
+    kind: str
+    epoch: int
+    # By the clocks of its host and the answering node.
+    age_s: float
+    bytes: int
+    # How its digest begins.
+    snapshot: str
+    # What its keeper may do with it, in words.
+    mandate: str
 
 
 class Whereabouts(TypedDict):
@@ -404,6 +423,9 @@ REQUESTS: Mapping[str, Request] = {
             "cpu_percent": (int,),
             "messages_s": (int,),
             "storage_bytes": (int,),
+            # at-most-one, restartable[:SECONDS]; names or ids of nodes that keep its checkpoints.
+            "policy": _TEXT,
+            "keep_at": (list,),
         },
         {
             "sources": [],
@@ -418,6 +440,8 @@ REQUESTS: Mapping[str, Request] = {
             "cpu_percent": 0,
             "messages_s": 0,
             "storage_bytes": 0,
+            "policy": "at-most-one",
+            "keep_at": [],
         },
     ),
     # -> {"name": str}, once it is durable; waits while the VM's program reads nothing.
@@ -482,6 +506,16 @@ REQUESTS: Mapping[str, Request] = {
     "migrate_via": Request(
         {"name": _TEXT, "to": _TEXT, "directory": _TEXT, "key": _TEXT}, {"key": ""}
     ),
+    # -> {"name", "id", "holder", "epoch", "how", "policy", "state", "heard_s" (None: never),
+    # "open": [str], "states": [StateRow], "ways": [str]}
+    "doctor": _NAMED,
+    # Without `force` an error that says what it would lose. `snapshot`: how its digest begins;
+    # empty: the latest. -> {"vm": VmRow, "lost": [str]}
+    "recover": Request(
+        {"name": _TEXT, "force": (bool,), "snapshot": _TEXT}, {"force": False, "snapshot": ""}
+    ),
+    # -> {"name": str, "snapshot": str}
+    "discard": Request({"name": _TEXT, "snapshot": _TEXT}),
     # -> Whereabouts
     "where": _NAMED,
     # -> {"name": str, "lines": [str]}: the last decision with its cost terms.

@@ -45,6 +45,7 @@ def vm(name: str, **changes: object) -> VmRow:
         "boot_s": 0.09,
         "branch": 0,
         "checkpoints": None,
+        "policy": "at-most-one",
         "pid": 4711,
         "status": None,
         "note": None,

@@ -16,7 +16,18 @@ import click
 
 from radics_mesh import __version__
 from radics_mesh.cells import printable
-from radics_mesh.cli import carry, checkpoints, data, images, join, lives, mesh, snapshots, vms
+from radics_mesh.cli import (
+    carry,
+    checkpoints,
+    data,
+    images,
+    join,
+    lives,
+    mesh,
+    recovery,
+    snapshots,
+    vms,
+)
 from radics_mesh.cli.endings import leaves, only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.errors import MeshError
@@ -33,6 +44,7 @@ PROGRAM = "python -m radics_mesh"
         *vms.COMMANDS,
         *lives.COMMANDS,
         *data.COMMANDS,
+        *recovery.COMMANDS,
         *images.COMMANDS,
         *checkpoints.COMMANDS,
         *carry.COMMANDS,

@@ -13,6 +13,7 @@ from radics_mesh.cli import carry
 from radics_mesh.cli.asking import StatePath, ask, ask_each, state_option
 from radics_mesh.cli.checkpoints import checkpoint_options
 from radics_mesh.cli.lives import conduct_of, conduct_options
+from radics_mesh.cli.recovery import policy_options
 from radics_mesh.cli.tables import print_rows
 from radics_mesh.errors import UsageError
 
@@ -118,6 +119,7 @@ class _Image(click.ParamType[str]):
 @click.option("--open-stdin", is_flag=True, help="Its input stays open, for `feed`.")
 @checkpoint_options
 @conduct_options
+@policy_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @state_option
 def run(
@@ -131,6 +133,8 @@ def run(
     open_stdin: bool,
     checkpoint_every_s: float,
     commit: str | None,
+    policy: str,
+    keep_at: tuple[str, ...],
     arguments: tuple[str, ...],
     state: Path,
     **conduct: Any,
@@ -157,6 +161,8 @@ def run(
         checkpoint_every_s=checkpoint_every_s,
         commit_output=commit == "output",
         **conduct_of(conduct),
+        policy=policy,
+        keep_at=list(keep_at),
     )
     _print_vm(answer)
     if stdin is not None:
@@ -309,7 +315,8 @@ def where(name: str, state: Path) -> None:
     click.echo(cells.printable(f"{answer['name']}: {answer['state']} on {answer['node']} ({seen})"))
     for link in answer["chain"]:
         snapshot = f"  from snapshot {link['snapshot'][:16]}" if link["snapshot"] else "  born"
-        click.echo(cells.printable(f"  epoch {link['epoch']}  {link['holder']}{snapshot}"))
+        how = "" if link["how"] in ("born", "released") else f", {link['how']}"
+        click.echo(cells.printable(f"  epoch {link['epoch']}  {link['holder']}{snapshot}{how}"))
 
 
 @click.command()

@@ -89,6 +89,7 @@ class Notices:
                 "image": bytes(image),
                 "state": vm.state,
                 "memory": row.settings.memory_bytes,
+                "policy": str(row.settings.policy),
             },
         )
         await self._directory.announce(Kind.VM_NAME, chain.name, {"vm": subject})

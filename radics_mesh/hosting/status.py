@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from radics_mesh.hosting.commit import AT_ONCE, Commit
+from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.ids import Digest, Eid, NodeId, VmId
 
 
@@ -99,6 +100,7 @@ class VmStatus:
     # Where its program would like to be (radics_mesh.hosting.papers.Settings.hint).
     hint: str = ""
     commit: Commit = AT_ONCE
+    policy: Policy = AT_MOST_ONE
     last_checkpoint: CheckpointStats | None = None
     last_move: MoveStats | None = None
     # EIDs with which it exchanged bundles, and payload bytes each way.

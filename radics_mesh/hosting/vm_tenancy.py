@@ -204,6 +204,7 @@ class Tenancy(ABC):
             status=row.ending.code if row.ending else None,
             note=self._trouble() or row.note or (row.ending.why if row.ending else self._history()),
             commit=row.settings.commit,
+            policy=row.settings.policy,
             last_checkpoint=self.last_checkpoint,
             last_move=self.last_move,
             sent_bytes=dict(guest.sent_bytes) if guest else {},

@@ -27,6 +27,7 @@ from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.life_requests import LifeRequests
+from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy
 from radics_mesh.node.services import Services
 from radics_mesh.node.snapshot_requests import SnapshotRequests
 from radics_mesh.records import Kind
@@ -43,6 +44,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     ImageRequests,
     CheckpointRequests,
     CarryRequests,
+    RecoveryRequests,
     LifeRequests,
     SnapshotRequests,
 )
@@ -164,6 +166,8 @@ class Requests:
         stdin: bool,
         checkpoint_every_s: float,
         commit_output: bool,
+        policy: str,
+        keep_at: list[str],
         **conduct: Any,
     ) -> Answer:
         if not all(sources):
@@ -188,6 +192,7 @@ class Requests:
             pinned=pin,
             has_stdin=stdin,
             commit=Commit.of(checkpoint_every_s, output=commit_output),
+            policy=chosen_policy(self._node, policy, keep_at),
             conduct=Conduct.of(**conduct),
         )
         return {"vm": vm_rows.vm_row(self._node, name)}

@@ -5,14 +5,16 @@ from __future__ import annotations
 from radics_mesh.control_api import CheckpointsRow, Moved, MoveRow, VmRow, Whereabouts
 from radics_mesh.control_api import Link as LinkRow
 from radics_mesh.errors import UsageError, WireError
+from radics_mesh.hosting.custody import State
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.ids import NodeId, VmId
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.node.rows import whole
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
+from radics_mesh.wording import duration
 
-ENDED = frozenset({"exited", "failed", "stopped"})
+ENDED = frozenset({"diverged", "exited", "failed", "stopped"})
 
 
 def vm_row(node: Services, name: str) -> VmRow:
@@ -45,6 +47,7 @@ def vm_rows(node: Services) -> list[VmRow]:
         _departed_vm(node, vm_id) for vm_id in node.hosting.departed() if vm_id.text not in seen
     ]
     elsewhere = [*remote, *(row for row in gone if row is not None)]
+    own += [_diverged(node, state) for state in node.hosting.custody.states() if state.higher]
     # What goes on comes first: nobody scrolls past last week's for it.
     own.sort(key=lambda row: row["state"] in ENDED)
     return [*own, *sorted(elsewhere, key=lambda row: row["name"])]
@@ -73,6 +76,7 @@ def _own_vm(node: Services, vm: VmStatus) -> VmRow:
         note=vm.note or None,
         branch=vm.branch,
         checkpoints=checkpoints_row(vm),
+        policy=str(vm.policy),
     )
 
 
@@ -89,7 +93,7 @@ def checkpoints_row(vm: VmStatus) -> CheckpointsRow:
 
 def _remote_vm(node: Services, entry: Entry) -> VmRow:
     body = entry.record.body
-    image = body.get("image")
+    image, policy = body.get("image"), body.get("policy")
     return VmRow(
         name=str(body.get("name", "")),
         id=entry.record.subject,
@@ -111,6 +115,7 @@ def _remote_vm(node: Services, entry: Entry) -> VmRow:
         note=None,
         branch=0,
         checkpoints=None,
+        policy=policy if isinstance(policy, str) else None,
     )
 
 
@@ -140,6 +145,37 @@ def _departed_vm(node: Services, vm_id: VmId) -> VmRow | None:
         note="has not been heard of since",
         branch=0,
         checkpoints=None,
+        policy=None,
+    )
+
+
+def _diverged(node: Services, state: State) -> VmRow:
+    """A branch that was here and gave way."""
+    assert state.higher is not None
+    age = duration(max(0.0, node.me.clock.wall() - state.created))
+    return VmRow(
+        name=state.chain.name,
+        id=state.vm_id.text,
+        state="diverged",
+        epoch=state.chain.epoch,
+        node=node.config.name,
+        local=True,
+        image=state.chain.birth.image.hex(),
+        memory=0,
+        accelerator=None,
+        sources=[],
+        rate=0.0,
+        moves=0,
+        pinned=False,
+        uptime_s=None,
+        boot_s=None,
+        pid=None,
+        status=None,
+        note=f"gave way to epoch {state.higher.epoch} on {node.name_of(state.higher.holder)};"
+        f" its state of {age} ago is kept, see `doctor {state.chain.name}`",
+        branch=state.chain.branch,
+        checkpoints=None,
+        policy=None,
     )
 
 
@@ -204,10 +240,11 @@ def _whereabouts(
     if chain is None:
         raise UsageError(f"the ownership chain of {name} is not known here")
     first = NodeId.of_key(chain.birth.holder)
-    links = [LinkRow(epoch=1, holder=node.name_of(first), snapshot=None)]
+    links = [LinkRow(epoch=1, holder=node.name_of(first), snapshot=None, how="born")]
     for link in chain.links:
         holder = node.name_of(NodeId.of_key(link.holder))
-        links.append(LinkRow(epoch=link.epoch, holder=holder, snapshot=link.snapshot.hex()))
+        snapshot = link.snapshot.hex()
+        links.append(LinkRow(epoch=link.epoch, holder=holder, snapshot=snapshot, how=link.how))
     return Whereabouts(
         name=name,
         id=vm_id.text,

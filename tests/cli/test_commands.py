@@ -164,7 +164,8 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
             *("run", str(image), "--name", "wc", "--source", "a", "--source", "b", "--memory"),
             *("32", "--pin", "--env", "A=1", "--env", "B=", "--checkpoint-every", "5min"),
             *("--commit", "output", "--restart", "on-failure:3", "--cpu", "50%", "--messages", "9"),
-            *("--storage", "8", "--", "--verbose", "x"),
+            *("--storage", "8", "--policy", "restartable:60", "--keep-at", "mill"),
+            *("--", "--verbose", "x"),
             state=tmp_path,
         )
     assert done.stdout == b"wc (vvvvvvvv) is running on barn\n"
@@ -183,6 +184,8 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
         "cpu_percent": 50,
         "messages_s": 9,
         "storage_bytes": 8 << 20,
+        "policy": "restartable:60",
+        "keep_at": ["mill"],
     }
 
 
@@ -285,8 +288,8 @@ async def test_the_other_commands_word_their_answers(tmp_path: Path) -> None:
         **{"bytes": 1_200_000, "downtime_s": 0.0874},
     }
     chain = [
-        {"epoch": 1, "holder": "barn", "snapshot": None},
-        {"epoch": 2, "holder": "mill", "snapshot": "s" * 52},
+        {"epoch": 1, "holder": "barn", "snapshot": None, "how": "born"},
+        {"epoch": 65536, "holder": "mill", "snapshot": "s" * 52, "how": "forced"},
     ]
     whereabouts = {
         **{"name": "wc", "id": "v" * 32, "node": "mill", "state": "running"},
@@ -296,7 +299,7 @@ async def test_the_other_commands_word_their_answers(tmp_path: Path) -> None:
     cases = {
         ("migrate", "wc", "--to", "mill"): b"wc: barn -> mill, epoch 3, 1.2 MB, down 87 ms\n",
         ("where", "wc"): b"wc: running on mill (4 s ago)\n  epoch 1  barn  born\n"
-        b"  epoch 2  mill  from snapshot ssssssssssssssss\n",
+        b"  epoch 65536  mill  from snapshot ssssssssssssssss, forced\n",
         ("why", "wc"): b"stays: nothing is nearer\n",
         ("approve", "12-34"): b"mill is a member now (nnnnnnnn)\n",
         ("invite",): b"radics1-x\n",
