@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 
@@ -14,7 +15,9 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 def replace_synced(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """The same, but for the name: many files in one directory share one `sync_directory`."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two threads may write the same file: an image that is run twice at once.
+    writer = f"{os.getpid()}-{threading.get_native_id()}"
+    aside = path.with_name(f".{path.name}.{writer}.tmp")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

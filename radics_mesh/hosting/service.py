@@ -260,7 +260,10 @@ class Hosting:
             qemu.find(architecture.named(info.architecture))
             return info.digest
 
-        return await trio.to_thread.run_sync(keep)
+        try:
+            return await trio.to_thread.run_sync(keep)
+        except OSError as error:
+            raise CapacityError(f"the image cannot be kept: {error}") from error
 
     def _check_fits(self, digest: Digest, memory_bytes: int) -> None:
         image_files.check_fits(self._host.images.load(digest), memory_bytes)
