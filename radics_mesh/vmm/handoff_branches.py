@@ -65,8 +65,9 @@ class BranchSide(SourceSide):
             self._emit(Failed(tenure.attempt, "another branch of it counts"))
         self._emit(Diverge(tenure.chain, pointer, tenure.snapshot))
         self._become(Phase.NONE, **changes, **_ENDS_A_MOVE)
-        self._emit(KillAndReap())
+        # While it is not durable, the parked guest is what it would have to go on from.
         self._persist()
+        self._emit(KillAndReap())
         if tenure.snapshot is not None:
             self._forget(tenure.snapshot)
 

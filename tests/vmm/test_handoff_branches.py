@@ -66,7 +66,7 @@ def test_a_keeper_recovers_durably_before_it_starts() -> None:
 def test_the_lower_branch_stops_and_keeps_its_state_before_it_forgets_anything() -> None:
     lost = holding(BORN, A)
     lost.met(RECOVERED)
-    diverge, kill, persist, forget = lost.take()
+    diverge, persist, kill, forget = lost.take()
     assert diverge == Diverge(BORN, RECOVERED, NEW)
     assert kill == KillAndReap()
     assert isinstance(persist, Persist)
@@ -93,7 +93,7 @@ def test_a_move_under_way_ends_when_another_branch_counts() -> None:
     lost.offer(B.node_id, TERMS, 0)
     lost.take()
     effects = list(lost.receive(Higher(BORN.vm_id, RECOVERED), C.node_id, 1))
-    assert kinds(effects) == [Failed, Diverge, KillAndReap, Persist, Forget]
+    assert kinds(effects) == [Failed, Diverge, Persist, KillAndReap, Forget]
     assert lost.next_deadline() is None
 
 
