@@ -15,12 +15,14 @@ out (radics_mesh.hosting.vm_moving, vm_tenancy, vm_mail, vm_task), whose order i
   runs       the configurations: the full form (`make explore`) and the reduced one of the tests
 
 Invariants:
-  two live       never do two nodes let the guest execute
+  two live       never do two nodes let the guest of one branch execute
+  lower branch   who meets a branch that beats its own lets its guest execute no more
+  ceased         a branch that gave way at a node does not start there again
   stale          a guest starts from the VM's latest state only; after a power loss from the latest
                  durable one
   lost state     what a node starts from is there
   no way on      from every state, without a further crash and without any user, the guest can be
-                 live again, with every message taken and every output sent
+                 live again, on one branch only, with every message taken and every output sent
   taken twice    no message is taken twice
   lost output    the guest forgets an output only when that is on its way
   two processes  a guest starts only where no process of it is left

@@ -10,8 +10,10 @@ from sqlite3 import IntegrityError
 from typing import Any
 
 from radics_mesh.ids import Digest, NodeId
+from radics_mesh.ownership import Link, Ownership
 from radics_mesh.vmm.handoff_messages import Frozen, Message, Missing, Offer
 from radics_mesh.vmm.handoff_state import (
+    Diverge,
     Effect,
     Fetch,
     Forget,
@@ -34,6 +36,8 @@ from tests.exploration.deeds import (
     Deed,
     FileBundle,
     FinishBundle,
+    GaveWay,
+    KeepCopy,
     Run,
     SaveParked,
     SendOutput,
@@ -50,6 +54,7 @@ from tests.exploration.world import (
     Guest,
     Interned,
     Letter,
+    Line,
     Memory,
     Node,
     Outcome,
@@ -68,6 +73,10 @@ class Carrying:
         self.commons: Interned[Common] = Interned()
         self.letters: Interned[Letter] = Interned()
         self._snapshots: Interned[Snapshot] = Interned()
+        self._chains: Interned[Ownership] = Interned()
+        # By the part of the chain that made it: none, or up to its last recovery.
+        self._branches: Interned[tuple[Link, ...]] = Interned()
+        self._branches.number(())
         self._digests: list[Digest] = []
         self._numbers: dict[Digest, int] = {}
         self._deeds = self._known_deeds()
@@ -168,6 +177,9 @@ class Carrying:
             Unpark: self._unpark,
             BeginAttempt: lambda run, deed: self._begin_attempt(run, deed.number),
             SaveParked: self._save_parked,
+            Diverge: self._diverge,
+            KeepCopy: self._keep_copy,
+            GaveWay: self._gave_way,
             StartIfDue: lambda run, deed: self._start_if_due(run, set_back=deed.set_back),
             Align: lambda run, _: self._align(run),
             SendOutput: self._send_output,
@@ -224,11 +236,11 @@ class Carrying:
             assert tenure.snapshot is not None
             came = self._snapshots.values[self._numbers[tenure.snapshot]]
             run.change(mailbox=self._mailroom.travel(came.mailbox))
-        elif tenure.phase is Phase.RELEASED:
+        elif tenure.phase in (Phase.RELEASED, Phase.NONE):
             run.change(mailbox=ABSENT)
         if tenure.snapshot is not None and tenure.phase is not Phase.NONE:
             version = self._snapshots.values[self._numbers[tenure.snapshot]].memory.version
-            run.common = run.common._replace(floor=max(run.common.floor, version))
+            self._advance(run, self._branch(tenure), floor=version)
 
     def _begin_attempt(self, run: Run, attempt: int) -> None:
         if attempt <= run.common.attempts[run.who]:
@@ -248,18 +260,63 @@ class Carrying:
         return self._snapshots.values[number].memory
 
     def _start(self, run: Run, memory: Memory, *, set_back: bool = False) -> None:
-        """The latest state only, but after a power loss: then the latest durable one."""
-        common = run.common
-        run.started = True
+        """The branch's latest state only, but after a power loss: then its latest durable one."""
+        branch = self._branch(self._tenure(run.node.tenure))
+        run.started = branch
         if run.node.guest is not None:
             raise Broken("two processes of one guest here")
-        oldest = common.floor if set_back else common.version
+        if (run.who, branch) in run.common.ceased:
+            raise Broken("ceased: a branch starts that gave way here")
+        version, floor = self._line(run, branch)
+        oldest = floor if set_back else version
         if memory.version < oldest:
             raise Broken(f"stale: version {memory.version} of {oldest} starts")
-        fresh = common.version + 1
-        run.common = common._replace(version=fresh)
+        fresh = run.common.version + 1
+        run.common = run.common._replace(version=fresh)
+        self._advance(run, branch, version=fresh)
         run.change(guest=Guest(True, memory._replace(version=fresh)))
         self._align(run)
+
+    # --- branches -------------------------------------------------------------------------------
+
+    def _branch(self, tenure: Tenure) -> int:
+        links = tenure.chain.links if tenure.chain else ()
+        made = max((at for at, link in enumerate(links, 1) if link.recovery), default=0)
+        return self._branches.number(links[:made])
+
+    def _line(self, run: Run, branch: int) -> Line:
+        """A branch that is new is at what it was recovered from, wherever that is."""
+        lines = run.common.lines
+        return lines[branch] if branch < len(lines) else Line(0, 0)
+
+    def _advance(self, run: Run, branch: int, *, version: int = 0, floor: int = 0) -> None:
+        lines = list(run.common.lines)
+        lines += [Line(0, 0)] * (branch + 1 - len(lines))
+        was = lines[branch]
+        lines[branch] = Line(max(was.version, version), max(was.floor, floor))
+        run.common = run.common._replace(lines=tuple(lines))
+
+    def _diverge(self, run: Run, deed: Diverge) -> None:
+        """Its state is kept apart (radics_mesh.hosting.custody), which nothing here reads."""
+        if run.node.guest is not None:
+            run.change(guest=Guest(False, run.node.guest.memory))
+
+    def _keep_copy(self, run: Run, deed: KeepCopy) -> None:
+        chain = self._tenure(run.node.tenure).chain
+        assert chain is not None
+        run.common = run.common._replace(kept=(deed.snapshot, self._chains.number(chain)))
+
+    def _gave_way(self, run: Run, deed: GaveWay) -> None:
+        """Rule 7, seen from outside."""
+        held, guest = deed.before, run.node.guest
+        tenure = self._tenure(run.node.tenure)
+        if held.chain is None or tenure.chain is None or not deed.chain.beats(held.chain):
+            return
+        if guest is not None and guest.executes and deed.chain.beats(tenure.chain):
+            raise Broken("lower branch: it goes on although a higher one is known")
+        before, now = self._branch(held), self._branch(tenure)
+        if held.phase not in (Phase.NONE, Phase.RESERVED) and now != before:
+            run.common = run.common._replace(ceased=run.common.ceased | {(run.who, before)})
 
     def _start_if_due(self, run: Run, *, set_back: bool) -> None:
         tenure = self._tenure(run.node.tenure)

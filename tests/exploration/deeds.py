@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from radics_mesh.vmm.handoff_state import Effect
-from tests.exploration.world import Common, Guest, Node
+from radics_mesh.ownership import Ownership
+from radics_mesh.vmm.handoff_state import Effect, Tenure
+from tests.exploration.world import ABSENT, Common, Guest, Node
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,25 @@ class FinishBundle:
     message: int
 
 
+@dataclass(frozen=True)
+class KeepCopy:
+    """The snapshot goes to whoever keeps checkpoints."""
+
+    snapshot: int
+
+
+@dataclass(frozen=True)
+class GaveWay:
+    """To a chain that this node has just heard of, if that beats what it held before."""
+
+    chain: Ownership
+    before: Tenure
+
+
 Deed = (
     Effect
+    | KeepCopy
+    | GaveWay
     | StartIfDue
     | BeginAttempt
     | SaveParked
@@ -88,7 +106,7 @@ class Run:
     node: Node
     common: Common
     posts: tuple[int, ...] = ()
-    started: bool = False
+    started: int = ABSENT
 
     def copy(self) -> Run:
         return Run(self.who, self.node, self.common, self.posts, self.started)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from radics_mesh.errors import PeerError
+from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.ids import Digest
+from radics_mesh.ownership import Ownership
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import REPEAT_FIRST_S, Consider, Effect, Tenure
 from tests.exploration.world import NODES, TERMS, Blob, Interned, Letter
 
 _NEVER = 1e9
 
-Argument = Digest | Letter | int | None
+Argument = Digest | Letter | Ownership | int | None
 Step = tuple[int, Sequence[Effect]]
 
 
@@ -47,6 +48,10 @@ class Handoffs:
             self._inputs(handoff, argument)[kind]()
         except PeerError:
             return tenure, ()
+        except UsageError:
+            if kind != "recover":  # may be wished for at any time
+                raise
+            return tenure, ()
         effects = list(handoff.take())
         for effect in [e for e in effects if isinstance(e, Consider)]:
             if kind == "refused":
@@ -72,7 +77,18 @@ class Handoffs:
             key = target.public if one_way else b""
             handoff.offer(target.node_id, TERMS, 0, key=key, one_way=one_way)
 
+        def recover() -> None:
+            assert isinstance(argument, Ownership)
+            assert argument.snapshot is not None
+            handoff.recover(argument, argument.snapshot)
+
+        def met() -> None:
+            assert isinstance(argument, Ownership)
+            handoff.met(argument)
+
         return {
+            "recover": recover,
+            "met": met,
             "repeat": lambda: put_back(handoff.tick(REPEAT_FIRST_S)),
             "timeout": lambda: put_back(handoff.tick(_NEVER)),
             "restore": lambda: put_back(handoff.restore(0)),

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from radics_mesh.vmm.handoff_messages import Message, Refuse, Reserve, Staged
+from radics_mesh.vmm.handoff_messages import (
+    Frozen,
+    Higher,
+    Message,
+    Offer,
+    Refuse,
+    Release,
+    Reserve,
+    Staged,
+)
 from radics_mesh.vmm.handoff_state import KillAndReap, Phase
 from tests.exploration.carrying import Carrying
 from tests.exploration.deeds import (
@@ -19,12 +28,17 @@ from tests.exploration.deeds import (
     Deed,
     FileBundle,
     FinishBundle,
+    GaveWay,
+    KeepCopy,
     Run,
     SendOutput,
     StartIfDue,
 )
 from tests.exploration.handoff import Argument
-from tests.exploration.world import Blob, Guest, Node, Outcome
+from tests.exploration.world import ABSENT, NODES, NUMBERS, Blob, Guest, Node, Outcome
+
+# What only a user has happen.
+_WISHES = ("offer", "one way", "cancel", "checkpoint", "mandated", "forced")
 
 
 class Shell(Carrying):
@@ -37,7 +51,7 @@ class Shell(Carrying):
         run = Run(who, self.nodes.values[node], self.commons.values[common])
         outcomes: list[Outcome] = []
         for label, begun, deeds in self._begun(run):
-            helps = label not in ("offer", "one way", "cancel", "checkpoint")
+            helps = label not in _WISHES
             self._carry(begun, deeds, label, helps, outcomes)
         self._crashes(run, "", outcomes)
         return outcomes
@@ -55,12 +69,30 @@ class Shell(Carrying):
         name = type(told.content).__name__
         for kind in ("message", "refused") if self.bounds.refusals else ("message",):
             begun = run.copy()
-            deeds = self._tell(begun, kind, told)
+            deeds: Sequence[Deed] = self._tell(begun, kind, told)
             label = f"{name} from {told.sender}"
             if begun.node != run.node and self._answers_another(run, told.content):
                 broken = f"attempt: {name} counts as an answer to another one"
                 outcomes.append(self._outcome(begun, label, True, broken))
+            if isinstance(told.content, Offer | Frozen | Release | Higher):
+                deeds = (*deeds, GaveWay(told.content.chain, self._tenure(run.node.tenure)))
             self._carry(begun, deeds, label, True, outcomes)
+        return outcomes
+
+    def meets(self, who: int, node: int, common: int, other: int) -> list[Outcome]:
+        """The directory tells of the chain that another node has of the VM."""
+        run = Run(who, self.nodes.values[node], self.commons.values[common])
+        has = self._tenure(self.nodes.values[other].durable)
+        chain = has.certificate or has.chain
+        held = self._tenure(run.node.tenure)
+        outcomes: list[Outcome] = []
+        if chain is not None:
+            begun = run.copy()
+            deeds: Sequence[Deed] = self._tell(begun, "met", chain)
+            news = held.chain is not None and chain.beats(held.chain)
+            if deeds or news:
+                deeds = (*deeds, GaveWay(chain, held))
+                self._carry(begun, deeds, "meets another branch", True, outcomes)
         return outcomes
 
     def _answers_another(self, run: Run, message: Message) -> bool:
@@ -84,9 +116,12 @@ class Shell(Carrying):
         kept = self.nodes.values[node]
         return frozenset() if self.is_open(kept) else kept.held
 
-    def is_live(self, node: int) -> bool:
-        guest = self.nodes.values[node].guest
-        return guest is not None and guest.executes
+    def live(self, node: int) -> int:
+        """The branch of the guest that executes here."""
+        kept = self.nodes.values[node]
+        if kept.guest is None or not kept.guest.executes:
+            return ABSENT
+        return self._branch(self._tenure(kept.tenure))
 
     def is_done(self, node: int, common: int) -> bool:
         """The guest is live here and nothing that it was sent, or sends, is still to come."""
@@ -127,6 +162,8 @@ class Shell(Carrying):
     def _begun(self, run: Run) -> Iterator[tuple[str, Run, Sequence[Deed]]]:
         yield from self._clocks(run)
         yield from self._wishes(run)
+        if run.common.recoveries and run.common.kept is not None:
+            yield from self._recoveries(run, *run.common.kept)
         if run.node.guest is not None:
             yield from self._guest(run)
         for message in sorted(run.node.held):
@@ -164,7 +201,7 @@ class Shell(Carrying):
             for target in self._targets(run):
                 begun = run.copy()
                 begun.common = common._replace(moves=common.moves - 1)
-                for kind in ("offer", "one way") if self.bounds.one_way else ("offer",):
+                for kind in self._ways():
                     _, moving, effects = self._input(begun, kind, target)
                     attempt = self._tenure(moving.node.tenure).attempt
                     yield kind, moving, (BeginAttempt(attempt), *effects)
@@ -174,12 +211,36 @@ class Shell(Carrying):
             begun.change(guest=Guest(False, run.node.guest.memory))
             saved, number = self._saved(begun)
             deeds = self._tell(saved, "checkpoint", self._digests[number])
-            yield "checkpoint", saved, (*deeds, KillAndReap(), StartIfDue())
+            yield "checkpoint", saved, (*deeds, KeepCopy(number), KillAndReap(), StartIfDue())
+
+    def _recoveries(
+        self, run: Run, snapshot: int, kept: int
+    ) -> Iterator[tuple[str, Run, Sequence[Deed]]]:
+        """The mandate is from the holder that made the checkpoint."""
+        if self._tenure(run.node.tenure).phase not in (Phase.NONE, Phase.RESERVED, Phase.RELEASED):
+            return
+        chain, digest, me = self._chains.values[kept], self._digests[snapshot], NODES[run.who]
+        holder = NODES[NUMBERS[chain.holder]]
+        begun = run.copy()
+        begun.common = run.common._replace(recoveries=run.common.recoveries - 1)
+        begun.change(disk=run.node.disk | {snapshot})
+        mandate = chain.mandate(holder, me.public, digest, snapshot + 1, after_s=1)
+        for label, word in (("mandated", mandate), ("forced", None)):
+            _, going, deeds = self._input(begun, "recover", chain.recovered(me, digest, word))
+            if deeds:
+                yield label, going, deeds
+
+    def _ways(self) -> Iterator[str]:
+        if self.bounds.two_way:
+            yield "offer"
+        if self.bounds.one_way:
+            yield "one way"
 
     def _targets(self, run: Run) -> Sequence[int]:
         """Until the first offer all other nodes are alike, so one of them stands for all."""
         others = [n for n in range(self.bounds.nodes) if n != run.who]
-        return others[:1] if run.common.moves == self.bounds.moves else others
+        alike = run.who == 0 and run.common.moves == self.bounds.moves
+        return others[:1] if alike else others
 
     def _guest(self, run: Run) -> Iterator[tuple[str, Run, Sequence[Deed]]]:
         assert run.node.guest is not None

@@ -243,6 +243,47 @@ class LifeSignEnds(Handoff):
             super().on_reserve(message, sender, now)
 
 
+# --- branches -----------------------------------------------------------------------------------
+
+
+class LowerGoesOn(Handoff):
+    def met(self, chain: Ownership) -> None:
+        if self.tenure.phase is not Phase.HOLDING:
+            super().met(chain)
+
+
+class GivingWayNotDurable(Changed):
+    def _give_way(self, pointer: Ownership) -> None:
+        super()._give_way(pointer)
+        self._without(Phase.NONE)
+
+
+class KilledBeforeItGaveWay(Changed):
+    def _give_way(self, pointer: Ownership) -> None:
+        super()._give_way(pointer)
+        self._late(Phase.NONE)
+
+
+class RecoveryNotDurable(Changed):
+    def recover(self, chain: Ownership, snapshot: Digest) -> None:
+        super().recover(chain, snapshot)
+        self._without(Phase.HOLDING)
+
+
+class EpochsCount(Handoff):
+    """Not the order of branches: two recoveries of one checkpoint have one epoch."""
+
+    def met(self, chain: Ownership) -> None:
+        known = self.tenure.certificate or self.tenure.chain
+        if known is not None and chain.epoch > known.epoch:
+            super().met(chain)
+
+
+class LowerBranchIsNew(Handoff):
+    def _is_new(self, chain: Ownership) -> bool:
+        return chain.epoch > self.tenure.fence
+
+
 # --- messages -----------------------------------------------------------------------------------
 
 
@@ -311,7 +352,9 @@ _TWO = replace(_MOVE, moves=2)
 _TWO_CRASH = replace(_TWO, crashes=1)
 _ONE_WAY = replace(_CRASH, one_way=True)
 _ONE_WAY_TWICE = replace(_ONE_WAY, moves=2)
+_THRICE = replace(_MOVE, moves=3, in_flight=3, one_way=True, two_way=False)
 _POWER = replace(_MOVE, power_losses=1, checkpoints=2)
+_BRANCH = replace(_CRASH, moves=0, checkpoints=1, recoveries=1)
 _MAIL = replace(_MOVE, messages=1)
 _OUTPUT = Bounds(moves=0, crashes=1, in_flight=0, outputs=1)
 
@@ -329,7 +372,7 @@ SOURCE = (
     Mutant("certificate before RELEASE is durable", _CRASH, "two live", CertificateBeforeDurable),
     Mutant("RELEASE sent once", _MOVE, "no way on", ReleaseSentOnce),
     Mutant("process left alive at RELEASE", _TWO, "two processes", ReleaseLeavesTheProcess),
-    Mutant("any ACK ends a RELEASE", replace(_TWO, moves=3, in_flight=3), "no way on", AnyAck),
+    Mutant("any ACK ends a RELEASE", _THRICE, "no way on", AnyAck),
     Mutant("a sign of life ends it", replace(_TWO, one_way=True), "no way on", LifeSignEnds, Blind),
     Mutant("FROZEN not durable", _TWO_CRASH, "stale", FrozenNotDurable),
     Mutant("guest goes on before that is durable", _CRASH, "stale", GivenUpBeforeDurable),
@@ -353,6 +396,24 @@ TARGET = (
     Mutant("ACK before HOLDING is durable", _CRASH, "stale", AckBeforeDurable),
     Mutant("ACK without the snapshot", replace(_MOVE, in_flight=3), "no way on", AckOnArrival),
 )
+BRANCHES = (
+    Mutant("lower branch goes on", _BRANCH, "lower branch", LowerGoesOn),
+    Mutant("giving way not durable", _BRANCH, "stale", GivingWayNotDurable),
+    Mutant("killed before it gave way durably", _BRANCH, "stale", KilledBeforeItGaveWay),
+    Mutant("recovery not durable", _BRANCH, "no way on", RecoveryNotDurable),
+    Mutant(
+        "epochs decide between branches",
+        replace(_BRANCH, nodes=3, recoveries=2),
+        "lower branch",
+        EpochsCount,
+    ),
+    Mutant(
+        "a release on a lower branch is new",
+        replace(_BRANCH, moves=1, crashes=0, one_way=True, nodes=3),
+        "ceased",
+        LowerBranchIsNew,
+    ),
+)
 MESSAGES = (
     Mutant(
         "window of keys stays behind", replace(_MAIL, copies=1), "taken twice", table=WindowStays
@@ -371,4 +432,4 @@ MESSAGES = (
     Mutant("output committed before it is sent", _OUTPUT, "lost output", shell=CommittedBeforeSent),
     Mutant("acknowledged before it is sent", _OUTPUT, "lost output", shell=AcknowledgedBeforeSent),
 )
-MUTANTS = (*DESIGN, *SOURCE, *TARGET, *MESSAGES)
+MUTANTS = (*DESIGN, *SOURCE, *TARGET, *BRANCHES, *MESSAGES)

@@ -18,11 +18,13 @@ from tests.exploration.handoff import Handoffs
 from tests.exploration.mailroom import Mailroom
 from tests.exploration.node import Shell
 from tests.exploration.world import (
+    ABSENT,
     NODES,
     Bounds,
     Common,
     Guest,
     Interned,
+    Line,
     Memory,
     Node,
     Outcome,
@@ -59,9 +61,10 @@ class Model:
         self._flights: Interned[frozenset[int]] = Interned()
         self._acts: dict[tuple[int, int, int], list[Outcome]] = {}
         self._hears: dict[tuple[int, int, int], list[Outcome]] = {}
+        self._meets: dict[tuple[int, int, int, int], list[Outcome]] = {}
         self._posted: dict[tuple[int, tuple[int, ...]], int] = {}
         self._lost: dict[int, list[tuple[int, int]]] = {}
-        self._live: dict[int, bool] = {}
+        self._live: dict[int, int] = {}
         self._numbers: dict[State, int] = {}
         self._states: list[State] = []
         # Who was first to lead there, and where each one leads without a crash or a user.
@@ -99,13 +102,18 @@ class Model:
         return number
 
     def _check_live(self, state: State, number: int) -> None:
-        if sum(map(self._is_live, state[: self.bounds.nodes])) > 1:
+        branches = self._branches(state[: self.bounds.nodes])
+        if len(set(branches)) < len(branches):
             raise Violation("two live", self._trail(number))
 
-    def _is_live(self, node: int) -> bool:
+    def _branches(self, nodes: State) -> list[int]:
+        """Of the guests that execute."""
+        return [branch for node in nodes if (branch := self._branch(node)) != ABSENT]
+
+    def _branch(self, node: int) -> int:
         live = self._live.get(node)
         if live is None:
-            live = self._live[node] = self._shell.is_live(node)
+            live = self._live[node] = self._shell.live(node)
         return live
 
     def _check_ways(self) -> None:
@@ -128,7 +136,9 @@ class Model:
 
     def _is_done(self, state: State) -> bool:
         *nodes, _, common = state
-        return any(self._is_live(n) and self._shell.is_done(n, common) for n in nodes)
+        if len(self._branches(tuple(nodes))) != 1:
+            return False
+        return any(self._shell.is_done(node, common) for node in nodes)
 
     # --- what can happen next -------------------------------------------------------------------
 
@@ -141,12 +151,15 @@ class Model:
         bounds = self.bounds
         common = Common(
             version=0,
-            floor=0,
+            lines=(Line(0, 0),),
+            ceased=frozenset(),
+            kept=None,
             moves=bounds.moves,
             crashes=bounds.crashes,
             power_losses=bounds.power_losses,
             checkpoints=bounds.checkpoints,
             copies=bounds.copies,
+            recoveries=bounds.recoveries,
             attempts=(0,) * bounds.nodes,
             sent=0,
             outside=frozenset(range(bounds.messages)),
@@ -174,6 +187,17 @@ class Model:
             yield from self._composed(state, who, outcomes)
         if self.bounds.messages:
             yield from self._carried(state)
+        if self.bounds.recoveries:
+            yield from self._meetings(state)
+
+    def _meetings(self, state: State) -> Iterator[tuple[str, bool, str, State]]:
+        for who in range(self.bounds.nodes):
+            for other in range(self.bounds.nodes):
+                key = (who, state[who], state[-1], state[other])
+                outcomes = self._meets.get(key)
+                if outcomes is None:
+                    outcomes = self._meets[key] = self._shell.meets(*key) if other != who else []
+                yield from self._composed(state, who, outcomes)
 
     def _composed(
         self, state: State, who: int, outcomes: list[Outcome]
@@ -181,7 +205,7 @@ class Model:
         count = self.bounds.nodes
         before, behind, flight = state[:who], state[who + 1 : count], state[count]
         for label, node, common, posts, helps, started, broken in outcomes:
-            if started and any(map(self._is_live, (*before, *behind))):
+            if started != ABSENT and started in self._branches((*before, *behind)):
                 broken = "two live"
             after = self._post(flight, posts) if posts else flight
             yield label, helps, broken, (*before, node, *behind, after, common)

@@ -28,9 +28,10 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much may happen. `moves`: begun by whoever holds the VM; `one_way`: both kinds.
+    """How much may happen. `moves`: begun by whoever holds the VM, `two_way`, `one_way` or both.
 
-    `copies`: how often a neighbour takes a bundle and its acknowledgement is lost.
+    `copies`: how often a neighbour takes a bundle and its acknowledgement is lost; `recoveries`: by
+    whoever has the last checkpoint, under a mandate or forced, while the holder may live.
     """
 
     nodes: int = 2
@@ -38,12 +39,14 @@ class Bounds:
     crashes: int = 1
     power_losses: int = 0
     in_flight: int = 3
+    two_way: bool = True
     one_way: bool = False
     checkpoints: int = 0
     messages: int = 0
     copies: int = 0
     outputs: int = 0
     refusals: bool = False
+    recoveries: int = 0
 
     def __str__(self) -> str:
         parts = [f"{self.nodes} nodes", f"{self.moves} moves"]
@@ -53,7 +56,8 @@ class Bounds:
         parts += [f"{self.messages} messages"] if self.messages else []
         parts += [f"{self.copies} copies"] if self.copies else []
         parts += [f"{self.outputs} outputs"] if self.outputs else []
-        parts += ["one way"] if self.one_way else []
+        parts += [f"{self.recoveries} recoveries"] if self.recoveries else []
+        parts += ["one way" if self.two_way else "one way only"] if self.one_way else []
         parts += ["refusals"] if self.refusals else []
         return ", ".join(parts)
 
@@ -99,21 +103,32 @@ class Node(NamedTuple):
     delivered: frozenset[int] = frozenset()
 
 
+class Line(NamedTuple):
+    """One branch of the VM: its latest version that ever executed, and the latest durable one."""
+
+    version: int
+    floor: int
+
+
 class Common(NamedTuple):
     """What is no node's: budgets that are left, and what only an onlooker knows.
 
-    `version` is the latest one that ever executed, `floor` the latest that was durable as the VM's
-    state; `attempts`: the last attempt number that anyone heard from each node; `sent`: how many
+    `version`: the last number that a version got; `lines`: by the branch's number; `ceased`: which
+    node gave way on which branch; `kept`: the last checkpoint, and the chain that it was of, as
+    numbers; `attempts`: the last attempt number that anyone heard from each node; `sent`: how many
     outputs are on their way; `outside`: messages that nobody has yet.
     """
 
     version: int
-    floor: int
+    lines: tuple[Line, ...]
+    ceased: frozenset[tuple[int, int]]
+    kept: tuple[int, int] | None
     moves: int
     crashes: int
     power_losses: int
     checkpoints: int
     copies: int
+    recoveries: int
     attempts: tuple[int, ...]
     sent: int
     outside: frozenset[int]
@@ -135,8 +150,9 @@ class Letter(NamedTuple):
 class Outcome(NamedTuple):
     """What one input may come to at one node.
 
-    `helps`: neither a crash nor a user's doing, so a way on may consist of such. `started`: a guest
-    executed here in between, even if it does no more. `broken`: the invariant that this breaks.
+    `helps`: neither a crash nor a user's doing, so a way on may consist of such. `started`: the
+    branch of which a guest executed here in between, even if it does no more. `broken`: the
+    invariant that this breaks.
     """
 
     label: str
@@ -144,7 +160,7 @@ class Outcome(NamedTuple):
     common: int
     posts: tuple[int, ...]
     helps: bool
-    started: bool
+    started: int
     broken: str
 
 
