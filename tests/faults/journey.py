@@ -18,9 +18,8 @@ MESSAGES = 120
 RATE = 60.0
 MAILS = 20
 MAIL_EVERY_S = 0.1
-# How long mail may be under way; and where some of it may be gone.
+# How long mail may be under way.
 MAIL_S = 15.0
-SET_BACK_MAIL_S = 3.0
 # How long what is under way when a run has come to its end may still arrive.
 LATE_S = 0.3
 READY = ("running", "exited")
@@ -51,7 +50,7 @@ class Journey:
             nursery.start_soon(mesh.knows, "S", "O")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(mesh.collect)
-            await mesh.start_vm(self.place, MESSAGES, RATE)
+            await mesh.start_vm(self.place, MESSAGES, RATE, commit=self.plan.commit)
             nursery.start_soon(self._mail)
             await until(lambda: len(mesh.reports) >= 5)
             await script(self)
@@ -99,9 +98,9 @@ class Journey:
     async def _come_to_an_end(self) -> None:
         """All that was said to it has come, as far as it will; then it is told to stop."""
         mesh = self.mesh
-        with trio.move_on_after(SET_BACK_MAIL_S if self.outcome.set_back else MAIL_S):
+        with trio.move_on_after(MAIL_S):
             await until(lambda: not self._mailing and len(mesh.count("m")) >= mesh.mails)
-        if not self.outcome.set_back and len(mesh.count("m")) < mesh.mails:
+        if len(mesh.count("m")) < mesh.mails:
             await self._note_what_is_left()
         while [row["state"] for _, row in await mesh.holders()] != ["exited"]:
             await mesh.mail("stop")

@@ -65,7 +65,9 @@ class Mesh:
             for node in self.nodes.values():
                 nursery.start_soon(node.start)
 
-    async def start_vm(self, directory: Path, messages: int, rate: float) -> None:
+    async def start_vm(
+        self, directory: Path, messages: int, rate: float, *, commit: bool = False
+    ) -> None:
         """The source at O, the VM at S, its reports to O; on return it executes."""
         text = directory / "text"
         text.write_text("".join(f"line-{number}\n" for number in range(1, messages + 1)))
@@ -78,6 +80,8 @@ class Mesh:
             sources=[SOURCE],
             arguments=[f"dtn://{own}/report", SOURCE],
             memory_bytes=MEMORY_BYTES,
+            commit_output=commit,
+            checkpoint_every_s=0.3 if commit else 0.0,
         )
         self.vm_eid = VmId.parse(answer["vm"]["id"]).eid
 

@@ -26,11 +26,15 @@ class Outcome:
     # The run proves nothing: it could not be carried out.
     harness: str = ""
     seconds: float = 0.0
+    # What exactly it was that failed.
+    detail: str = ""
     # Of an undisturbed move: durable steps and the like.
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
         exact = self.source == (0, 0) and self.mail == (0, 0)
-        kept = exact or (self.set_back and self.source[0] == 0)
+        # At least once: what was not covered by a durable state may come again.
+        all_there = self.source[0] == 0 and self.mail[0] == 0
+        kept = exact or (self.set_back and not self.plan.commit and all_there)
         return kept and not self.two_live and not self.lost and not self.harness

@@ -11,13 +11,15 @@ TWICE = "two power losses"
 CUT = "link cut"
 LATE = "a day late"
 FULL = "disk full"
+FLIP = "flipped bit"
+REPLAY = "relay set back"
 NOTHING = "no fault"
 
 # Durable steps of each node in one move, and pieces over each line, as `--measure` shows them;
 # a few more, for what comes after the move.
-STEPS = {"S": 110, "R": 90, "T": 60}
-PIECES = {"S": 75, "T": 25}
-GROWTHS = {"S": 250, "R": 150, "T": 80}
+STEPS = {"S": 200, "R": 160, "T": 60}
+PIECES = {"S": 140, "T": 35}
+GROWTHS = {"S": 450, "R": 300, "T": 110}
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,22 @@ class Plan:
     lasts_s: float = 0.3
     one_way: bool = False
     image_at_target: bool = True
+    # QEMUs that each host keeps waiting.
+    pool: int = 0
+    # What the VM sends leaves once a checkpoint covers it.
+    commit: bool = False
 
     @property
     def lifetime_s(self) -> int:
         """Of bundles: a day is short for what is a day late."""
-        return 7 * 86_400 if self.kind == LATE else 86_400
+        return 7 * 86_400 if self.kind in (LATE, REPLAY) else 86_400
 
     @property
     def words(self) -> str:
         how = f"{self.lasts_s:.2f} s" + (", one way" if self.one_way else "")
         how += "" if self.image_at_target else ", the image travels too"
+        how += ", commits output" if self.commit else ""
+        how += f", {self.pool} QEMU waits" if self.pool else ""
         side = "after" if self.after else "before"
         told = "silent" if self.silent else "reset"
         torn = ", torn" if self.torn else ""
@@ -64,11 +72,24 @@ class Plan:
             CUT: f"{self.line}-R before piece {self.piece}, {told}",
             LATE: f"over {self.line}-R from piece {self.piece} on, {told}",
             FULL: f"of {self.victim} from growth {self.growth} on",
+            FLIP: "in the state that S saved"
+            if self.victim == "S"
+            else f"at T, ended {side} step {self.second_step}",
+            REPLAY: "to before it delivered the release, a day later",
         }
         return f"{self.kind} {what.get(self.kind, '')}, {how}"
 
 
-WEIGHTS = {SIGKILL: 22, POWER: 30, TWICE: 8, CUT: 20, LATE: 8, FULL: 12}
+WEIGHTS = {
+    SIGKILL: 20,
+    POWER: 28,
+    TWICE: 8,
+    CUT: 16,
+    LATE: 8,
+    FULL: 10,
+    FLIP: 6,
+    REPLAY: 4,
+}
 
 
 def plan(seed: int, kind: str | None = None) -> Plan:
@@ -77,9 +98,12 @@ def plan(seed: int, kind: str | None = None) -> Plan:
     drawn = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     victim, second = chance.sample("SRT", 2)
     line = chance.choice("ST")
+    kind = kind or drawn
+    if kind == FLIP:
+        second = "T"
     return Plan(
         seed=seed,
-        kind=kind or drawn,
+        kind=kind,
         victim=victim,
         step=chance.randint(1, STEPS[victim]),
         after=chance.random() < 0.5,
@@ -93,4 +117,6 @@ def plan(seed: int, kind: str | None = None) -> Plan:
         lasts_s=chance.choice((0.0, chance.uniform(0.0, 0.5), chance.uniform(0.3, 1.5))),
         one_way=chance.random() < 0.25,
         image_at_target=chance.random() < 0.8,
+        pool=int(chance.random() < 0.2),
+        commit=chance.random() < 0.3,
     )

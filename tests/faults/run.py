@@ -28,7 +28,7 @@ async def run(plan: Plan, place: Path, zygote: Zygote, image: Path) -> Outcome:
     outcome = Outcome(plan)
     began = trio.current_time()
     images_at = ("S", "T") if plan.image_at_target else ("S",)
-    settings = {"bundle_lifetime_s": plan.lifetime_s}
+    settings = {"bundle_lifetime_s": plan.lifetime_s, "pool_size": plan.pool}
     try:
         async with open_mesh(place, zygote, image, images_at, settings) as mesh:
             with trio.move_on_after(PATIENCE_S) as patience:

@@ -7,16 +7,23 @@ from collections.abc import Awaitable, Callable
 import trio
 import trio.testing
 
-from tests.faults.journey import Journey
-from tests.faults.mesh import until
+from radics_mesh.errors import GuestError
+from tests.faults.journey import Journey, WrongError
+from tests.faults.mesh import VM, until
 from tests.faults.node import Node
-from tests.faults.plans import CUT, FULL, LATE, NOTHING, POWER, SIGKILL, TWICE
+from tests.faults.plans import CUT, FLIP, FULL, LATE, NOTHING, POWER, REPLAY, SIGKILL, TWICE
 
 Script = Callable[[Journey], Awaitable[None]]
 
 # A fault that was not met in this time after the move was ordered is brought about.
 MET_WITHIN_S = 2.5
 DAY_S = 86_400.0
+# A VM whose state is damaged may find another copy in this time.
+WAITS_S = 10.0
+# Time for what is a day late to arrive.
+LATE_S = 1.5
+# The files that a VM's directory keeps for it.
+_KEPT = frozenset({".snapshot", ".manifest", ".snap"})
 
 
 def during_move(fault: Script) -> Script:
@@ -136,6 +143,103 @@ async def _full(journey: Journey) -> None:
         await victim.start()
 
 
+async def _flip(journey: Journey) -> None:
+    """A bit of what is on a host's disk for the VM. It goes on from another copy, or it waits and
+    says so; and it goes on once the disk is as it was."""
+    if journey.plan.victim == "S":
+        await _flip_saved(journey)
+    else:
+        await during_move(_flip_coming)(journey)
+
+
+async def _flip_saved(journey: Journey) -> None:
+    node = journey.mesh["S"]
+    await node.client.call("save", name=VM)
+    await node.kill()
+    undo = _flip_a_bit(journey, node)
+    await node.start()
+    before = trio.current_time()
+    try:
+        await node.client.call("resume", name=VM)
+    except GuestError as error:
+        journey.outcome.hit = True
+        if "snapshot" not in str(error) and "page" not in str(error):
+            raise WrongError(f"resume did not say what is wrong: {error}") from error
+        if journey.mesh.watch.executing("S", before):
+            raise WrongError(f"a guest runs although {error}") from error
+        await node.kill()
+        undo()
+        await node.start()
+        await node.client.call("resume", name=VM)
+    await journey.settled()
+    await journey.move("S", "T", one_way=journey.plan.one_way)
+
+
+async def _flip_coming(journey: Journey) -> None:
+    plan, node = journey.plan, journey.mesh["T"]
+    await _ended_at(journey, node, plan.second_step, after=plan.after)
+    await node.kill()
+    undo = _flip_a_bit(journey, node)
+    await node.start()
+    with trio.move_on_after(WAITS_S):
+        await journey.settled()
+        return
+    row = await node.row(VM)
+    if row is None or not row["note"]:
+        raise WrongError(f"a bit was flipped at T, and nobody says what the VM waits for: {row}")
+    await node.kill()
+    undo()
+    await node.start()
+
+
+def _flip_a_bit(journey: Journey, node: Node) -> Callable[[], None]:
+    """In a file of the VM's or in the store of pages; what puts it right again."""
+    hosting = node.state / "hosting"
+    kept = [p for p in (hosting / "vms").rglob("*") if p.suffix in _KEPT and p.stat().st_size]
+    kept += [p for p in (hosting / "pages").rglob("*") if p.is_file() and p.stat().st_size]
+    kept += [p for p in (hosting / "incoming").rglob("*") if p.is_file() and p.stat().st_size]
+    if not kept:
+        return lambda: None
+    path = journey.chance.choice(sorted(kept))
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[journey.chance.randrange(len(flipped))] ^= 1 << journey.chance.randrange(8)
+    journey.outcome.detail = str(path.relative_to(node.state))
+    node.alter(path, bytes(flipped))
+
+    def undo() -> None:
+        if path.exists():
+            node.alter(path, content)
+
+    return undo
+
+
+async def _relay_set_back(journey: Journey) -> None:
+    """The relay gets a medium on which the release is still to be delivered, a day later."""
+    mesh, relay, line = journey.mesh, journey.mesh["R"], journey.mesh.lines["T"]
+    line.cut()
+    await journey.move("S", "T", one_way=True)
+    with trio.move_on_after(MET_WITHIN_S):
+        while not (await relay.ask("bundles") or {"bundles": ()})["bundles"]:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+    await trio.sleep(journey.plan.lasts_s)
+    await relay.kill()
+    copy = journey.place / "copy"
+    relay.copy_state(copy)
+    await relay.start()
+    line.mend()
+    await journey.settled()
+    await mesh.knows("T", "S")
+    await journey.move("T", "S")
+    await journey.settled()
+    await relay.put_back(copy)
+    for node in mesh.nodes.values():
+        node.page.advance(DAY_S)
+    await relay.start()
+    journey.outcome.hit = True
+    await trio.sleep(LATE_S)
+
+
 SCRIPTS: dict[str, Script] = {
     NOTHING: _nothing,
     SIGKILL: during_move(_sigkill),
@@ -144,4 +248,6 @@ SCRIPTS: dict[str, Script] = {
     CUT: during_move(_cut),
     LATE: during_move(_late),
     FULL: during_move(_full),
+    FLIP: _flip,
+    REPLAY: _relay_set_back,
 }

@@ -68,6 +68,7 @@ def _row(kind: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 def complaint(outcome: Outcome) -> str:
     """What is wrong with a run, and the command that repeats it."""
     wrong = [
+        outcome.detail,
         *outcome.two_live,
         outcome.lost,
         outcome.harness,
