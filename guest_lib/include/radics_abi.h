@@ -40,7 +40,7 @@
 #define RADICS_ABI_H
 
 #define RADICS_ABI_MAJOR 1
-#define RADICS_ABI_MINOR 1
+#define RADICS_ABI_MINOR 2
 
 /* ---- limits ------------------------------------------------------------------------------- */
 #define RADICS_FRAME_MAX     69632   /* bytes of a decoded frame                                */
@@ -120,8 +120,11 @@
 #define RADICS_F_STREAM    0x82
 /* OUT: u64 number | u8 kind | kind's body */
 #define RADICS_F_OUT       0x83
-/* PARKED: u64 nonce | u64 memory_bytes */
+/* PARKED: u64 nonce | u64 memory_bytes
+ * 1.2: the host may let the program go on in the same QEMU, by writing that nonce, u64, so many bytes
+ * from the start of RAM. The channel then goes on as if nothing had been. */
 #define RADICS_F_PARKED    0x84
+#define RADICS_GO_ON_AT    0x13000
 /* PANIC: str text.  The library OS itself failed; the VM ends after it. Not numbered. */
 #define RADICS_F_PANIC     0x85
 

@@ -17,7 +17,7 @@ void channel_init(void);                                      /* finds the devic
 void channel_wait_hello(struct process_arguments *arguments); /* first start */
 /* Warm start: device, then hello; then panics if there is a refusal. */
 void channel_resume(const char *refusal);
-_Noreturn void channel_parked(uint64_t nonce, uint64_t memory_bytes);
+void channel_parked(uint64_t nonce, uint64_t memory_bytes); /* until it may go on */
 
 int channel_print(int level, const char *text, size_t n); /* blocks; -ERESTARTSYS, -ENOMEM */
 void channel_printed(void);                               /* end of one write() */

@@ -12,6 +12,7 @@
 void clock_begin(void);
 void clock_init(uint64_t entered); /* the counter when the kernel was entered: time 0 */
 void clock_resume(uint64_t at_ns); /* go on from here, on whatever host this is */
+void clock_went_on(void); /* after a park that ended in the same QEMU */
 uint64_t clock_now(void);          /* monotonic, ns */
 uint64_t clock_wall(void);         /* Unix time, ns */
 void clock_set_wall(uint64_t wall_ns);

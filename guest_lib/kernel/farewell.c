@@ -4,6 +4,7 @@
 #include "channel.h"
 #include "clock.h"
 #include "hello.h"
+#include "layout.h"
 #include "output.h"
 #include "park.h"
 #include "print.h"
@@ -36,12 +37,22 @@ void channel_panic(const char *text)
     wait_sent();
 }
 
-/* Called on the low stack, with everything else of the VM at rest. */
-_Noreturn void channel_parked(uint64_t nonce, uint64_t memory_bytes)
+static uint64_t parked_as;
+
+/* The host's word lies in low memory, where the device's rings lie too: it changes nothing of the VM. */
+static bool may_go_on(void)
+{
+    return *(volatile uint64_t *)phys_to_virt(RAM_BASE + RADICS_GO_ON_AT) == parked_as;
+}
+
+/* Called on the low stack, with everything else of the VM at rest. Returns if the host takes the
+ * memory as it is and lets the program go on in it; most often it ends QEMU. */
+void channel_parked(uint64_t nonce, uint64_t memory_bytes)
 {
     struct encoder e;
     size_t cap;
     uint8_t *start;
+    parked_as = nonce;
     while (!(start = virtio_buffer(&cap)))
         ;
     *start++ = 0;
@@ -51,7 +62,7 @@ _Noreturn void channel_parked(uint64_t nonce, uint64_t memory_bytes)
     frame_begin(&e, out, RADICS_F_PARKED);
     FRAME_PUT(&e, nonce);
     FRAME_PUT(&e, memory_bytes);
-    virtio_send_forever((size_t)(frame_end(&e) - (start - 1)));
+    virtio_send_until((size_t)(frame_end(&e) - (start - 1)), may_go_on);
 }
 
 void channel_end(int how, uint32_t status, const char *why)

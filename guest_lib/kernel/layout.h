@@ -56,7 +56,7 @@
 #define KERNEL_BASE U64(0xffffffff80000000)
 
 /* Lent to the device; see above. */
-#define LOW_RINGS (RAM_BASE + 0x10000)
+#define LOW_RINGS (RAM_BASE + 0x10000) /* 8 KiB; RADICS_GO_ON_AT is between it and the next */
 #define LOW_CRC (RAM_BASE + 0x14000)
 #define LOW_PARK_STACK (RAM_BASE + 0x20000) /* grows down from here */
 #define LOW_RX (RAM_BASE + 0x30000)

@@ -7,6 +7,9 @@
  * the header below is complete, nothing writes to memory above 1 MiB any more: the last words to
  * the host are spoken from a stack in low memory, where the device's rings lie too.
  *
+ * The host may let it go on at once, in the same QEMU: then `park` returns, the channel is as it was,
+ * and time has passed as if the host had been busy.
+ *
  * A warm start is a normal boot that finds the header. It trusts nothing of this host but what is
  * read anew: memory size, CPU, devices, and the hello.
  */
@@ -50,6 +53,8 @@ static uint64_t check(const struct park_header *h)
 
 void park_request(uint64_t nonce, uint64_t known)
 {
+    if (nonce == header.nonce) /* asked twice, and answered */
+        return;
     header.nonce = nonce;
     host_knows = known;
     park_asked = true;
@@ -69,6 +74,9 @@ static void finish(void)
     header.check = check(&header);
     changes_stage(header.nonce, host_knows);
     channel_parked(header.nonce, header.memory_bytes);
+    header.magic = 0; /* it is parked no more */
+    clock_went_on();
+    stack_resume(header.sp);
 }
 
 void park(void)
@@ -77,6 +85,7 @@ void park(void)
     stack_save_and_call(&header.sp, (uint64_t)phys_to_virt(LOW_PARK_STACK), finish);
     fp_restore(&current->fp);
     cpu_set_thread((uint64_t)(current->frame + 1), current->fs_base, current->gs_base);
+    channel_poll(); /* what came meanwhile has had its interrupt */
 }
 
 bool park_is_warm(void)

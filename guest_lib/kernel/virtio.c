@@ -160,9 +160,9 @@ void virtio_send(size_t n)
 }
 
 /* QEMU's virtconsole drops what its socket cannot take at once, so once may be not enough. */
-_Noreturn void virtio_send_forever(size_t n)
+void virtio_send_until(size_t n, bool (*enough)(void))
 {
-    for (uint64_t pause_ns = 50000000;; pause_ns = MIN(pause_ns * 2, TIMER_MAX_NS)) {
+    for (uint64_t pause_ns = 1000000; !enough(); pause_ns = MIN(pause_ns * 2, TIMER_MAX_NS)) {
         if (tx->used.index == tx->available.index)
             virtio_send(n);
         timer_pause(pause_ns);

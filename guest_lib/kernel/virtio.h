@@ -16,6 +16,6 @@ void virtio_receive(void (*sink)(const uint8_t *bytes, size_t n)); /* what has c
 uint8_t *virtio_buffer(size_t *cap);
 void virtio_send(size_t n);
 /* Sends n bytes again and again, forever, without writing to any memory but low memory. */
-_Noreturn void virtio_send_forever(size_t n);
+void virtio_send_until(size_t n, bool (*enough)(void));
 
 #endif

@@ -234,10 +234,13 @@ class Life:
         if machine is not None:
             await machine.kill()
 
-    async def park(self, *, moving: bool = False, saved: bool = False) -> Signed:
-        """Stop the guest for good and make its state durable; its QEMU stays, parked.
+    async def park(
+        self, *, moving: bool = False, saved: bool = False, briefly: bool = False
+    ) -> Signed:
+        """Stop the guest and make its state durable; its QEMU stays, parked.
 
-        `saved`: it is not to be started before its user resumes it.
+        `saved`: it is not to be started before its user resumes it. `briefly`: it is served all the
+        same, for it is to go on (`goes_on_here`).
 
         CapacityError: it was not touched. GuestError, OSError: it would not, or its state could
         not be written; then `go_on`.
@@ -248,11 +251,13 @@ class Life:
         self._check_disk(guest.machine.files)
         await self._go_ahead(guest, surveyor)
         self.keep(parking=True)
-        guest.close_mailbox()
+        if not briefly:
+            guest.close_mailbox()
         begun = self.parked_at = trio.current_time()
         await guest.machine.park(known=surveyor.stage, deadline_s=PARK_S)
         self.park_s = trio.current_time() - begun
-        await guest.detach()
+        if not briefly:
+            await guest.detach()
         settings = self.row.settings
         if moving or saved:
             self._host.table.settle(self.row.vm_id)
@@ -318,6 +323,21 @@ class Life:
         self.checkpointed = (number, error)
         if self.guest is not None:
             self.guest.machine.say_hello(self._hello())
+
+    @property
+    def can_go_on_here(self) -> bool:
+        """Whether the guest, once parked, can go on in its QEMU."""
+        guest = self.guest
+        return guest is not None and guest.machine.can_go_on and not guest.finished.is_set()
+
+    def goes_on_here(self) -> None:
+        """A guest that was parked `briefly` goes on as if nothing had been. GuestError: it is not
+        parked. OSError: it stays so."""
+        guest = self.guest
+        if guest is None:
+            raise GuestError("the guest has ended")
+        guest.machine.go_on()
+        self.held = None
 
     async def go_on(self) -> bool:
         """After a park that failed: the guest goes on from its memory. Whether it is parked after

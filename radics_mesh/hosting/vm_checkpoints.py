@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -95,23 +96,59 @@ class Checkpointing(Moving):
 
         One that is being moved has to wait; if it leaves, it asks the next host.
         """
-        number, begun = self.schedule.begun(), trio.current_time()
+        number, here = self.schedule.begun(), self.life.can_go_on_here
         try:
-            await self._write_checkpoint()
+            pause_s = await (self._checkpoint_here() if here else self._checkpoint_anew(number))
         except (MeshError, OSError) as error:
             self.schedule.failed(trio.current_time())
-            self._host.journal("warning", f"{self.name} has no checkpoint: {reason_of(error)}")
+            guest = self.life.guest
+            if guest is not None and await guest.machine.alive_for(0):  # else that is told
+                self._host.journal("warning", f"{self.name} has no checkpoint: {reason_of(error)}")
             if number:
                 self.life.tell_checkpoint(number, _errno_of(error))
-            await self._go_on()
+            await self._goes_on_anyway()
             raise
+        if number:
+            self.life.tell_checkpoint(number, 0)
+            self._host.journal("info", f"{self.name} wrote a checkpoint")
+        self.schedule.written(trio.current_time(), pause_s)
+        self._note_checkpoint(pause_s)
+
+    async def _checkpoint_here(self) -> float:
+        """The guest stands still while what is left of its state is written, and goes on in its
+        QEMU. Returns for how many seconds."""
+        # It stays marked as being parked until it has gone on: who finds it after a crash has to
+        # look. It is not marked as clean, for it goes on.
+        guest = self.life.guest
+        covers = await self._write_checkpoint(briefly=True, clean=False, parking=True)
+        reached = guest.reached() if guest is not None else {}
+        self.life.goes_on_here()
+        pause_s = trio.current_time() - self.life.parked_at
+        with suppress(OSError):  # who finds it then looks in vain
+            self.life.keep(parking=False)
+        self._covered(*covers)
+        if guest is not None and reached:
+            await guest.release(reached)
+        return pause_s
+
+    async def _checkpoint_anew(self, number: int) -> float:
+        """For a guest that cannot: as another QEMU."""
+        self._covered(*await self._write_checkpoint(briefly=False, clean=True, parking=False))
         if number:
             self.life.checkpointed = (number, 0)
         await self.life.kill(goes_on=True)
-        await self._start_again("wrote a checkpoint and goes on" if number else "")
-        now = trio.current_time()
-        self.schedule.written(now, now - begun)
-        self._note_checkpoint(now - begun)
+        await self._start_again("")
+        return trio.current_time() - self.life.parked_at
+
+    async def _goes_on_anyway(self) -> None:
+        """No checkpoint was written, wherever that ended."""
+        guest = self.life.guest
+        if guest is not None and guest.machine.is_parked and self.life.can_go_on_here:
+            with suppress(MeshError, OSError):
+                self.life.goes_on_here()
+                self.life.keep(parking=False)
+                return
+        await self._go_on()
 
     def _note_checkpoint(self, pause_s: float) -> None:
         before = self.last_checkpoint
@@ -122,19 +159,21 @@ class Checkpointing(Moving):
             count=before.count + 1 if before else 1,
         )
 
-    async def _write_checkpoint(self) -> None:
-        """Park the guest and make its state the VM's; on an error `_go_on`."""
-        snapshot = await self.life.park()
+    async def _write_checkpoint(
+        self, *, briefly: bool, clean: bool, parking: bool
+    ) -> tuple[int, int]:
+        """Park the guest and make its state the VM's. Returns what that covers."""
+        snapshot = await self.life.park(briefly=briefly)
         place, output = self._stands_at(snapshot)
         before = self.row
-        self.life.row = replace(self.row, clean=True, parking=False)
+        self.life.row = replace(self.row, clean=clean, parking=parking)
         self.handoff.checkpoint(snapshot.digest)
         try:
             await self._carry_out(self.handoff.take())
         except (MeshError, OSError):
             self.life.row = before
             raise
-        self._covered(place, output)
+        return place, output
 
     def _stands_at(self, snapshot: Signed) -> tuple[int, int]:
         """For `_covered`, of a parked guest: what its state covers once that is durable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import structlog
@@ -14,6 +15,7 @@ from radics_mesh.hosting.status import FeedStatus
 from radics_mesh.hosting.vm_mail import MailTask, Outside
 from radics_mesh.ownership import Ownership
 from radics_mesh.sources.feed import Feed
+from radics_mesh.sources.publication import WINDOW_BYTES
 from radics_mesh.vmm import abi
 from radics_mesh.vmm.frames import Message, StreamState
 from radics_mesh.vmm.machine import Machine
@@ -32,6 +34,11 @@ class FeedTask(MailTask):
         self._packed_chain = chain.pack()
         self._sources = outside.sources
         self._feeds: dict[int, Feed] = {}
+        # Whether publishers hear how far it is only once a checkpoint covers that; then, by stream,
+        # how far, and how many bytes were handed in since they heard.
+        self._commits = False
+        self._reached: dict[int, int] = {}
+        self._unheard_bytes: Counter[int] = Counter()
 
     def feeds(self) -> tuple[FeedStatus, ...]:
         return tuple(
@@ -82,6 +89,7 @@ class FeedTask(MailTask):
             if batch.end:
                 messages.append(Message(b"", end=True))
             await self.machine.deliver(stream, batch.first, messages)
+            self._unheard_bytes[stream] += sum(map(len, batch.messages))
             if batch.end:
                 await trio.sleep_forever()  # the feed must still hear what is done
 
@@ -99,7 +107,31 @@ class FeedTask(MailTask):
         """The program has taken its messages up to some number."""
         held = self._table.subscriptions(self._vm_id).get(feed.source)
         end = held.end if held and held.end else state.done + 1
+        reached = min(state.done, end - 1)
+        if not self._commits:
+            await self._tell_publisher(feed, reached)
+            return
+        self._reached[state.stream] = reached
+        # No more comes than a publisher's window, unless it hears.
+        pressed = self._unheard_bytes[state.stream] > WINDOW_BYTES // 2
+        self._outside.wishes.waits(pressed=pressed)
+
+    def reached(self) -> dict[int, int]:
+        """How far it is in each source, while it stands still: for `release`."""
+        return dict(self._reached)
+
+    async def release(self, reached: dict[int, int]) -> None:
+        """A durable checkpoint covers so much of what it has read."""
+        for stream, number in reached.items():
+            feed = self._feeds.get(stream)
+            if feed is not None:
+                self._unheard_bytes[stream] = 0
+                await self._tell_publisher(feed, number)
+            if self._reached.get(stream) == number:
+                del self._reached[stream]
+
+    async def _tell_publisher(self, feed: Feed, number: int) -> None:
         try:
-            await feed.acknowledge(min(state.done, end - 1))
+            await feed.acknowledge(number)
         except MeshError as error:  # superseded: another host speaks for this VM
             log.warning("feed broke", vm=self._vm_id.short, reason=str(error))

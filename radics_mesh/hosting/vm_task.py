@@ -72,6 +72,7 @@ class Guest(FeedTask):
         if conduct.storage_bytes:
             self._inbox_max_bytes = min(self._inbox_max_bytes, conduct.storage_bytes // 4)
         self._settings = settings
+        self._commits = settings.commit.output
         self._scope = trio.CancelScope()
         self._end: End | None = None
         self._explained = False
@@ -161,7 +162,7 @@ class Guest(FeedTask):
 
     async def _room_to_hold(self) -> None:
         """Until not too much waits for a checkpoint."""
-        if not self._settings.commit.output:
+        if not self._commits:
             return
         while self._table.held_bytes(self._vm_id) > HELD_MAX_BYTES:
             self._outside.wishes.waits(pressed=True)
@@ -211,7 +212,7 @@ class Guest(FeedTask):
             await self._answer(request.reply_service, self._outside.mesh())
 
     async def _send(self, number: int, send: Send | Request, source: Eid) -> None:
-        if self._settings.commit.output:
+        if self._commits:
             self._hold(number, send, source)
             return
         while True:

@@ -6,7 +6,7 @@ Names are the header's without `RADICS_`; tests/vmm/test_abi.py compares the two
 from __future__ import annotations
 
 ABI_MAJOR = 1
-ABI_MINOR = 1
+ABI_MINOR = 2
 
 FRAME_MAX = 69632
 MESSAGE_MAX = 65536
@@ -50,6 +50,7 @@ F_HELLO_ACK = 0x81
 F_STREAM = 0x82
 F_OUT = 0x83
 F_PARKED = 0x84
+GO_ON_AT = 0x13000
 F_PANIC = 0x85
 F_CHANGED = 0x86
 F_STACKS_BACK = 0x88

@@ -202,6 +202,11 @@ class Channel:
         """Whether the guest is there, and of a version that can say which pages change."""
         return self.ready and self.minor >= 1
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a parked guest is of a version that goes on in its QEMU."""
+        return self.minor >= 2
+
     def stage(self, known: int, now: Monotonic) -> None:
         """Ask what has changed since the caller's stage `known`; a Changed event answers.
 
@@ -389,6 +394,7 @@ class Channel:
     def _parked(self, frame: frames.ParkedFrame) -> list[Event]:
         parked = self._questions.parked(frame)
         if parked is None:
-            self.faults.count("parked: unasked")
+            if frame.nonce != self._questions.parked_as:
+                self.faults.count("parked: unasked")
             return []
         return [parked]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.frames import StreamState
@@ -35,6 +35,8 @@ class Parked:
 
     memory_bytes: int
     changed: Changed | None = None
+    # Of the question that it answers.
+    nonce: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

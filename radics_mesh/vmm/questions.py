@@ -24,6 +24,8 @@ class Questions:
         self._number = number
         self._park_nonce: int | None = None
         self._park_known = 0
+        # The last one that was answered: that answer is repeated until the guest goes on.
+        self.parked_as: int | None = None
         self._stage: tuple[int, int] | None = None  # own and known nonce of what is asked
         self._assembly = Assembly()
         self._last_changed: Changed | None = None
@@ -58,9 +60,9 @@ class Questions:
         if self._park_nonce is None or frame.nonce != self._park_nonce:
             return None
         changed, parked = self._last_changed, self._park_nonce
-        self._park_nonce = self._last_changed = None
+        self.parked_as, self._park_nonce, self._last_changed = parked, None, None
         matches = changed is not None and changed.stage == parked
-        return Parked(frame.memory_bytes, changed if matches else None)
+        return Parked(frame.memory_bytes, changed if matches else None, parked)
 
     def changed(self, frame: ChangedFrame) -> Changed | None:
         """The answer to a stage, once all of it is here. What comes with a park is kept for it."""

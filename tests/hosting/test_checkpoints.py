@@ -13,7 +13,7 @@ import trio
 from radics_mesh.hosting.commit import Commit
 from radics_mesh.ids import Eid, VmId
 from tests.hosting.test_api import run
-from tests.hosting.test_service import publish_lines
+from tests.hosting.test_service import check_exactly_once, finish, post, publish_lines, run_counter
 from tests.hosting.world import Site, World, until
 
 
@@ -121,3 +121,25 @@ async def test_each_output_is_seen_once_whatever_is_lost(
     letters = [report.split(": ")[1] for report in told(observer, "mail")]
     assert sorted(letters) == sorted([*mails, "stop"])
     assert here.vm("it").branch == 0
+
+
+async def test_a_guest_goes_on_in_its_qemu_and_notices_nothing(
+    world: World, either_counter: Path, tmp_path: Path
+) -> None:
+    a, b = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    lines = publish_lines(tmp_path / "text", 200)
+    await b.sources.publish("text", tmp_path / "text", 100.0)
+    await run_counter(a, either_counter, b, ("text",))
+    await until(lambda: a.has())
+    vm = a.vm().vm_id
+    world.nursery.start_soon(post, b, vm, 30, 0.02)
+    await a.hosting.checkpoint("counter", every_s=0.1)
+    await finish(b, vm, a, 30)
+    last = a.vm().last_checkpoint
+    assert last is not None
+    assert last.count >= 3
+    check_exactly_once(b, lines, 30)
+    assert (a.vm().branch, a.vm().restarts) == (0, 0)
+    assert not [row for row in a.hosting.journal() if "checkpoint" in row.text]
+    assert not [row for row in a.hosting.journal() if "goes on" in row.text]

@@ -66,7 +66,7 @@ def test_hello_tells_who_the_vm_is() -> None:
     )
     body = guest.hellos[0]
     major, minor, _, epoch, wall_ns, acked = struct.unpack_from("<HHQQQQ", body)
-    assert (major, minor, epoch, wall_ns, acked) == (1, 1, 7, 1_800_000_000 * 10**9, 0)
+    assert (major, minor, epoch, wall_ns, acked) == (1, 2, 7, 1_800_000_000 * 10**9, 0)
     assert body[68:] == b"".join(map(twin.text, ("n", "e", "h", "he"))) + struct.pack(
         "<H3sH5sHIQIB", 1, twin.text("x"), 1, twin.text("K=V"), 0, 3, 9, 28, 1
     )
