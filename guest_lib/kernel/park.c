@@ -101,6 +101,7 @@ _Noreturn void park_resume(uint64_t boot_info)
     struct cpu_mask mask;
     bool same_memory = machine_memory_is(boot_info, h.memory_bytes);
     header.magic = 0; /* a later reset is no warm start */
+    header.nonce = 0; /* this host has asked nothing yet */
     paging_load();
     clock_begin();
     machine_init();
