@@ -132,6 +132,10 @@ class Config:
     # QEMUs that are started ahead, so that `run` and `resume` do not wait for them. More: several
     # in a row are quick. Each takes some 10 MB while it waits (bench/vmm_life.py); 0: none.
     pool_size: int = 2
+    # Start no guest before a peer has confirmed that this disk was not set back to an older copy
+    # (radics_mesh.hosting.witness). Safe where SD cards are swapped; a node that is alone does
+    # nothing then.
+    require_witness: bool = False
     # Where guests' RAM files live: a tmpfs, never an SD card.
     ram_directory: Path = field(default=Path("/dev/shm"))
 

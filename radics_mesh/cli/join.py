@@ -67,6 +67,11 @@ FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
     help="QEMUs that wait for VMs.",
 )
 @click.option("--accelerator", type=click.Choice(["tcg", "kvm"]), help="Instead of a probe.")
+@click.option(
+    "--require-witness",
+    is_flag=True,
+    help="Start no VM before a peer confirms that this disk is not an old copy.",
+)
 @click.option("--no-scheduler", is_flag=True, help="Move VMs only when told to.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def join(verbose: bool, **options: Any) -> None:
@@ -117,6 +122,7 @@ def config_from(options: dict[str, Any]) -> Config:
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
         pool_size=options["pool"],
+        require_witness=options["require_witness"],
         quotas=tuple(Quota.parse(text) for text in options["quotas"]),
         scheduler=not options["no_scheduler"],
     )

@@ -78,6 +78,8 @@ class Agent:
         self.bytes_in = 0
         # Whether a VM's bundle, by its packed ownership chain, must not be taken.
         self.heed: Callable[[bytes], bool] = lambda chain: False
+        # A neighbour has come into reach.
+        self.on_contact: Callable[[Peer], None] = lambda peer: None
         self._forwarding = Forwarding(
             own=me.identity.eid,
             store=store,
@@ -192,7 +194,9 @@ class Agent:
 
     def contact_up(self, peer: Peer, transmit: Transmit) -> Contact:
         """A neighbour can take bundles. See `forwarding` for what `transmit` must do."""
-        return self._forwarding.contact_up(peer, transmit)
+        contact = self._forwarding.contact_up(peer, transmit)
+        self.on_contact(peer)
+        return contact
 
     # --- carriers of files ---
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import trio
+
 from radics_mesh.config import EVERYONE, Config, Quota
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent
-from radics_mesh.errors import CapacityError, UsageError
+from radics_mesh.errors import CapacityError, LinkError, UsageError
 from radics_mesh.hosting.custody import Custody
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.pool import Pool
@@ -27,6 +29,7 @@ from radics_mesh.vmm.manifest import Signer
 from radics_mesh.vmm.pages import PageStore
 
 SERVICE = "handoff"
+AWAITED = "nothing starts before a peer has confirmed this start of the node (--require-witness)"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -85,6 +88,8 @@ class Host:
     # Have an image fetched from all who hold it, a node that surely does among them; its coming is
     # told by `Hosting.image_came`. None: it is asked of that node alone.
     seek_image: Callable[[Digest, NodeId], None] | None = None
+    # Set once guests may start: with `require_witness` when a peer has confirmed this start.
+    confirmed: trio.Event = field(default_factory=trio.Event)
     counters: Counter[str] = field(default_factory=Counter)
 
     def vm_directory(self, vm_id: VmId) -> Path:
@@ -100,6 +105,11 @@ class Host:
         """A node's public key, as far as is known here; else empty."""
         known = self.directory.known(Kind.NODE, node.text)
         return next((e.record.signer for e in known if e.record.publisher == node), b"")
+
+    def check_may_start(self) -> None:
+        """LinkError while a witness is required and none has spoken."""
+        if not self.confirmed.is_set():
+            raise LinkError(AWAITED)
 
     def memory_used_bytes(self, but: VmId | None = None) -> int:
         return sum(t.memory_held_bytes for t in self.tenants() if t.vm_id != but)

@@ -20,6 +20,7 @@ from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError
 from radics_mesh.hosting.arrival import keep_pages
+from radics_mesh.hosting.boots import Boots
 from radics_mesh.hosting.collecting import collect_for_ever
 from radics_mesh.hosting.commit import AT_ONCE, Commit
 from radics_mesh.hosting.conduct import DEFAULT, Conduct
@@ -40,6 +41,7 @@ from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.strays import end_strays
 from radics_mesh.hosting.table import ENDED, JournalRow, Table, VmRow, Wanted
 from radics_mesh.hosting.vm import Vm
+from radics_mesh.hosting.witness import Witness
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.ownership import Ownership, born
@@ -58,7 +60,7 @@ from radics_mesh.vmm.handoff_messages import (
     Release,
     decode,
 )
-from radics_mesh.vmm.handoff_state import Tenure
+from radics_mesh.vmm.handoff_state import Phase, Tenure
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.snapshot import Snapshot
@@ -131,6 +133,10 @@ class Hosting:
         self._host.pages.refer(lambda: references(self._host.root))
         self._journalled = trio.Event()
         self.meetings = Meetings(self._host, self.met)
+        self._boots = Boots(path / "boots.sqlite")
+        self.witness = Witness(self._host, self._boots, self._held, self._set_back)
+        if not config.require_witness:
+            self._host.confirmed.set()
         self.keeping = Keeping(
             self._host, path / "keeping", lambda: self._vms.values(), self.recover_from
         )
@@ -163,6 +169,8 @@ class Hosting:
                 registration = self._host.agent.register(endpoint, self._handle)
                 await nursery.start(self.keeping.run)
                 await nursery.start(self.meetings.run)
+                await nursery.start(self.witness.run)
+                nursery.start_soon(self._start_when_confirmed)
                 task_status.started()
                 await trio.sleep_forever()
         finally:
@@ -172,6 +180,7 @@ class Hosting:
             self._table.close()
             self._host.pages.close()
             self._host.custody.close()
+            self._boots.close()
 
     async def _serve(
         self, vm: Vm, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -208,6 +217,7 @@ class Hosting:
         `environment` is "K=V" each; `has_stdin`: it will be fed (`feed`).
         """
         nursery = self._running()
+        self._host.check_may_start()
         self._host.check_name(name)
         self._host.check_room(memory_bytes, self._host.me.node_id)
         digest = image if isinstance(image, Digest) else await self._keep_image(image)
@@ -488,9 +498,22 @@ class Hosting:
         if vm is not None:
             await vm.met(chain)
 
+    def _held(self) -> list[Vm]:
+        return [vm for vm in self._vms.values() if vm.phase not in (Phase.NONE, Phase.RESERVED)]
+
+    async def _set_back(self) -> None:
+        for vm in self._held():
+            await vm.set_apart()
+
+    async def _start_when_confirmed(self) -> None:
+        await self._host.confirmed.wait()
+        for vm in list(self._vms.values()):
+            await vm.confirmed()
+
     async def recover_from(self, state: State, chain: Ownership) -> None:
         """Go on here from a state that is kept here. MeshError: it cannot be, or must not."""
         custody, me = self._host.custody, self._host.me
+        self._host.check_may_start()
         vm, now = await self._vm_of(chain), me.clock.wall()
         kept = state in custody.states(state.vm_id)
         read = custody.content if kept else vm.life.snapshots.packed

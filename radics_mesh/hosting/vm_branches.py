@@ -46,6 +46,25 @@ class Branching(Checkpointing):
         await trio.sleep(AGAIN_S)
         await self.met(chain)
 
+    async def confirmed(self) -> None:
+        """A peer has confirmed this start of the node: what waited for that starts."""
+        await self.post(self._start_if_due)
+
+    async def set_apart(self) -> None:
+        """This node's disk was set back: what the VM says from here on must not bear the names of
+        what it said before. Its guest goes on from where it is, as a new branch."""
+
+        async def job() -> None:
+            if self.phase not in (Phase.HOLDING, Phase.OFFERED, Phase.STAGING):
+                return
+            self.life.keep(settings=self.row.settings.branched(self._host.me.clock.wall()))
+            if self.life.guest is not None:
+                self.handoff.cancel("its node was set back")
+                await self._carry_out(self.handoff.take())
+                await self._checkpoint()
+
+        await self.post(job)
+
     def want_checkpoint(self) -> None:
         """As soon as may be; nobody waits for it."""
         self._waits(pressed=True)

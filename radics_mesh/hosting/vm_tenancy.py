@@ -12,7 +12,7 @@ import trio
 
 from radics_mesh.errors import GuestError, MeshError
 from radics_mesh.hosting.blobs import Blobs
-from radics_mesh.hosting.host import Host
+from radics_mesh.hosting.host import AWAITED, Host
 from radics_mesh.hosting.life import Life, reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.notices import Notices
@@ -286,6 +286,9 @@ class Tenancy(ABC):
 
     async def _start_again(self, how: str) -> None:
         """From the latest state that is here; on failure again later. `how`: for the journal."""
+        if not self._host.confirmed.is_set():
+            self.life.note(AWAITED)
+            return
         try:
             self._host.check_room(self.row.settings.memory_bytes, self.owner, but=self.vm_id)
             where = await self._start_from_latest()

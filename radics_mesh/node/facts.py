@@ -83,6 +83,7 @@ def node_body(
     vms: int,
     neighbours: list[tuple[NodeId, float]],
     accelerator: str,
+    boot: tuple[int, bytes],
 ) -> dict[str, object]:
     """The body of this node's record; `neighbours` are (node, round trip in seconds)."""
     nearest = sorted(neighbours, key=lambda pair: pair[1])[:_NEIGHBOURS_MAX]
@@ -97,4 +98,5 @@ def node_body(
         "vms": vms,
         "neighbours": [[node.text, round(rtt_s * 1000, 2)] for node, rtt_s in nearest],
         "accel": accelerator,
+        "boot": list(boot),
     }

@@ -213,6 +213,7 @@ class Services:
             vms=len(vms),
             neighbours=list(self._sessions()),
             accelerator=self.accelerator.accelerator,
+            boot=(self.hosting.witness.boot.number, self.hosting.witness.boot.nonce),
         )
 
     def _sessions(self) -> Iterator[tuple[NodeId, float]]:

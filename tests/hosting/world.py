@@ -72,6 +72,8 @@ class World:
     pool_size: int = 0
     # By number; a node reads its own when it starts.
     quotas: dict[int, tuple[Quota, ...]] = field(default_factory=dict)
+    # Numbers of the nodes that start nothing before a peer has confirmed their start.
+    require_witness: set[int] = field(default_factory=set)
     members: Members = field(init=False)
     sites: dict[int, Site] = field(default_factory=dict)
     lost: Callable[[int, int, bytes], bool] = lambda one, other, raw: False
@@ -132,6 +134,7 @@ class World:
                 ram_directory=self.ram,
                 pool_size=self.pool_size,
                 quotas=self.quotas.get(number, ()),
+                require_witness=number in self.require_witness,
             ),
             accelerator="tcg",
             memory_bytes=self.memory_bytes,

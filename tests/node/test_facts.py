@@ -37,6 +37,7 @@ def test_a_crowded_node_still_fits_one_record() -> None:
     identity = Identity(b"n" * 32)
     _, _, chain = found(identity, "n" * 64, Wall(1.8e9))
     body = node_body(
+        boot=(7, b"8 bytes."),
         name="n" * 200,
         addresses=[("2001:db8:1111:2222:3333:4444:5555:6666", 65535)] * 9,
         memory_bytes=1 << 40,
