@@ -14,19 +14,23 @@ from pathlib import Path
 
 import trio
 
-from radics_mesh.clock import Wall
+from radics_mesh.clock import SystemClock, Wall
 from radics_mesh.errors import GuestError
+from radics_mesh.hosting.snapshots import Snapshots
 from radics_mesh.identity import Identity
+from radics_mesh.ids import Digest, VmId
+from radics_mesh.me import Me
 from radics_mesh.membership import Verifier, found
 from radics_mesh.vmm import lock, qemu
-from radics_mesh.vmm.architecture import Architecture
+from radics_mesh.vmm.architecture import X86_64, Architecture
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.events import Ready
 from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.launch import Launch
 from radics_mesh.vmm.machine import Machine
-from radics_mesh.vmm.manifest import Signer
+from radics_mesh.vmm.manifest import Signer, Subject
 from radics_mesh.vmm.outputs import Output, Send, Subscribe
+from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.qmp import Qmp
 
 PROGRAM = """
@@ -101,11 +105,18 @@ async def clocked(machine: Machine) -> AsyncIterator[Clocked]:
 
 
 class Bench:
-    """One image, and where its guests run."""
+    """One image, where its guests run, and what a node keeps of them."""
 
-    def __init__(self, folder: Path) -> None:
-        source = folder / "bench.cpp"
-        source.write_text(PROGRAM)
+    def __init__(
+        self,
+        folder: Path,
+        program: str = PROGRAM,
+        memory_bytes: int = MEMORY_BYTES,
+        suffix: str = "cpp",
+    ) -> None:
+        self.memory_bytes = memory_bytes
+        source = folder / f"bench.{suffix}"
+        source.write_text(program)
         self.image = folder / "bench.img"
         build_image([source], self.image)
         self.image.chmod(0o444)
@@ -113,12 +124,23 @@ class Bench:
         identity = Identity.generate()
         _, mesh, chain = found(identity, "bench", NOW)
         self.signer, self.verifier = Signer(identity, chain.pack()), Verifier(mesh)
+        self.me = Me(identity, self.verifier, chain.pack(), SystemClock())
+        self.pages = PageStore(folder / "pages", 1 << 40)
+        self._digest = Digest.of(self.image.read_bytes())
 
     def vm(self, name: str) -> Launch:
         """Where `name` runs."""
         directory = self.folder / name
         directory.mkdir(exist_ok=True)
-        return Launch(directory, SHM, self.image, MEMORY_BYTES, "tcg", HELLO)
+        return Launch(directory, SHM, self.image, self.memory_bytes, "tcg", HELLO)
+
+    def kept(self, name: str) -> Snapshots:
+        """The states of `name` on disk."""
+        return Snapshots(self.vm(name).directory, self.me, self.pages)
+
+    def subject(self, name: str) -> Subject:
+        vm_id = VmId(Digest.of(name.encode())[:20])
+        return Subject(vm_id, 1, self._digest, X86_64.name, X86_64.baseline, b"", int(NOW))
 
 
 async def completed(control: Qmp) -> None:

@@ -124,7 +124,12 @@ class Moves(Bench):
             await target.deliver(1, 2, [ONE])
             said = await watched.moment("sum")
         file.unlink()
-        return {"downtime": saved - began + said - loading, "bytes": float(size)}
+        return {
+            "downtime": saved - began + said - loading,
+            "saved": saved - began,
+            "resumed": said - loading,
+            "bytes": float(size),
+        }
 
 
 async def measure(count: int) -> list[Row]:

@@ -22,7 +22,7 @@ from radics_mesh.vmm.manifest import Signed, Signer, Subject
 from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.qemu import Files
 from radics_mesh.vmm.snapshot import Snapshot
-from radics_mesh.vmm.stored import Stored
+from radics_mesh.vmm.stored import Read, Stored
 from radics_mesh.vmm.survey import Survey
 from radics_mesh.vmm.template import template
 
@@ -37,6 +37,9 @@ class Snapshots:
         self._me = me
         self._pages = pages
         self._loaded: Signed | None = None
+        # The one that was written or read as a whole last; its pages, until it starts.
+        self._sure: Digest | None = None
+        self._read: Read | None = None
         self._last: tuple[Digest, int] | None = None
 
     @property
@@ -68,14 +71,14 @@ class Snapshots:
             )
 
         kept = await trio.to_thread.run_sync(work)
-        self._loaded = kept
+        self._loaded, self._sure = kept, kept.digest
         return kept
 
     async def store(self, snapshot: Snapshot) -> Stored:
         """Keep a snapshot that came in one piece, durably. CapacityError, OSError: it is not."""
         adopt = stored.adopt
         kept = await trio.to_thread.run_sync(adopt, self._pages, snapshot, self._directory)
-        self._loaded = kept
+        self._loaded, self._sure = kept, kept.digest
         return kept
 
     async def settle(self, signed: SignedFields, image: Digest) -> None:
@@ -113,12 +116,27 @@ class Snapshots:
 
     async def check(self, digest: Digest) -> Signed:
         """As `load`, and every page is read. GuestError names the first bad one."""
+        self._sure = self._read = None
+        found = await self._load(digest)
+        if isinstance(found, Stored) and len(found.manifest.pages) <= stored.READ_PAGES_MAX:
+            with suppress(GuestError):  # all of what is wrong with it is named below
+                self._read = await trio.to_thread.run_sync(found.read)
+                self._sure = digest
+                return self._read
         bad = await self.damaged(digest)
         if bad:
             number, reason = bad[0]
             more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
             raise GuestError(f"page {number} of its memory is damaged ({reason}){more}")
+        self._sure = digest
         return await self.load(digest)
+
+    async def to_start(self, digest: Digest) -> Signed:
+        """As `check`, which may just have been done. What is laid down is checked then, too."""
+        if digest != self._sure:
+            await self.check(digest)
+        read, self._read = self._read, None
+        return read or await self.load(digest)
 
     async def damaged(self, digest: Digest) -> list[tuple[int, str]]:
         """Numbers of its pages that are no good, and why; errors as `load`."""
@@ -156,4 +174,4 @@ class Snapshots:
         sync_directory(self._directory)
         self._pages.has_garbage = True
         if self._loaded is not None and self._loaded.digest == digest:
-            self._loaded = None
+            self._loaded = self._sure = self._read = None

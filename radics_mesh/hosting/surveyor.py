@@ -66,7 +66,8 @@ class Surveyor:
         numbers = sorted(seen.pages)
         lacking = self._pages.lacking(seen.pages[number] for number in numbers)
         if lacking:
-            stored.put_pages(self._pages, self._machine.files.ram, [numbers[at] for at in lacking])
+            pages = {numbers[at]: seen.pages[numbers[at]] for at in lacking}
+            stored.put_pages(self._pages, self._machine.files.ram, pages)
 
     async def last(self) -> Survey:
         """Of the parked guest: exactly what its memory holds."""

@@ -353,7 +353,7 @@ class Tenancy(ABC):
             return "from its image" if clean else "from its image, an earlier state: QEMU was gone"
         snapshots = self.life.snapshots
         # Of one that is laid already each page was checked on the way.
-        checked = snapshots.load if self.life.stands_by else snapshots.check
+        checked = snapshots.load if self.life.stands_by else snapshots.to_start
         snapshot = await checked(digest)
         if not clean:
             self.life.set_back(Papers.parse(snapshot.manifest.mailbox).mailbox)

@@ -32,6 +32,7 @@ VERSION = 1
 CONTEXT = "snapshot manifest"
 MAILBOX_MAX_BYTES = 16 << 20
 MEMORY_MAX_BYTES = 1 << 36
+_RUN = struct.Struct("<II")
 
 
 @dataclass(frozen=True)
@@ -106,22 +107,26 @@ class Manifest:
 
 
 def pack_runs(pages: Iterable[int]) -> bytes:
-    runs: list[list[int]] = []
-    for page in pages:
-        if runs and runs[-1][0] + runs[-1][1] == page:
-            runs[-1][1] += 1
-        else:
-            runs.append([page, 1])
-    return b"".join(struct.pack("<II", first, count) for first, count in runs)
+    runs: list[bytes] = []
+    first = last = -1
+    for page in pages:  # a hundred thousand in a pause
+        if page != last + 1 or first < 0:
+            if first >= 0:
+                runs.append(_RUN.pack(first, last + 1 - first))
+            first = page
+        last = page
+    if first >= 0:
+        runs.append(_RUN.pack(first, last + 1 - first))
+    return b"".join(runs)
 
 
 def parse_runs(data: bytes, memory_bytes: int) -> tuple[int, ...]:
     """Page numbers: ascending, runs as long as can be, all between firmware and memory's end."""
-    if len(data) % 8:
+    if len(data) % _RUN.size:
         raise WireError("snapshot manifest: broken page map")
     pages: list[int] = []
     after, end = FIRMWARE_BYTES // PAGE_BYTES - 1, memory_bytes // PAGE_BYTES
-    for first, count in struct.iter_unpack("<II", data):
+    for first, count in _RUN.iter_unpack(data):
         if first <= after or count == 0 or first + count > end:
             raise WireError("snapshot manifest: broken page map")
         pages.extend(range(first, first + count))

@@ -113,8 +113,8 @@ class PageStore:
 
     def lacking(self, hashes: Iterable[bytes]) -> list[int]:
         """Which of them are not here, as indices."""
-        index = self._index
-        return [at for at, digest in enumerate(hashes) if digest not in index]
+        here = list(map(self._index.__contains__, hashes))
+        return [] if all(here) else [at for at, found in enumerate(here) if not found]
 
     def put(self, pages: Iterable[Page]) -> int:
         """Keep pages; what is here already costs nothing. Returns the bytes written.

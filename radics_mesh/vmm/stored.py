@@ -12,7 +12,7 @@ manifest's file is what keeps its pages in the store: `references` reads them ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from radics_mesh.errors import GuestError, WireError
 from radics_mesh.membership import Verifier
 from radics_mesh.vmm import pagepack, survey
 from radics_mesh.vmm.manifest import Manifest, Signed, Signer, Subject, parse_head, sign
-from radics_mesh.vmm.pagepack import PACK_PAGES, page_hash
+from radics_mesh.vmm.pagepack import PACK_PAGES
 from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.ram import PAGE_BYTES
 from radics_mesh.vmm.snapshot import Snapshot
@@ -36,6 +36,24 @@ log = structlog.get_logger(__name__)
 
 SUFFIX = ".manifest"
 _MAGIC = b"RdCSmani"
+
+
+# A state whose pages are read before it starts is not read twice if they are so few: 64 MiB.
+READ_PAGES_MAX = 16384
+
+
+@dataclass(frozen=True)
+class Read(Signed):
+    """Its pages are in memory, checked."""
+
+    contents: tuple[tuple[int, bytes], ...] = field(repr=False)
+    whence: Stored = field(repr=False)
+
+    def runs(self) -> Iterator[tuple[int, bytes]]:
+        return iter(self.contents)
+
+    def in_one_piece(self) -> Snapshot:
+        return self.whence.in_one_piece()
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,11 @@ class Stored(Signed):
                     part = content[start * PAGE_BYTES : end * PAGE_BYTES]
                     yield pages[first + start], part
                     start = end
+
+    def read(self) -> Read:
+        """All pages, now; GuestError as `runs`."""
+        contents = tuple(self.runs())
+        return Read(self.manifest, self.signer, self.signature, self.chain, contents, self)
 
     def check_pages(self) -> list[tuple[int, str]]:
         """Read every page; numbers of those that are no good, and why."""
@@ -101,8 +124,9 @@ def keep(
         numbers = sorted(found.pages)
         hashes = [found.pages[number] for number in numbers]
         with store.keeping(hashes):
-            put_pages(store, ram, [numbers[at] for at in store.lacking(hashes)])
-            if store.lacking(hashes):
+            lacking = store.lacking(hashes)
+            put_pages(store, ram, {numbers[at]: hashes[at] for at in lacking})
+            if store.lacking(hashes[at] for at in lacking):
                 log.warning("a guest has not told of all that it changed", vm=subject.vm.short)
                 continue
             signed = sign(subject, memory_bytes, tuple(numbers), b"".join(hashes), signer)
@@ -112,10 +136,11 @@ def keep(
     raise GuestError("a parked guest's memory changes")
 
 
-def put_pages(store: PageStore, ram: Path, numbers: list[int]) -> int:
-    """Pages of a guest's memory as they are now, into the store; the bytes written. Blocks."""
-    contents = survey.read_pages(ram, numbers)
-    return store.put((page_hash(content), content) for _, content in contents)
+def put_pages(store: PageStore, ram: Path, pages: Mapping[int, bytes]) -> int:
+    """Pages (number, ascending, to hash) of a guest's memory into the store, but for those that
+    have become others meanwhile; the bytes written. Blocks."""
+    contents = survey.read_pages(ram, pages)
+    return store.put((pages[number], content) for number, content in contents)
 
 
 def adopt(store: PageStore, snapshot: Snapshot, directory: Path) -> Stored:
