@@ -63,15 +63,22 @@ class Checkpointing(Moving):
 
     def _checkpoint_at(self) -> float:
         """When the next one is due, as far as one is possible."""
-        runs = self.life.guest is not None and self.row.wanted is Wanted.RUNNING
-        possible = runs and self.phase is Phase.HOLDING and math.isinf(self._retry_at)
+        possible = self._checkpoint_possible() and math.isinf(self._retry_at)
         return self.schedule.due() if possible else math.inf
+
+    def _checkpoint_possible(self) -> bool:
+        """Not while it is being handed over. The steps before that may take days, and what waits
+        for a checkpoint shall not; but they need the guest in its QEMU."""
+        if self.life.guest is None or self.row.wanted is not Wanted.RUNNING:
+            return False
+        before = self.phase in (Phase.OFFERED, Phase.STAGING) and self.life.can_go_on_here
+        return before or self.phase is Phase.HOLDING
 
     # --- what the user wants --------------------------------------------------------------------
 
     async def checkpoint_now(self) -> None:
         """UsageError: not now. CapacityError, GuestError: it could not be written."""
-        if self.life.guest is None or self.phase is not Phase.HOLDING:
+        if not self._checkpoint_possible():
             raise UsageError(f"{self.name} can have no checkpoint now: it is {self.state}")
         await self._checkpoint()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -96,6 +96,17 @@ async def test_seen_is_held_or_delivered_not_passed_through(tmp_path: Path) -> N
         assert store.seen(delivered.bundle_id)
         assert not await store.add(held(1), b"x", ignore)
         assert [h.bundle_id.sequence for h in store] == [2]
+
+
+async def test_what_was_for_a_vm_is_its_mailbox_to_know(tmp_path: Path) -> None:
+    """It may have come back here as it was before it took this."""
+    with closing(opened(tmp_path)) as store:
+        one = replace(held(1), destination=Eid(f"dtn://vm.{'a' * 32}/"))
+        assert one.destination.vm_id is not None
+        assert await store.add(one, b"x", ignore)
+        assert not await store.add(replace(one), b"x", ignore)
+        store.finish(one)
+        assert await store.add(replace(one), b"x", ignore)
 
 
 async def test_deliveries_are_forgotten_long_after_the_lifetime(tmp_path: Path) -> None:

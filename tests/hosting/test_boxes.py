@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from radics_mesh.hosting.papers import Box, Mailbox, Settings, mail_key
-from radics_mesh.hosting.table import Table, VmRow, Wanted
+from radics_mesh.hosting.outbox import Outbound
+from radics_mesh.hosting.papers import Box, Mailbox, Settings, Subscription, mail_key
+from radics_mesh.hosting.table import Ending, Table, VmRow, Wanted
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest
 from radics_mesh.ownership import born
@@ -134,6 +135,92 @@ def test_the_end_of_the_input_is_not_lost_when_a_guest_is_set_back(table: Table)
     assert (end.number, end.payload, end.end) == (1, b"", True)
     table.align(VM, [StreamState(0, 0, 0), StreamState(STDIN, 1, 1, "", 3)])
     assert table.mail(VM, 0, stream=STDIN) == []
+
+
+def set_back(table: Table, *boxes: Box, output: int = 0) -> None:
+    row = table.row(VM)
+    assert row is not None
+    table.set_back(row, Mailbox(output=output, boxes=boxes))
+
+
+def test_who_is_set_back_gets_again_what_it_took(table: Table) -> None:
+    table.serve(VM, 1, "echo")
+    post(table, "", "a", "b")
+    post(table, "echo", "c", "d")
+    post(table, "~1", "e")
+    table.taken(VM, 1)
+    table.cover(VM, table.last_kept(VM), 0)  # here it will be set back to
+    table.taken(VM, 2)
+    table.taken(VM, 1, 1)
+    table.taken(VM, 1, REPLIES)
+    post(table, "", "f")
+    assert table.kept_bytes(VM) == 3 * 513
+    set_back(table, Box(1, "echo"))
+    replies = StreamState(REPLIES, 0, 0, "", abi.KIND_REPLIES)
+    table.align(VM, [StreamState(0, 1, 1), StreamState(1, 0, 0, "echo", 1), replies])
+    assert held(table, 0) == [(2, "b"), (3, "f")]
+    assert held(table, 1) == [(1, "c"), (2, "d")]
+    assert held(table, REPLIES) == [(1, "e")]
+    assert table.kept_bytes(VM) == 0
+    assert table.post(VM, mail_key("a"), "dtn://from/", "", b"a") is False
+
+
+def test_what_came_for_a_service_waits_until_it_is_served_again(table: Table) -> None:
+    table.serve(VM, 1, "echo")
+    post(table, "echo", "a", "b")
+    table.taken(VM, 1, 1)
+    table.close_box(VM, 1)
+    table.serve(VM, 1, "other")
+    post(table, "other", "x")
+    set_back(table)
+    post(table, "echo", "c")
+    post(table, "", "m")
+    assert held(table, 0) == [(1, "m")]
+    assert table.mail_bytes(VM) == 5 * 513
+    table.serve(VM, 2, "echo")
+    table.serve(VM, 2, "echo")
+    assert held(table, 2) == [(1, "a"), (2, "b"), (3, "c")]
+    table.settle(VM)  # it leaves, and never served the other again
+    assert held(table, 0) == [(1, "m"), (2, "x")]
+
+
+def test_a_service_that_was_served_twice(table: Table) -> None:
+    """Numbers begin anew each time; set back, the guest gets all in order."""
+    for text in "ab":
+        table.serve(VM, 1, "echo")
+        post(table, "echo", text)
+        table.taken(VM, 1, 1)
+        if text == "a":
+            table.close_box(VM, 1)
+    set_back(table, Box(1, "echo"))
+    assert held(table, 1) == [(1, "a"), (2, "b")]
+    post(table, "echo", "c")
+    assert held(table, 1)[-1] == (3, "c")
+
+
+def test_subscriptions_are_set_back(table: Table) -> None:
+    table.subscribe(VM, Subscription("late"))
+    then = Mailbox(subscriptions=(Subscription("text", ME.node_id, 9),))
+    table.set_back(ROW, then)
+    assert table.mailbox(VM).subscriptions == then.subscriptions
+
+
+def test_what_is_held_back_is_sent_or_never_was(table: Table) -> None:
+    messages = [Outbound(7, n, "dtn://vm/", "dtn://x/", b"%d" % n) for n in (1, 2, 3)]
+    table.outputs(VM, 3, 0, held=messages)
+    table.outputs(VM, 3, 0, held=messages)  # the guest said it again
+    assert table.to_send(VM, 9) == []
+    table.cover(VM, 0, 1)
+    assert table.to_send(VM, 9) == messages[:1]
+    assert table.mailbox(VM).outbound == tuple(messages)
+    set_back(table, output=2)
+    assert table.to_send(VM, 9) == messages[:2]
+    table.sent(VM, messages[:1])
+    assert table.to_send(VM, 9) == messages[1:2]
+    table.outputs(VM, 3, 0, held=messages[2:])
+    assert table.held_bytes(VM) > 0
+    table.outputs(VM, 4, 0, Ending(0, 0, ""), [Outbound(7, 4, "dtn://vm/", "dtn://x/", b"last")])
+    assert [m.number for m in table.to_send(VM, 9)] == [2, 3, 4]
 
 
 def test_a_table_of_version_0_1_is_taken_over(tmp_path: Path) -> None:

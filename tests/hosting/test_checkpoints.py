@@ -123,6 +123,50 @@ async def test_each_output_is_seen_once_whatever_is_lost(
     assert here.vm("it").branch == 0
 
 
+async def test_what_waits_for_a_checkpoint_moves_along(world: World, teller: Path) -> None:
+    commit = Commit.of(3600, output=True)
+    here, observer, vm = await observed(world, teller, "0", commit=commit)
+    await say(observer, vm.eid, "a")
+    await until(lambda: here.hosting._table.held_bytes(vm) > 0)
+    await here.hosting.migrate("it", observer.id)
+    await until(lambda: observer.reports == ["mail 1: a"])
+    assert observer.vm("it").commit == commit
+    assert observer.hosting._table.mailbox(vm).outbound == ()
+    await say(observer, vm.eid, "b")
+    await until(lambda: observer.hosting._table.held_bytes(vm) > 0)
+    await observer.hosting.checkpoint("it")
+    await until(lambda: observer.reports == ["mail 1: a", "mail 2: b"])
+
+
+async def test_there_and_back_a_bundle_that_comes_again_is_known(
+    world: World, teller: Path
+) -> None:
+    """By its mailbox, on whatever node; the node's bundle store forgets what was a VM's."""
+    here, observer, vm = await observed(world, teller, "0", commit=Commit())
+    seen: list[bytes] = []
+
+    def lost(one: int, other: int, raw: bytes) -> bool:
+        if one == 1 and b"come again" in raw:
+            seen.append(raw)
+        return False
+
+    world.lost = lost
+    await say(observer, vm.eid, "come again")
+    await until(lambda: len(observer.reports) == 1)
+    [raw] = seen
+    await here.agent.receive(raw, observer.id)
+    await here.hosting.migrate("it", observer.id)
+    await until(lambda: observer.has("it"))
+    await here.agent.receive(raw, observer.id)  # forwarded to where it is now
+    await observer.hosting.migrate("it", here.id)
+    await until(lambda: here.has("it"))
+    await here.agent.receive(raw, observer.id)
+    await say(observer, vm.eid, "news")
+    await until(lambda: len(observer.reports) == 2)
+    assert observer.reports == ["mail 1: come again", "mail 2: news"]
+    assert here.agent.counters["duplicate"] == 0
+
+
 async def test_a_guest_goes_on_in_its_qemu_and_notices_nothing(
     world: World, either_counter: Path, tmp_path: Path
 ) -> None:
