@@ -54,7 +54,7 @@ class Pool:
         self._accelerator = accelerator
         self._images = images
         self._clock = clock
-        self._size = size
+        self.size = size
         # The last one asked for first.
         self._wanted = [Kind(architecture.of_host().name, memory_bytes)]
         self._waiting: list[Waiting] = []
@@ -81,7 +81,7 @@ class Pool:
     async def take(self, order: Launch, image: Digest) -> Machine | None:
         """The VM that is ordered, of `image`, started in one that waits; None: start it yourself,
         nothing runs. Cancelled: nothing runs either."""
-        if self._size == 0:
+        if self.size == 0:
             return None
         name = self._images.architecture(image).name
         whole = Kind(name, order.memory_bytes)
@@ -110,9 +110,13 @@ class Pool:
             return waiting
         return None
 
+    def forget(self) -> None:
+        """Nothing will be asked for, as far as anybody knows."""
+        self._wanted = []
+
     def want(self, kind: Kind) -> None:
         """Such a one will be asked for."""
-        self._wanted = [kind, *(k for k in self._wanted if k != kind)][: self._size]
+        self._wanted = [kind, *(k for k in self._wanted if k != kind)][: self.size]
         self._taken.set()
 
     async def _make_one(self) -> bool:
@@ -137,7 +141,7 @@ class Pool:
     def _missing(self) -> Kind | None:
         """What is to be made next: each kind in turn, the one asked for last first."""
         have = [w.kind for w in self._waiting if w.kind in self._wanted]
-        if len(have) >= self._size or not self._wanted:
+        if len(have) >= self.size or not self._wanted:
             return None
         return min(self._wanted, key=have.count)
 
