@@ -415,10 +415,9 @@ class Life:
         )
 
     def _serve(self, machine: Machine, start: Survey | None) -> Guest:
-        durable = self._host.table.row(self.row.vm_id)
-        assert durable is not None
-        self.log.begin(durable.log_bytes)
         host = self._host
+        _, log_bytes = host.table.reached(self.row.vm_id)
+        self.log.begin(log_bytes)
         outside = Outside(
             node=host.me.node_id.eid,
             agent=host.agent,
@@ -460,7 +459,7 @@ class Life:
         )
 
     def _hello(self) -> Hello:
-        durable = self._host.table.row(self.row.vm_id)
+        output, _ = self._host.table.reached(self.row.vm_id)
         chain, settings = self.row.tenure.chain, self.row.settings
         return Hello(
             vm_name=self.row.name,
@@ -468,7 +467,7 @@ class Life:
             host_name=self._host.config.name,
             host_eid=self._host.me.identity.eid,
             epoch=chain.epoch if chain else 1,
-            out_acked=durable.output if durable else 0,
+            out_acked=output,
             argv=(self.row.name, *settings.arguments),
             environment=settings.environment,
             sources=settings.sources,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -258,7 +259,7 @@ class Hosting:
         self._host.check_name(vm.name)
         self._host.check_room(vm.row.settings.memory_bytes, vm.owner, but=vm.vm_id)
         self._notices.changed_hands(vm.life.chain)
-        vm.life.keep(wanted=Wanted.RUNNING)
+        vm.life.row = replace(vm.row, wanted=Wanted.RUNNING)  # durable when it starts
         try:
             await vm.first_start()
         except OSError as error:

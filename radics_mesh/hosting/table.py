@@ -165,6 +165,13 @@ class Table(Boxes):
             ).fetchone()
         return VmRow.of(found) if found else None
 
+    def reached(self, vm_id: VmId) -> tuple[int, int]:
+        """Its last output that is durable, and the part of its log that counts."""
+        query = "SELECT output, log_bytes FROM vm WHERE vm_id=?"
+        with self._lock:
+            output, log_bytes = self._db.execute(query, (bytes(vm_id),)).fetchone() or (0, 0)
+        return int(output), int(log_bytes)
+
     def keep(self, row: VmRow) -> None:
         """Insert a VM's row, or renew it but for what only guests move on (`_COUNTED`), an exit
         among that: whoever writes a row may not have heard of it yet."""

@@ -99,8 +99,7 @@ class Waiting:
         """The VM that is ordered, started. MeshError, OSError: it did not, and nothing runs."""
         machine = None
         try:
-            await trio.to_thread.run_sync(self._prepare, order)
-            files = await trio.to_thread.run_sync(self._hand_over, order)
+            files = await trio.to_thread.run_sync(self._take_on, order)
             machine = Machine(
                 files,
                 self.process,
@@ -122,6 +121,10 @@ class Waiting:
                     await machine.kill()
             raise
         return machine
+
+    def _take_on(self, order: Launch) -> qemu.Files:
+        self._prepare(order)
+        return self._hand_over(order)
 
     def _prepare(self, order: Launch) -> None:
         """Make its memory the image, unless it has booted that already."""

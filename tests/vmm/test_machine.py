@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from radics_mesh.errors import CapacityError, GuestError, UsageError
-from radics_mesh.vmm import adoption, architecture, lock, probe, qemu
+from radics_mesh.vmm import adoption, architecture, lock, probe, qemu, usage
 from radics_mesh.vmm.ends import Died, Killed
 from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
@@ -111,6 +111,40 @@ async def test_qemu_has_no_rights(vm: Launch) -> None:
     assert "Max core file size        0 " in limits
     if os.geteuid() == 0:
         assert "Uid:\t65534\t65534\t65534\t65534" in status
+
+
+async def test_qemu_may_do_nothing_but_run_its_guest(vm: Launch) -> None:
+    """What VMM.md says of its fence, word by word, of the process as the kernel knows it."""
+    machine = await prepare(vm)
+    found = usage.of(machine.pid)
+    await machine.kill()
+    assert (found.seccomp, found.no_new_privileges) == (usage.SECCOMP_FILTER, True)
+    assert found.capabilities == 0
+    assert found.limits["core file"] == 0
+    assert found.limits["open files"] == 128
+    assert found.limits["address space"] == MEMORY_BYTES + (1 << 30)
+    assert found.limits["file size"] == MEMORY_BYTES + (1 << 20)
+    words = found.command[found.command.index("-M") :]
+    denied = {"obsolete", "elevateprivileges", "spawn", "resourcecontrol"}
+    fence = words[words.index("-sandbox") + 1].split(",")
+    assert set(fence) == {"on", *(f"{what}=deny" for what in denied)}
+    assert {"-nodefaults", "-no-user-config"} <= set(words)
+    devices = [words[at + 1].split(",")[0] for at, word in enumerate(words) if word == "-device"]
+    assert devices == ["virtio-serial-device", "virtconsole", "isa-debug-exit"]
+    assert not any(word.startswith(("-net", "-nic", "-drive", "-blockdev")) for word in words)
+
+
+async def test_qemu_has_nothing_open_but_what_is_its_vms(vm: Launch) -> None:
+    machine = await prepare(vm)
+    found = usage.of(machine.pid)
+    await machine.kill()
+    ours = {str(vm.directory / "lock"), str(vm.directory / "stderr"), str(machine.files.ram)}
+    ours |= {str(vm.image), str(machine.files.channel), "/dev/null"}
+    ours |= {str(machine.files.channel / f"guest.{way}") for way in ("in", "out")}
+    others = {name for name in found.descriptors.values() if name.startswith("/")} - ours
+    assert not others - {"/dev/kvm"}
+    kinds = {name.partition(":")[0] for name in found.descriptors.values() if name[0] != "/"}
+    assert kinds <= {"socket", "pipe", "anon_inode"}
 
 
 async def test_a_waiting_qemu_has_not_run_its_guest(vm: Launch) -> None:
