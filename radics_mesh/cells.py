@@ -79,6 +79,8 @@ VM_COLUMNS = ["VM", "STATE", "NODE", "EPOCH", "MEMORY", "SOURCES", "IN", "MOVES"
 
 def vm_row(row: VmRow) -> Row:
     state = row["state"]
+    if row["moved_share"] is not None:
+        state = f"{state} {row['moved_share'] * 100:.0f} %"
     if row["status"] is not None:
         state = f"{state} ({row['status']})"
     return [

@@ -120,6 +120,8 @@ class Config:
     # --- virtual machines ---
     # Memory for guests, all together. None: half of what the machine has.
     guest_memory_bytes: int | None = None
+    # Bytes a second that a move of a VM may send, unless it is given its own limit. None: no limit.
+    move_limit: float | None = None
     # Compressed pages of VMs on disk (saved states, checkpoints, VMs that come), all together. A
     # page that several need counts once; a full store refuses, and the VM goes on.
     page_quota_bytes: int = 4 << 30

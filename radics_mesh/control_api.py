@@ -93,6 +93,8 @@ class VmRow(TypedDict):
     pid: int | None
     # Exit status of the program, once it has ended.
     status: int | None
+    # Of a move away from here: the share of its pages that the target has; None: none, not known.
+    moved_share: float | None
     # Why it failed or waits, in words.
     note: str | None
     # How often it was set back to an earlier state; then what it sent may have come twice.
@@ -244,6 +246,17 @@ class Moved(TypedDict):
     bytes: int
     # Park to first instruction on the other side; None when it was one-way.
     downtime_s: float | None
+
+
+class Progress(TypedDict):
+    """How far a move is. `phase`: offered, staging, freezing, frozen. `share`: of its pages, those
+    that the target has; None: not known yet."""
+
+    target: str
+    phase: str
+    rounds: int
+    share: float | None
+    bytes: int
 
 
 class Outward(TypedDict):
@@ -495,7 +508,23 @@ REQUESTS: Mapping[str, Request] = {
     # "checkpoints": CheckpointsRow}
     "checkpoint": Request({"name": _TEXT, "every_s": _MAYBE_NUMBER}, {"every_s": None}),
     # -> Moved
-    "migrate": Request({"name": _TEXT, "to": _TEXT, "one_way": (bool,)}, {"one_way": False}),
+    "migrate": Request(
+        {
+            "name": _TEXT,
+            # One of the two: a node, or the source whose publisher it is.
+            "to": _TEXT,
+            "near": _TEXT,
+            "one_way": (bool,),
+            # Bytes a second at most, and how long an answer may take; None: as configured, as ever.
+            "limit": _MAYBE_NUMBER,
+            "patience_s": _MAYBE_NUMBER,
+        },
+        {"to": "", "near": "", "one_way": False, "limit": None, "patience_s": None},
+    ),
+    # Give up the move that is under way. -> {"vm": VmRow}
+    "migrate_cancel": _NAMED,
+    # Stream of Progress while the VM moves away.
+    "progress": Request({"name": _TEXT}, stream=True),
     # Bundles as files in the directory with this absolute path; `to`: nodes' names, none: for all.
     # -> Outward, Inward, {"id": str, "name": str}
     "carry_out": Request({"directory": _TEXT, "to": (list,)}, {"to": []}),

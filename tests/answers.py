@@ -48,6 +48,7 @@ def vm(name: str, **changes: object) -> VmRow:
         "policy": "at-most-one",
         "pid": 4711,
         "status": None,
+        "moved_share": None,
         "note": None,
     }
     return {**row, **changes}  # type: ignore[typeddict-item]  # changes are a test's own

@@ -24,6 +24,7 @@ from radics_mesh.cli import (
     join,
     lives,
     mesh,
+    moves,
     recovery,
     snapshots,
     vms,
@@ -48,6 +49,7 @@ PROGRAM = "python -m radics_mesh"
         *images.COMMANDS,
         *checkpoints.COMMANDS,
         *carry.COMMANDS,
+        *moves.COMMANDS,
         *snapshots.COMMANDS,
     ],
 )

@@ -9,13 +9,11 @@ from typing import Any, BinaryIO
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli import carry
-from radics_mesh.cli.asking import StatePath, ask, ask_each, state_option
+from radics_mesh.cli.asking import ask, ask_each, state_option
 from radics_mesh.cli.checkpoints import checkpoint_options
 from radics_mesh.cli.lives import conduct_of, conduct_options
 from radics_mesh.cli.recovery import policy_options
 from radics_mesh.cli.tables import print_rows
-from radics_mesh.errors import UsageError
 
 _FEED_BYTES = 64 << 10
 _HEX = "0123456789abcdef"
@@ -278,34 +276,6 @@ def resume(name: str, state: Path) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--to", required=True, metavar="NODE", help="A node's name or id.")
-@click.option("--one-way", is_flag=True, help="Don't wait for an answer before letting go.")
-@click.option("--via", type=StatePath(), metavar="DIR", help="One way, onto this stick.")
-@click.option("--key", default="", metavar="HEX", help="With --via: NODE's public key.")
-@state_option
-def migrate(name: str, to: str, one_way: bool, via: Path | None, key: str, state: Path) -> None:
-    """Move a VM to another node, running or saved.
-
-    With --via DIR it is let go at once, and all that the other node needs is written into DIR, a
-    directory on a USB stick, say; `carry in DIR` there takes it.
-    """
-    if via is not None:
-        carry.migrate_via(state, name, to, via, key)
-        return
-    if key:
-        raise UsageError("--key is for --via: over a link the other node says it itself")
-    answer = ask(state, "migrate", name=name, to=to, one_way=one_way)
-    down = "" if answer["downtime_s"] is None else f", down {answer['downtime_s'] * 1000:.0f} ms"
-    click.echo(
-        cells.printable(
-            f"{answer['name']}: {answer['source']} -> {answer['target']}, "
-            f"epoch {answer['epoch']}, {cells.size(answer['bytes'])}{down}"
-        )
-    )
-
-
-@click.command()
-@click.argument("name")
 @state_option
 def where(name: str, state: Path) -> None:
     """Print where a VM is and the chain of its owners."""
@@ -333,4 +303,4 @@ def _print_vm(answer: dict[str, Any]) -> None:
     click.echo(cells.printable(f"{vm['name']} ({vm['id'][:8]}) is {vm['state']} on {vm['node']}"))
 
 
-COMMANDS = [build, run, feed, ps, logs, stack, core, stop, save, resume, migrate, where, why]
+COMMANDS = [build, run, feed, ps, logs, stack, core, stop, save, resume, where, why]

@@ -7,12 +7,24 @@ import trio
 from radics_mesh.errors import MeshError
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.ids import NodeId
+from radics_mesh.vmm.handoff_state import OFFER_S
 
 
 class Move:
-    def __init__(self, target: NodeId, *, one_way: bool) -> None:
+    """`limit`: bytes a second at most. `patience_s`: for how long each answer may be missing."""
+
+    def __init__(
+        self,
+        target: NodeId,
+        *,
+        one_way: bool = False,
+        limit: float | None = None,
+        patience_s: float = OFFER_S,
+    ) -> None:
         self.target = target
         self.one_way = one_way
+        self.limit = limit
+        self.patience_s = patience_s
         self._done = trio.Event()
         self._error: MeshError | None = None
         self._stats: MoveStats | None = None

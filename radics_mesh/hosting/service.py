@@ -36,6 +36,7 @@ from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Settings
 from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.hosting.pool import Pool
+from radics_mesh.hosting.progress import Progress
 from radics_mesh.hosting.recovery import Recovery
 from radics_mesh.hosting.shelf import Shelf
 from radics_mesh.hosting.status import MoveStats, VmStatus
@@ -61,7 +62,7 @@ from radics_mesh.vmm.handoff_messages import (
     Release,
     decode,
 )
-from radics_mesh.vmm.handoff_state import Phase, Tenure
+from radics_mesh.vmm.handoff_state import OFFER_S, Phase, Tenure
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.snapshot import Snapshot
@@ -312,21 +313,38 @@ class Hosting:
         await vm.call(vm.resume)
 
     async def migrate(
-        self, name: str, target: NodeId, *, one_way: bool = False, key: bytes = b""
+        self,
+        name: str,
+        target: NodeId,
+        *,
+        one_way: bool = False,
+        key: bytes = b"",
+        limit: float | None = None,
+        patience_s: float = OFFER_S,
     ) -> MoveStats:
         """Hand a VM over; returns when the target has acknowledged, one way when it is released.
-        `key`: the target's public key, where no record says it.
+        `key`: the target's public key, where no record says it. `limit`: bytes a second at most;
+        `patience_s`: how long an answer of the target may take, over slow bundles.
 
         LinkError: it was given up, and the VM goes on here. Cancelling stops only the waiting.
         """
         vm = self._find(name)
         if not one_way and target == self._host.me.node_id:
             raise UsageError(f"{name} is on that node already")
-        move = Move(target, one_way=one_way)
+        move = Move(target, one_way=one_way, limit=limit, patience_s=patience_s)
         if one_way and not key:
             key = await self._key_of(target)
         await vm.call(lambda: vm.begin_move(move, key))
         return await move.wait()
+
+    async def cancel_move(self, name: str) -> None:
+        """Give a move up, whose VM then goes on here; UsageError when it is too late."""
+        vm = self._find(name)
+        await vm.call(vm.cancel_move)
+
+    def progress(self, name: str) -> Progress | None:
+        """Of a VM's move from here, until it is released."""
+        return self._find(name).progress()
 
     async def all_sent(self, name: str) -> None:
         """Until all that a released VM's target needs is in the bundle store."""

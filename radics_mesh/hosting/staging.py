@@ -94,7 +94,7 @@ class Staging:
     async def _send_until_there(self, pages: PageMap, lacking: Sequence[bytes]) -> None:
         window, before = WINDOW_BYTES // PAGE_BYTES, len(pages) + 1
         while lacking and len(lacking) < before:
-            self._stats.left_pages = before = len(lacking)
+            before = len(lacking)
             if self._slow or before <= window:
                 await self.send_pages(lacking)
                 return
@@ -124,6 +124,7 @@ class Staging:
         lacking = dict.fromkeys(hashes[index] for index in indices)
         self._has = set(hashes).difference(lacking)
         self._told, self._told_digest = pages, digest
+        self._stats.pages, self._stats.left_pages = len(pages), len(lacking)
         return list(lacking)
 
     async def _list(self, digest: Digest, pages: PageMap, tail: bytes = b"") -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from radics_mesh.hosting.commit import AT_ONCE, Commit
 from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
+from radics_mesh.hosting.progress import Progress
 from radics_mesh.ids import Digest, Eid, NodeId, VmId
 
 
@@ -36,10 +37,11 @@ class MoveStats:
     snapshot_bytes: int = 0
     # Bytes of image, pages and manifest handed to bundles here, repeats included.
     sent_bytes: int = 0
-    # How often the running guest was looked at, and pages that are yet to be sent of the last look.
+    # How often the running guest was looked at; pages that it had the last time, and those of them
+    # that are yet to be sent.
     rounds: int = 0
-    left_pages: int = 0
     pages: int = 0
+    left_pages: int = 0
     # Of `sent_bytes`, what went while the guest ran.
     staged_bytes: int = 0
     park_s: float | None = None
@@ -97,6 +99,8 @@ class VmStatus:
     # Exit status of the program, once it has ended.
     status: int | None = None
     note: str = ""
+    # Of a move from here that is under way.
+    progress: Progress | None = None
     # Where its program would like to be (radics_mesh.hosting.papers.Settings.hint).
     hint: str = ""
     commit: Commit = AT_ONCE

@@ -24,14 +24,16 @@ from radics_mesh.errors import (
     UsageError,
     WireError,
 )
+from radics_mesh.hosting.fitness import why_not
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.hosting.table import ENDED, Wanted
 from radics_mesh.hosting.vm_branches import Branching
 from radics_mesh.hosting.vm_mail import FULL_WAIT_S
-from radics_mesh.hosting.vm_tenancy import Job
+from radics_mesh.hosting.vm_tenancy import MOVING, Job
 from radics_mesh.ids import NodeId
+from radics_mesh.records import Kind
 from radics_mesh.vmm.handoff_messages import Message, Terms
 from radics_mesh.vmm.handoff_state import Phase
 
@@ -259,14 +261,41 @@ class Vm(Branching):
             self.row.settings.memory_bytes,
             size_bytes,
         )
+        self._check_target(move, terms)
         now = trio.current_time()
-        self.handoff.offer(move.target, terms, now, key=key, one_way=move.one_way)
+        self.handoff.offer(
+            move.target,
+            terms,
+            now,
+            key=key,
+            one_way=move.one_way,
+            patience_s=move.patience_s,
+        )
         self._end_move(UsageError("another move was begun"))
         self._move = move
         self.last_move = MoveStats(
             move.target, True, self.life.chain.epoch + 1, one_way=move.one_way
         )
         self.blobs.sent_bytes = 0
+        self.blobs.pace.limit = move.limit or self._host.config.move_limit
+        await self._carry_out(self.handoff.take())
+
+    def _check_target(self, move: Move, terms: Terms) -> None:
+        """UsageError with the reason why it cannot go there, before anything is sent."""
+        for entry in self._host.directory.known(Kind.NODE, move.target.text):
+            if entry.record.publisher == move.target:
+                reason = why_not(entry.record.body, terms, unasked=move.one_way)
+                if reason is not None:
+                    name = self._host.name_of(move.target)
+                    raise UsageError(f"{self.name} cannot move there: {name} {reason}")
+
+    async def cancel_move(self) -> None:
+        """The VM goes on here. UsageError: it does not move, or is another node's already."""
+        if self.phase is Phase.RELEASED:
+            raise UsageError(f"{self.name} has been released: that cannot be taken back")
+        if self.phase not in MOVING:
+            raise UsageError(f"{self.name} is not being moved: it is {self.state}")
+        self.handoff.cancel("it was cancelled")
         await self._carry_out(self.handoff.take())
 
     def _check_held(self) -> None:

@@ -17,6 +17,7 @@ from radics_mesh.hosting.life import Life, reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Papers
+from radics_mesh.hosting.progress import Progress
 from radics_mesh.hosting.snapshots import Snapshots
 from radics_mesh.hosting.status import CheckpointStats, MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
@@ -174,6 +175,15 @@ class Tenancy(ABC):
             return "waiting"
         return "running" if self.life.guest.ready.is_set() else "starting"
 
+    def progress(self) -> Progress | None:
+        """Of a move from here, until it is released."""
+        stats, target = self.last_move, self.handoff.tenure.target
+        if self.phase not in MOVING or stats is None or target is None:
+            return None
+        there = stats.pages - stats.left_pages
+        sent = self.blobs.sent_bytes
+        return Progress(target, self.phase.value, stats.rounds, stats.pages, there, sent)
+
     def status(self) -> VmStatus:
         row, guest = self.row, self.life.guest
         chain = self.handoff.tenure.chain or self.handoff.tenure.certificate
@@ -194,6 +204,7 @@ class Tenancy(ABC):
             pinned=row.settings.pinned,
             hint=row.settings.hint,
             moving=self.phase in MOVING,
+            progress=self.progress(),
             moves=row.settings.moves,
             restarts=self.restarts,
             branch=row.settings.branch,

@@ -46,6 +46,7 @@ class Transfer(Restarting):
         # One way, all pages go along once; what is sent again was asked for.
         self._pushed: Digest | None = None
         self._sends, self._all_sent = 0, trio.Event()
+        self._send_scopes: set[trio.CancelScope] = set()
         self._was_reserved = False
 
     @abstractmethod
@@ -61,6 +62,9 @@ class Transfer(Restarting):
         if self._staging is not None and phase not in _SENDING:
             self._staging.scope.cancel()
             self._staging = None
+        if phase not in (Phase.OFFERED, *_SENDING):
+            for scope in self._send_scopes:
+                scope.cancel()
         waits = self.handoff.tenure.certificate is not None
         if phase is Phase.RESERVED or waits:
             self._was_reserved = True
@@ -138,8 +142,11 @@ class Transfer(Restarting):
 
         async def counted() -> None:
             try:
-                await send()
+                with trio.CancelScope() as scope:
+                    self._send_scopes.add(scope)
+                    await send()
             finally:
+                self._send_scopes.discard(scope)
                 self._sends -= 1
                 if self._sends == 0:
                     self._all_sent.set()

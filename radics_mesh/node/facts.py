@@ -14,11 +14,12 @@ from typing import Any, cast
 import psutil
 
 from radics_mesh.config import Config
+from radics_mesh.hosting.fitness import guests_here
 from radics_mesh.ids import NodeId
 
 # Weight of a new sample: with one a second, a change shows to 90 % after about eight seconds.
 _SMOOTHING = 0.25
-_NEIGHBOURS_MAX = 12  # a record has to fit one datagram
+_NEIGHBOURS_MAX = 11  # a record has to fit one datagram
 _ADDRESSES_MAX = 4
 
 
@@ -99,4 +100,5 @@ def node_body(
         "neighbours": [[node.text, round(rtt_s * 1000, 2)] for node, rtt_s in nearest],
         "accel": accelerator,
         "boot": list(boot),
+        "guests": guests_here(),
     }

@@ -27,6 +27,7 @@ from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.life_requests import LifeRequests
+from radics_mesh.node.move_requests import MoveRequests
 from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy
 from radics_mesh.node.services import Services
 from radics_mesh.node.snapshot_requests import SnapshotRequests
@@ -45,6 +46,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     CheckpointRequests,
     CarryRequests,
     RecoveryRequests,
+    MoveRequests,
     LifeRequests,
     SnapshotRequests,
 )
@@ -229,12 +231,6 @@ class Requests:
         self._refuse_remote(name)
         await self._node.hosting.resume(name)
         return {"vm": vm_rows.vm_row(self._node, name)}
-
-    async def migrate(self, name: str, to: str, one_way: bool) -> Answer:
-        self._refuse_remote(name)
-        target = self._node.node_called(to)
-        move = await self._node.hosting.migrate(name, target, one_way=one_way)
-        return vm_rows.moved(self._node, name, move)
 
     async def where(self, name: str) -> Answer:
         with trio.move_on_after(WHERE_WITHIN_S):
