@@ -174,6 +174,7 @@ def _diverged(node: Services, state: State) -> VmRow:
         boot_s=None,
         pid=None,
         status=None,
+        moved_share=None,
         note=f"gave way to epoch {state.higher.epoch} on {node.name_of(state.higher.holder)};"
         f" its state of {age} ago is kept, see `doctor {state.chain.name}`",
         branch=state.chain.branch,
