@@ -11,16 +11,18 @@ from __future__ import annotations
 import argparse
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import trio
 
 from radics_mesh.vmm.build import build_image
+from tests.faults.node import end_qemus
 from tests.faults.outcome import Outcome
 from tests.faults.scripts import SCRIPTS
 from tests.faults.table import complaint, rows
@@ -50,14 +52,15 @@ async def work(
     )
     assert worker.stdin is not None
     assert worker.stdout is not None
-    for seed in seeds:
-        await worker.stdin.send_all(b"%d\n" % seed)
-        (size,) = LENGTH.unpack(await _exactly(worker.stdout, LENGTH.size))
-        outcome: Outcome = pickle.loads(await _exactly(worker.stdout, size))  # our own
-        done.append(outcome)
-        _tell(outcome, len(done), options)
-    await worker.stdin.aclose()
-    await worker.wait()
+    try:
+        for seed in seeds:
+            await worker.stdin.send_all(b"%d\n" % seed)
+            (size,) = LENGTH.unpack(await _exactly(worker.stdout, LENGTH.size))
+            outcome: Outcome = pickle.loads(await _exactly(worker.stdout, size))  # our own
+            done.append(outcome)
+            _tell(outcome, len(done), options)
+    finally:
+        worker.kill()
 
 
 async def _exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
@@ -84,10 +87,21 @@ def _tell(outcome: Outcome, count: int, options: argparse.Namespace) -> None:
 
 async def all_of(options: argparse.Namespace, place: Path) -> list[Outcome]:
     seeds, done = iter(range(options.seed, options.seed + options.runs)), list[Outcome]()
-    async with trio.open_nursery() as nursery:
-        for _ in range(min(options.jobs, options.runs)):
-            nursery.start_soon(work, seeds, options, place, done)
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as ending:
+            ending.start_soon(_cancel_at, signals, ending.cancel_scope)
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(options.jobs, options.runs)):
+                    nursery.start_soon(work, seeds, options, place, done)
+            ending.cancel_scope.cancel()
     return sorted(done, key=lambda outcome: outcome.plan.seed)
+
+
+async def _cancel_at(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    """What has been done so far is still told."""
+    async for _ in signals:
+        scope.cancel()
+        return
 
 
 def main() -> int:
@@ -104,6 +118,7 @@ def main() -> int:
         prepare(place)
         outcomes = trio.run(all_of, options, place)
     finally:
+        end_qemus(place)
         shutil.rmtree(place, ignore_errors=True)
     bad = [outcome for outcome in outcomes if not outcome.is_good]
     for line in (*rows(outcomes), "", *map(complaint, bad)):

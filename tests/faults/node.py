@@ -175,13 +175,8 @@ class Node:
         self._take_for_safe()
 
     def qemus(self) -> Iterator[int]:
-        """QEMUs that hold a file of this node's, seen from outside."""
-        places = (f"{self.state}/", f"{self.ram}/")
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            with suppress(OSError):
-                is_qemu = Path(f"/proc/{pid}/comm").read_text().startswith("qemu-system")
-                if is_qemu and any(name.startswith(places) for name in _open_files(pid)):
-                    yield pid
+        """Its QEMUs, seen from outside."""
+        return qemus_below(self.place)
 
     def _take_for_safe(self) -> None:
         """All that is in the directory now is on the medium."""
@@ -218,10 +213,23 @@ class Node:
     async def end(self) -> None:
         """It and its guests, and nothing stays."""
         await self.kill()
-        for pid in list(self.qemus()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end_qemus(self.place)
         self.page.close()
+
+
+def qemus_below(place: Path) -> Iterator[int]:
+    """Processes of QEMU that hold a file below a directory."""
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        with suppress(OSError):
+            is_qemu = Path(f"/proc/{pid}/comm").read_text().startswith("qemu-system")
+            if is_qemu and any(name.startswith(f"{place}/") for name in _open_files(pid)):
+                yield pid
+
+
+def end_qemus(place: Path) -> None:
+    for pid in list(qemus_below(place)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _is_alive(pid: int) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+_PR_SET_PDEATHSIG = 1
 
 # Names of the product's constants, and what they are here.
 HASTE: dict[str, object] = {
@@ -67,6 +68,7 @@ class Zygote:
 
 def serve() -> None:
     os.environ.pop("LD_PRELOAD", None)
+    _end_with_parent()
     import radics_mesh.cli.join
     import radics_mesh.node.run  # noqa: F401 - for the nodes
 
@@ -82,6 +84,11 @@ def serve() -> None:
         print(pid, flush=True)
 
 
+def _end_with_parent() -> None:
+    """Nothing is left when the harness is ended."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _hasten() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("radics_mesh."):
@@ -95,13 +102,13 @@ def _become_node(order: dict[str, Any]) -> None:
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
+        _end_with_parent()
         log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        library = ctypes.CDLL(None)
-        library.record_begin(
+        ctypes.CDLL(None).record_begin(
             *(str(order[name]).encode() for name in ("state", "recording", "page"))
         )
         _run_node(order)
