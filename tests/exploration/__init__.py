@@ -1,15 +1,17 @@
 """Every state that a small mesh can reach while a VM changes hands, with the product's own code.
 
-The hand-off's state machine (radics_mesh.vmm.handoff) and the VM's mailbox (radics_mesh.hosting.
-table) are called as they are, once for each distinct (state, input), and remembered; so visiting a
-state costs only the walk. What stands around them is modelled: the network, which loses, repeats,
-reorders and delays; crashes after any single effect; the guest; and the shell that carries effects
-out (radics_mesh.hosting.vm_moving, vm_tenancy, vm_mail, vm_task), whose order is copied here.
+The hand-off's state machine (radics_mesh.vmm.handoff) and the VM's mailbox
+(radics_mesh.hosting.table) are called as they are, once for each distinct (state, input), and
+remembered; so visiting a state costs only the walk. What stands around them is modelled: the
+network, which loses, repeats, reorders and delays; crashes after any single effect; the guest; and
+the shell that carries effects out (radics_mesh.hosting), whose order is copied here.
 
   world      nodes, budgets, letters: the values that states consist of
   handoff    the real state machine, remembered
   mailroom   the real mailbox, remembered
-  node       one node: inputs, effects, crashes and what a restart does
+  deeds      what a shell does, beside the hand-off's effects
+  carrying   how it is carried out at one node; crashes, and what a restart does
+  node       all that may happen to one node next
   walk       breadth-first over all states; the invariants; the way to a violation
   rules      the hand-off's and the shell's rules, each removed in turn
   runs       the configurations: the full form (`make explore`) and the reduced one of the tests
@@ -25,6 +27,7 @@ Invariants:
                  live again, on one branch only, with every message taken and every output sent
   taken twice    no message is taken twice
   lost output    the guest forgets an output only when that is on its way
+  said twice     with `--commit output`: no program is set back to before what is on its way
   two processes  a guest starts only where no process of it is left
   attempt        no node uses an attempt number twice, nor is an answer taken for another attempt's
   one number     no two messages get one number in the mailbox

@@ -33,14 +33,17 @@ from tests.exploration.deeds import (
     BeginAttempt,
     Broken,
     CommitOutput,
+    Cover,
     Deed,
     FileBundle,
     FinishBundle,
+    ForgetSent,
     GaveWay,
     KeepCopy,
     Run,
     SaveParked,
     SendOutput,
+    SetBackIfDue,
     StartIfDue,
 )
 from tests.exploration.handoff import Argument, Handoffs
@@ -119,7 +122,8 @@ class Carrying:
             return ""
         if len(set(guest.memory.taken)) < len(guest.memory.taken):
             return "taken twice: a message"
-        if guest.memory.acked > run.common.sent:
+        acked = set(range(1, guest.memory.acked + 1))
+        if guest.executes and acked - run.common.sent - self._mailroom.held(run.node.mailbox):
             return "lost output: the guest has forgotten it, nobody has it"
         return ""
 
@@ -136,10 +140,23 @@ class Carrying:
             if power
             else common._replace(crashes=common.crashes - 1)
         )
-        run.change(tenure=run.node.durable, guest=None if power else run.node.guest)
-        self._carry(run, self._restart(run, power=power), label, False, outcomes)
+        run.change(tenure=run.node.durable)
+        if power and run.node.guest is not None:
+            self._lose(run)
+        self._carry(run, self._restart(run), label, False, outcomes)
 
-    def _restart(self, run: Run, *, power: bool) -> Sequence[Deed]:
+    def _lose(self, run: Run) -> None:
+        """What the guest did since its last durable state is gone, and nobody is to blame."""
+        tenure = self._tenure(run.node.tenure)
+        if tenure.phase in (Phase.HOLDING, Phase.FROZEN):
+            branch = self._branch(tenure)
+            floor = self._line(run, branch).floor
+            lines = list(run.common.lines)
+            lines[branch] = Line(floor, floor)
+            run.common = run.common._replace(lines=tuple(lines))
+        run.change(guest=None)
+
+    def _restart(self, run: Run) -> Sequence[Deed]:
         """As `Tenancy._recover`. What parked outside a move goes on from its memory, as a file."""
         deeds: list[Deed] = []
         for number in sorted(run.node.disk):
@@ -155,7 +172,11 @@ class Carrying:
         elif guest is not None:
             deeds.append(Align())
         deeds += self._tell(run, "restore")
-        return [*deeds, StartIfDue(set_back=power)]
+        return [*deeds, *self.started_again()]
+
+    def started_again(self) -> Sequence[Deed]:
+        """A rule that a test removes: the mailbox follows a guest that is set back."""
+        return SetBackIfDue(), StartIfDue()
 
     def _do(self, run: Run, deed: Deed) -> None:
         do = self._deeds.get(type(deed))
@@ -180,7 +201,10 @@ class Carrying:
             Diverge: self._diverge,
             KeepCopy: self._keep_copy,
             GaveWay: self._gave_way,
-            StartIfDue: lambda run, deed: self._start_if_due(run, set_back=deed.set_back),
+            StartIfDue: lambda run, _: self._start_if_due(run),
+            SetBackIfDue: lambda run, _: self._set_back_if_due(run),
+            Cover: lambda run, _: run.change(mailbox=self._mailroom.cover(run.node.mailbox)),
+            ForgetSent: lambda run, _: run.change(mailbox=self._mailroom.sent(run.node.mailbox)),
             Align: lambda run, _: self._align(run),
             SendOutput: self._send_output,
             CommitOutput: self._commit_output,
@@ -209,10 +233,12 @@ class Carrying:
         run.node = saved.node
 
     def _send_output(self, run: Run, deed: SendOutput) -> None:
-        run.common = run.common._replace(sent=max(run.common.sent, deed.number))
+        if self.bounds.commit and deed.number > run.guest.memory.outputs:
+            raise Broken("said twice: an output goes out that the guest has not made")
+        run.common = run.common._replace(sent=run.common.sent | {deed.number})
 
     def _commit_output(self, run: Run, deed: CommitOutput) -> None:
-        run.change(mailbox=self._mailroom.outputs(run.node.mailbox, deed.number))
+        run.change(mailbox=self._mailroom.outputs(run.node.mailbox, deed.number, held=deed.held))
 
     def _acknowledge_output(self, run: Run, deed: AcknowledgeOutput) -> None:
         memory = run.guest.memory._replace(acked=deed.number)
@@ -231,6 +257,9 @@ class Carrying:
     def _persist(self, run: Run, tenure: Tenure) -> None:
         """The mailbox comes and goes in the same transaction as the VM (`Moving._persist`)."""
         before = self._tenure(run.node.durable)
+        newer = tenure.snapshot != before.snapshot or tenure.chain != before.chain
+        newest = tenure.phase is Phase.FROZEN or (tenure.phase is Phase.HOLDING and newer)
+        run.change(clean=run.node.clean or newest)
         run.change(durable=self._handoffs.intern(tenure))
         if tenure.phase is Phase.HOLDING and tenure.chain != before.chain:
             assert tenure.snapshot is not None
@@ -259,22 +288,23 @@ class Carrying:
             raise Broken("lost state: the snapshot is not here")
         return self._snapshots.values[number].memory
 
-    def _start(self, run: Run, memory: Memory, *, set_back: bool = False) -> None:
-        """The branch's latest state only, but after a power loss: then its latest durable one."""
+    def _start(self, run: Run, memory: Memory) -> None:
+        """The branch's latest state only; after a power loss that is its latest durable one."""
         branch = self._branch(self._tenure(run.node.tenure))
         run.started = branch
         if run.node.guest is not None:
             raise Broken("two processes of one guest here")
         if (run.who, branch) in run.common.ceased:
             raise Broken("ceased: a branch starts that gave way here")
-        version, floor = self._line(run, branch)
-        oldest = floor if set_back else version
-        if memory.version < oldest:
-            raise Broken(f"stale: version {memory.version} of {oldest} starts")
+        latest = self._line(run, branch).version
+        if memory.version < latest:
+            raise Broken(f"stale: version {memory.version} of {latest} starts")
+        if self.bounds.commit and memory.outputs < max(run.common.sent, default=0):
+            raise Broken("said twice: an output is on its way that the guest has not made")
         fresh = run.common.version + 1
         run.common = run.common._replace(version=fresh)
         self._advance(run, branch, version=fresh)
-        run.change(guest=Guest(True, memory._replace(version=fresh)))
+        run.change(guest=Guest(True, memory._replace(version=fresh)), clean=False)
         self._align(run)
 
     # --- branches -------------------------------------------------------------------------------
@@ -318,13 +348,27 @@ class Carrying:
         if held.phase not in (Phase.NONE, Phase.RESERVED) and now != before:
             run.common = run.common._replace(ceased=run.common.ceased | {(run.who, before)})
 
-    def _start_if_due(self, run: Run, *, set_back: bool) -> None:
-        tenure = self._tenure(run.node.tenure)
-        holding = tenure.phase in (Phase.HOLDING, Phase.OFFERED, Phase.STAGING)
-        if not holding or run.node.guest is not None:
-            return
-        memory = self._kept(run, tenure.snapshot) if tenure.snapshot else Memory(0)
-        self._start(run, memory, set_back=set_back)
+    def _start_if_due(self, run: Run) -> None:
+        if self._is_due(run):
+            self._start(run, self._latest(run).memory)
+
+    def _set_back_if_due(self, run: Run) -> None:
+        if self._is_due(run) and not run.node.clean:
+            then = self._latest(run).mailbox
+            run.change(mailbox=self._mailroom.set_back(run.node.mailbox, then))
+
+    def _is_due(self, run: Run) -> bool:
+        phase = self._tenure(run.node.tenure).phase
+        holding = phase in (Phase.HOLDING, Phase.OFFERED, Phase.STAGING)
+        return holding and run.node.guest is None
+
+    def _latest(self, run: Run) -> Snapshot:
+        """Here: the tenure's snapshot, or the image."""
+        digest = self._tenure(run.node.tenure).snapshot
+        if digest is None:
+            return Snapshot(Memory(0), self._mailroom.empty)
+        self._kept(run, digest)
+        return self._snapshots.values[self._numbers[digest]]
 
     def _align(self, run: Run) -> None:
         """As `Guest._on_ready`, and what the hello tells the guest."""

@@ -12,9 +12,12 @@ from tests.exploration.world import ABSENT, Common, Guest, Node
 
 @dataclass(frozen=True)
 class StartIfDue:
-    """Start the guest if it is held here and not alive. `set_back`: an older state will do."""
+    """Start the guest if it is held here and not alive."""
 
-    set_back: bool = False
+
+@dataclass(frozen=True)
+class SetBackIfDue:
+    """If the guest will start from a state that is not its latest, let its mailbox follow."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,20 @@ class SendOutput:
 
 @dataclass(frozen=True)
 class CommitOutput:
+    """`held`: it waits for a checkpoint."""
+
     number: int
+    held: bool = False
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A durable checkpoint holds what was taken, and was said."""
+
+
+@dataclass(frozen=True)
+class ForgetSent:
+    """What waited for a checkpoint is on its way."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,9 @@ Deed = (
     | KeepCopy
     | GaveWay
     | StartIfDue
+    | SetBackIfDue
+    | Cover
+    | ForgetSent
     | BeginAttempt
     | SaveParked
     | Align

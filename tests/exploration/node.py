@@ -25,9 +25,11 @@ from tests.exploration.deeds import (
     AcknowledgeOutput,
     BeginAttempt,
     CommitOutput,
+    Cover,
     Deed,
     FileBundle,
     FinishBundle,
+    ForgetSent,
     GaveWay,
     KeepCopy,
     Run,
@@ -129,8 +131,10 @@ class Shell(Carrying):
         if guest is None or not guest.executes:
             return False
         memory = guest.memory
-        done = len(memory.taken) == self.bounds.messages
-        return done and memory.outputs == self.commons.values[common].sent
+        out = set(self.commons.values[common].sent)
+        if self.bounds.commit:  # what is held waits for a checkpoint that only a clock asks for
+            out |= self._mailroom.held(self.nodes.values[node].mailbox)
+        return len(memory.taken) == self.bounds.messages and memory.outputs == len(out)
 
     # --- rules of the shell that a test removes -------------------------------------------------
 
@@ -150,8 +154,18 @@ class Shell(Carrying):
         return FileBundle(message), FinishBundle(message)
 
     def sent(self, number: int) -> Sequence[Deed]:
-        """Only what is on its way is acknowledged."""
+        """Only what is on its way is acknowledged, or waits durably for a checkpoint."""
+        if self.bounds.commit:
+            return CommitOutput(number, held=True), AcknowledgeOutput(number)
         return SendOutput(number), CommitOutput(number), AcknowledgeOutput(number)
+
+    def checkpointed(self, snapshot: int, durably: Sequence[Deed]) -> Sequence[Deed]:
+        """Only what is durable covers anything."""
+        return *durably, KeepCopy(snapshot), Cover()
+
+    def released(self, outputs: Sequence[int]) -> Sequence[Deed]:
+        """Only what is on its way is forgotten."""
+        return *map(SendOutput, outputs), ForgetSent()
 
     def closed(self, node: Node, message: int) -> Node | None:
         """What a node without the VM does with a bundle for it, beside passing it on."""
@@ -210,8 +224,9 @@ class Shell(Carrying):
             begun.common = common._replace(checkpoints=common.checkpoints - 1)
             begun.change(guest=Guest(False, run.node.guest.memory))
             saved, number = self._saved(begun)
-            deeds = self._tell(saved, "checkpoint", self._digests[number])
-            yield "checkpoint", saved, (*deeds, KeepCopy(number), KillAndReap(), StartIfDue())
+            durably = self._tell(saved, "checkpoint", self._digests[number])
+            covered = self.checkpointed(number, durably)
+            yield "checkpoint", saved, (*covered, KillAndReap(), StartIfDue())
 
     def _recoveries(
         self, run: Run, snapshot: int, kept: int
@@ -262,5 +277,7 @@ class Shell(Carrying):
             begun = run.copy()
             begun.change(guest=Guest(True, memory._replace(outputs=memory.outputs + 1)))
             yield "output", begun, ()
+        if waiting := self._mailroom.to_send(run.node.mailbox):
+            yield "release outputs", run.copy(), self.released(waiting)
         if memory.acked < memory.outputs:
             yield "send output", run.copy(), self.sent(memory.acked + 1)

@@ -28,6 +28,11 @@ FULL = (
     Bounds(moves=2, crashes=0, in_flight=2, messages=2, copies=1),
     Bounds(nodes=3, moves=2, crashes=0, in_flight=2, messages=1, copies=1),
     Bounds(moves=2, crashes=1, in_flight=2, outputs=2),
+    # The same over power losses: what a checkpoint covers.
+    Bounds(moves=0, crashes=1, in_flight=0, power_losses=1, checkpoints=1, messages=2, copies=1),
+    Bounds(moves=1, crashes=0, in_flight=2, power_losses=1, checkpoints=1, messages=1, copies=1),
+    Bounds(moves=1, crashes=0, in_flight=2, power_losses=1, checkpoints=1, outputs=2, commit=True),
+    Bounds(moves=0, crashes=1, in_flight=0, power_losses=2, checkpoints=2, outputs=2, commit=True),
 )
 REDUCED = (
     Bounds(moves=2, crashes=1, in_flight=3),
@@ -37,4 +42,6 @@ REDUCED = (
     Bounds(moves=1, crashes=1, in_flight=2, checkpoints=1, recoveries=1),
     Bounds(moves=1, crashes=1, in_flight=2, messages=1, copies=1),
     Bounds(moves=1, crashes=1, in_flight=2, outputs=1),
+    Bounds(moves=0, crashes=0, in_flight=0, power_losses=1, checkpoints=1, messages=2, copies=1),
+    Bounds(moves=0, crashes=1, in_flight=0, power_losses=1, checkpoints=2, outputs=2, commit=True),
 )

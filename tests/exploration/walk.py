@@ -9,13 +9,12 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from radics_mesh.hosting.table import Table
 from radics_mesh.ids import Digest
 from radics_mesh.ownership import born
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Tenure
 from tests.exploration.handoff import Handoffs
-from tests.exploration.mailroom import Mailroom
+from tests.exploration.mailroom import Mailroom, Room
 from tests.exploration.node import Shell
 from tests.exploration.world import (
     ABSENT,
@@ -43,7 +42,7 @@ class Explored:
 
 
 class Model:
-    """Everything within the bounds, with `machine` and `table` as the code under test."""
+    """Everything within the bounds, with `machine` and `room` as the code under test."""
 
     def __init__(
         self,
@@ -51,12 +50,12 @@ class Model:
         machine: type[Handoff] = Handoff,
         *,
         shell: type[Shell] = Shell,
-        table: type[Table] = Table,
+        room: type[Room] = Room,
     ) -> None:
         self.bounds = bounds
         self._machine = machine
         self._handoffs = Handoffs(machine)
-        self._mailroom = Mailroom(table)
+        self._mailroom = Mailroom(room)
         self._shell = shell(bounds, self._handoffs, self._mailroom)
         self._flights: Interned[frozenset[int]] = Interned()
         self._acts: dict[tuple[int, int, int], list[Outcome]] = {}
@@ -161,7 +160,7 @@ class Model:
             copies=bounds.copies,
             recoveries=bounds.recoveries,
             attempts=(0,) * bounds.nodes,
-            sent=0,
+            sent=frozenset(),
             outside=frozenset(range(bounds.messages)),
         )
         numbers = [self._shell.nodes.number(node) for node in nodes]

@@ -31,7 +31,8 @@ class Bounds:
     """How much may happen. `moves`: begun by whoever holds the VM, `two_way`, `one_way` or both.
 
     `copies`: how often a neighbour takes a bundle and its acknowledgement is lost; `recoveries`: by
-    whoever has the last checkpoint, under a mandate or forced, while the holder may live.
+    whoever has the last checkpoint, under a mandate or forced, while the holder may live; `commit`:
+    outputs wait for a durable checkpoint.
     """
 
     nodes: int = 2
@@ -45,6 +46,7 @@ class Bounds:
     messages: int = 0
     copies: int = 0
     outputs: int = 0
+    commit: bool = False
     refusals: bool = False
     recoveries: int = 0
 
@@ -58,6 +60,7 @@ class Bounds:
         parts += [f"{self.outputs} outputs"] if self.outputs else []
         parts += [f"{self.recoveries} recoveries"] if self.recoveries else []
         parts += ["one way" if self.two_way else "one way only"] if self.one_way else []
+        parts += ["commit output"] if self.commit else []
         parts += ["refusals"] if self.refusals else []
         return ", ".join(parts)
 
@@ -90,14 +93,16 @@ class Snapshot(NamedTuple):
 class Node(NamedTuple):
     """One node. Tenures, snapshots and mailboxes are numbers of interned ones.
 
-    `tenure` is in memory; on disk: `durable`, `disk` (snapshots), `mailbox`, `held` (bundles for
-    the VM) and `delivered` (bundles that are remembered as processed here).
+    `tenure` is in memory; on disk: `durable`, `clean` (no guest has executed since its snapshot),
+    `disk` (snapshots), `mailbox`, `held` (bundles for the VM) and `delivered` (bundles that are
+    remembered as processed here).
     """
 
     tenure: int
     durable: int
     guest: Guest | None = None
     disk: frozenset[int] = frozenset()
+    clean: bool = False
     mailbox: int = ABSENT
     held: frozenset[int] = frozenset()
     delivered: frozenset[int] = frozenset()
@@ -115,7 +120,7 @@ class Common(NamedTuple):
 
     `version`: the last number that a version got; `lines`: by the branch's number; `ceased`: which
     node gave way on which branch; `kept`: the last checkpoint, and the chain that it was of, as
-    numbers; `attempts`: the last attempt number that anyone heard from each node; `sent`: how many
+    numbers; `attempts`: the last attempt number that anyone heard from each node; `sent`: which
     outputs are on their way; `outside`: messages that nobody has yet.
     """
 
@@ -130,7 +135,7 @@ class Common(NamedTuple):
     copies: int
     recoveries: int
     attempts: tuple[int, ...]
-    sent: int
+    sent: frozenset[int]
     outside: frozenset[int]
 
 
