@@ -1,13 +1,14 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo usb test hundred test-kvm conformance parks explore faults check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo usb test hundred test-versions test-kvm conformance parks explore faults check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
 	@echo "make usb        a VM goes from A to B on a USB stick, the two never connected"
 	@echo "make test       all tests (ARGS='-k name' to choose)"
 	@echo "make hundred    a hundred VMs on one node: time, memory, found again after SIGKILL"
+	@echo "make test-versions VMs go between two versions of QEMU, there and back"
 	@echo "make test-kvm   the KVM path for real, in emulated machines that have KVM"
 	@echo "make conformance a hundred small programs in a guest and here: the table"
 	@echo "make parks      a guest is parked and started warm, N=1000 SEED=1 ARCH=x86_64"
@@ -35,6 +36,10 @@ test: setup
 
 hundred: setup
 	@$(PYTHON) -m scenarios.hundred $(ARGS)
+
+test-versions: setup
+	@scripts/second_qemu.sh .cache/second-qemu
+	@$(PYTHON) -m pytest -s -q tests/hosting/between_versions.py $(ARGS)
 
 test-kvm: setup
 	@$(PYTHON) -m tests.kvm $(ARGS)

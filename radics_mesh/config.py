@@ -132,7 +132,7 @@ class Config:
     # tcg, kvm, or None for a timed probe at first use.
     accelerator: str | None = None
     # QEMUs that are started ahead, so that `run` and `resume` do not wait for them. More: several
-    # in a row are quick. Each takes some 10 MB while it waits (bench/vmm_life.py); 0: none.
+    # in a row are quick. Each takes 15 MB while it waits, and no processor; 0: none.
     pool_size: int = 2
     # Start no guest before a peer has confirmed that this disk was not set back to an older copy
     # (radics_mesh.hosting.witness). Safe where SD cards are swapped; a node that is alone does

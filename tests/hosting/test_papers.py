@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radics_mesh.codec import pack
+from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
 from radics_mesh.hosting.commit import Commit
+from radics_mesh.hosting.conduct import Conduct, Restart
 from radics_mesh.hosting.outbox import Outbound
 from radics_mesh.hosting.papers import (
     KEY_BYTES,
@@ -20,7 +21,7 @@ from radics_mesh.hosting.papers import (
     Subscription,
     mail_key,
 )
-from radics_mesh.ids import NodeId
+from radics_mesh.ids import Digest, NodeId
 from tests.strategies import msgpack_values
 
 short = st.text(max_size=20)
@@ -38,6 +39,15 @@ settings = st.builds(
     hint=short,
     has_stdin=st.booleans(),
     commit=st.builds(Commit, st.integers(0, 1 << 40), st.booleans()),
+    conduct=st.builds(
+        Conduct,
+        restart=st.sampled_from(["no", "always", "on-failure", "on-failure:7"]).map(Restart.parse),
+        cpu_percent=st.just(0) | st.integers(5, 400),
+        messages_s=st.integers(0, 1_000_000),
+        storage_bytes=st.just(0) | st.integers(1 << 20, 1 << 40),
+        times=st.integers(0, 1 << 32),
+        ended=st.none() | st.binary(min_size=32, max_size=32).map(Digest),
+    ),
 )
 mail = st.builds(
     Mail,
@@ -72,6 +82,22 @@ mailboxes = st.builds(
 def test_papers_survive_the_journey(papers: Papers) -> None:
     assert Papers.parse(papers.pack()) == papers
     assert Settings.parse(papers.settings.pack()) == papers.settings
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["often", 0, 0, 0, 0, b""],
+        ["no", 1, 0, 0, 0, b""],  # less than a guest can answer with
+        ["no", 0, -1, 0, 0, b""],
+        ["no", 0, 0, 5, 0, b""],
+        ["no", 0, 0, 0, 0, b"short"],
+        ["no", 0, 0, 0, 0],
+    ],
+)
+def test_a_conduct_that_nobody_asked_for_is_refused(fields: list[object]) -> None:
+    with pytest.raises(WireError):
+        Conduct.read(Fields(fields, "conduct"))
 
 
 def test_papers_of_a_node_of_version_0_1_are_read() -> None:
