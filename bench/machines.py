@@ -143,9 +143,15 @@ class Bench:
         return Subject(vm_id, 1, self._digest, X86_64.name, X86_64.baseline, b"", int(NOW))
 
 
-async def completed(control: Qmp) -> None:
+async def migratable(machine: Machine, hello: Hello) -> tuple[Machine, Qmp]:
+    """A QEMU that waits for QEMU's own migration, and its control."""
+    made = Machine(machine.files, machine.process, hello, SystemClock(), paused=False)
+    return made, await qemu.control(machine.files.directory)
+
+
+async def completed(control: Qmp, patience_s: float = 10) -> None:
     """QEMU tells only who asks."""
-    for _ in range(10_000):
+    for _ in range(int(patience_s * 1000)):
         status = (await control.execute("query-migrate")).get("status")
         if status == "completed":
             return
@@ -187,9 +193,13 @@ def buried(folder: Path) -> Iterator[None]:
         yield
     finally:
         for name in ("waiting", "one", "two"):
-            files = qemu.Files.read(folder / name)
-            if (holder := lock.holder(folder / name / "lock")) is not None:
-                signal.pidfd_send_signal(holder[1], signal.SIGKILL)
-                os.close(holder[1])
-            if files is not None:
-                files.discard()
+            bury(folder / name)
+
+
+def bury(directory: Path) -> None:
+    files = qemu.Files.read(directory)
+    if (holder := lock.holder(directory / "lock")) is not None:
+        signal.pidfd_send_signal(holder[1], signal.SIGKILL)
+        os.close(holder[1])
+    if files is not None:
+        files.discard()
