@@ -21,7 +21,8 @@
                up before; entry: where that begins
   ram          a guest's memory as QEMU's file: which pages count, laying them down
   pages        the pages of all VMs of a node, each once; pagepack: some, compressed together;
-               packfile: packs on disk; holds: who needs which
+               packfile: packs on disk; packindex: which pages are where; pagereader:
+               read back; holds: who needs which
   manifest     what names a parked VM's state, signed; stored: with its pages in the store;
                snapshot: all in one piece; exported: that with the VM's ownership, in a file
   template     what of memory comes from the image, as hashes

@@ -26,6 +26,9 @@ class PackPlace:
     pages: int
 
 
+Pack = tuple[PackPlace, tuple[bytes, ...]]  # where it is, the hashes of its pages
+
+
 def path_of(directory: Path, number: int) -> Path:
     return directory / f"{number:016x}{_SUFFIX}"
 
@@ -41,9 +44,7 @@ def numbers(directory: Path) -> list[int]:
     return sorted(found)
 
 
-def write(
-    directory: Path, number: int, packs: Sequence[bytes]
-) -> list[tuple[PackPlace, tuple[bytes, ...]]]:
+def write(directory: Path, number: int, packs: Sequence[bytes]) -> list[Pack]:
     """Durably; the packs' places and what they hold."""
     write_durably(path_of(directory, number), b"".join(packs), mode=0o600)
     at, places = 0, []
@@ -55,7 +56,7 @@ def write(
     return places
 
 
-def scan(directory: Path, number: int) -> Iterator[tuple[PackPlace, tuple[bytes, ...]]]:
+def scan(directory: Path, number: int) -> Iterator[Pack]:
     """As `write` gave; only heads are read. WireError where the rest of the file is damaged."""
     with path_of(directory, number).open("rb", buffering=0) as file:
         at, size = 0, os.fstat(file.fileno()).st_size

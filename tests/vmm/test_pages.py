@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from radics_mesh.errors import CapacityError, GuestError, UsageError, WireError
-from radics_mesh.vmm import pagepack, pages
+from radics_mesh.vmm import packindex, pagepack
 from radics_mesh.vmm.pagepack import PACK_PAGES, Page, page_hash
 from radics_mesh.vmm.pages import PageStore
 from tests.power_loss import build_recorder
@@ -111,6 +112,25 @@ def test_small_files_are_put_together(store: PageStore, tmp_path: Path) -> None:
     store.collect()
     assert len(pack_files(tmp_path)) == 1
     assert list(store.read(hashes_of(range(40)))) == [content_of(n) for n in range(40)]
+
+
+def test_who_puts_the_same_pages_at_once_writes_them_once(store: PageStore) -> None:
+    once = store.put(some_pages(range(100, 500)))
+    before = store.used_bytes
+    with ThreadPoolExecutor(8) as threads:
+        sizes = list(threads.map(lambda _: store.put(some_pages(range(500, 900))), range(8)))
+    assert sum(sizes) == store.used_bytes - before
+    assert sum(sizes) < 1.1 * once
+    assert store.lacking(hashes_of(range(900)))[-1] == 99
+
+
+def test_a_page_under_a_false_name_is_left_out(store: PageStore) -> None:
+    """Whoever is right about it is not hindered by who is wrong at the same time."""
+    (digest,), content = hashes_of([1]), content_of(1)
+    with ThreadPoolExecutor(4) as threads:
+        for page in (b"x" * 4096, content, b"y" * 4096, content):
+            threads.submit(store.put, [(digest, page)])
+    assert list(store.read([digest])) == [content]
 
 
 def test_shares(store: PageStore) -> None:
@@ -225,7 +245,7 @@ class Store(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory()
-        self.small, pages._SMALL_FILES = pages._SMALL_FILES, 3
+        self.small, packindex.SMALL_FILES = packindex.SMALL_FILES, 3
         self.open()
         self.put_: set[int] = set()
         self.held: dict[str, set[int]] = {}
@@ -234,7 +254,7 @@ class Store(RuleBasedStateMachine):
         self.store = PageStore(Path(self.folder.name), LIMIT_BYTES)
 
     def teardown(self) -> None:
-        pages._SMALL_FILES = self.small
+        packindex.SMALL_FILES = self.small
         self.store.close()
         self.folder.cleanup()
 
