@@ -31,4 +31,8 @@ Invariants:
   two processes  a guest starts only where no process of it is left
   attempt        no node uses an attempt number twice, nor is an answer taken for another attempt's
   one number     no two messages get one number in the mailbox
+
+Once an older copy of a node's disk was put back, two may live, one of them stale, until one meets
+the other's chain: that no protocol can prevent. What is asked then is that the lower one stops, and
+that from every state one at most can be left.
 """

@@ -145,6 +145,10 @@ class Carrying:
             self._lose(run)
         self._carry(run, self._restart(run), label, False, outcomes)
 
+    def _is_set_back(self, common: Common) -> bool:
+        """Then no node can know better before it meets another: two may live, one of them stale."""
+        return common.set_backs < self.bounds.set_backs
+
     def _lose(self, run: Run) -> None:
         """What the guest did since its last durable state is gone, and nobody is to blame."""
         tenure = self._tenure(run.node.tenure)
@@ -272,7 +276,7 @@ class Carrying:
             self._advance(run, self._branch(tenure), floor=version)
 
     def _begin_attempt(self, run: Run, attempt: int) -> None:
-        if attempt <= run.common.attempts[run.who]:
+        if attempt <= run.common.attempts[run.who] and not self._is_set_back(run.common):
             raise Broken(f"attempt {attempt} is begun again")
 
     def _post(self, run: Run, to: NodeId, content: Message | Blob) -> None:
@@ -294,10 +298,10 @@ class Carrying:
         run.started = branch
         if run.node.guest is not None:
             raise Broken("two processes of one guest here")
-        if (run.who, branch) in run.common.ceased:
+        if (run.who, branch) in run.common.ceased and not self._is_set_back(run.common):
             raise Broken("ceased: a branch starts that gave way here")
         latest = self._line(run, branch).version
-        if memory.version < latest:
+        if memory.version < latest and not self._is_set_back(run.common):
             raise Broken(f"stale: version {memory.version} of {latest} starts")
         if self.bounds.commit and memory.outputs < max(run.common.sent, default=0):
             raise Broken("said twice: an output is on its way that the guest has not made")

@@ -56,6 +56,8 @@ class Shell(Carrying):
             helps = label not in _WISHES
             self._carry(begun, deeds, label, helps, outcomes)
         self._crashes(run, "", outcomes)
+        if run.common.set_backs:
+            self._set_back(run, outcomes)
         return outcomes
 
     def hears(self, letter: int, node: int, common: int) -> list[Outcome]:
@@ -170,6 +172,24 @@ class Shell(Carrying):
     def closed(self, node: Node, message: int) -> Node | None:
         """What a node without the VM does with a bundle for it, beside passing it on."""
         return None
+
+    # --- an older disk --------------------------------------------------------------------------
+
+    def was_set_back(self, common: int) -> bool:
+        return self._is_set_back(self.commons.values[common])
+
+    def _set_back(self, run: Run, outcomes: list[Outcome]) -> None:
+        """A copy of the disk is made, and at any later time put into the node."""
+        if run.common.copied is None:
+            kept = run.node._replace(tenure=run.node.durable, guest=None)
+            copied = replace(run, common=run.common._replace(copied=(run.who, kept)))
+            outcomes.append(self._outcome(copied, "its disk is copied", False, ""))
+            return
+        who, kept = run.common.copied
+        if who == run.who:
+            common = run.common._replace(copied=None, set_backs=run.common.set_backs - 1)
+            older = replace(run, node=kept, common=common)
+            self._carry(older, self._restart(older), "its disk is put back", False, outcomes)
 
     # --- inputs ---------------------------------------------------------------------------------
 

@@ -23,6 +23,10 @@ FULL = (
     Bounds(moves=2, crashes=0, in_flight=2, checkpoints=1, recoveries=1),
     Bounds(nodes=3, moves=1, crashes=1, in_flight=2, checkpoints=1, recoveries=1),
     Bounds(nodes=3, moves=1, crashes=0, in_flight=2, checkpoints=1, recoveries=2),
+    # An older copy of a node's disk is put back.
+    Bounds(moves=2, crashes=0, in_flight=2, set_backs=1, one_way=True),
+    Bounds(moves=1, crashes=1, in_flight=2, set_backs=1, one_way=True),
+    Bounds(nodes=3, moves=2, crashes=0, in_flight=2, set_backs=1, one_way=True, two_way=False),
     # Messages to the VM, and from it.
     Bounds(moves=2, crashes=1, in_flight=2, messages=1, copies=1, one_way=True),
     Bounds(moves=2, crashes=0, in_flight=2, messages=2, copies=1),
@@ -40,6 +44,7 @@ REDUCED = (
     Bounds(moves=1, crashes=0, in_flight=2, checkpoints=1, power_losses=1),
     Bounds(nodes=3, moves=2, crashes=1, in_flight=2),
     Bounds(moves=1, crashes=1, in_flight=2, checkpoints=1, recoveries=1),
+    Bounds(moves=1, crashes=0, in_flight=2, set_backs=1),
     Bounds(moves=1, crashes=1, in_flight=2, messages=1, copies=1),
     Bounds(moves=1, crashes=1, in_flight=2, outputs=1),
     Bounds(moves=0, crashes=0, in_flight=0, power_losses=1, checkpoints=1, messages=2, copies=1),

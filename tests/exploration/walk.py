@@ -102,7 +102,7 @@ class Model:
 
     def _check_live(self, state: State, number: int) -> None:
         branches = self._branches(state[: self.bounds.nodes])
-        if len(set(branches)) < len(branches):
+        if not self._shell.was_set_back(state[-1]) and len(set(branches)) < len(branches):
             raise Violation("two live", self._trail(number))
 
     def _branches(self, nodes: State) -> list[int]:
@@ -135,7 +135,10 @@ class Model:
 
     def _is_done(self, state: State) -> bool:
         *nodes, _, common = state
-        if len(self._branches(tuple(nodes))) != 1:
+        live = len(self._branches(tuple(nodes)))
+        if self._shell.was_set_back(common):  # the only copy of its state may be gone with the disk
+            return live <= 1
+        if live != 1:
             return False
         return any(self._shell.is_done(node, common) for node in nodes)
 
@@ -153,12 +156,14 @@ class Model:
             lines=(Line(0, 0),),
             ceased=frozenset(),
             kept=None,
+            copied=None,
             moves=bounds.moves,
             crashes=bounds.crashes,
             power_losses=bounds.power_losses,
             checkpoints=bounds.checkpoints,
             copies=bounds.copies,
             recoveries=bounds.recoveries,
+            set_backs=bounds.set_backs,
             attempts=(0,) * bounds.nodes,
             sent=frozenset(),
             outside=frozenset(range(bounds.messages)),
@@ -186,7 +191,7 @@ class Model:
             yield from self._composed(state, who, outcomes)
         if self.bounds.messages:
             yield from self._carried(state)
-        if self.bounds.recoveries:
+        if self.bounds.recoveries or self.bounds.set_backs:
             yield from self._meetings(state)
 
     def _meetings(self, state: State) -> Iterator[tuple[str, bool, str, State]]:
@@ -204,7 +209,8 @@ class Model:
         count = self.bounds.nodes
         before, behind, flight = state[:who], state[who + 1 : count], state[count]
         for label, node, common, posts, helps, started, broken in outcomes:
-            if started != ABSENT and started in self._branches((*before, *behind)):
+            watched = started != ABSENT and not self._shell.was_set_back(common)
+            if watched and started in self._branches((*before, *behind)):
                 broken = "two live"
             after = self._post(flight, posts) if posts else flight
             yield label, helps, broken, (*before, node, *behind, after, common)

@@ -32,7 +32,7 @@ class Bounds:
 
     `copies`: how often a neighbour takes a bundle and its acknowledgement is lost; `recoveries`: by
     whoever has the last checkpoint, under a mandate or forced, while the holder may live; `commit`:
-    outputs wait for a durable checkpoint.
+    outputs wait for a durable checkpoint; `set_backs`: an older copy of a node's disk is put back.
     """
 
     nodes: int = 2
@@ -49,6 +49,7 @@ class Bounds:
     commit: bool = False
     refusals: bool = False
     recoveries: int = 0
+    set_backs: int = 0
 
     def __str__(self) -> str:
         parts = [f"{self.nodes} nodes", f"{self.moves} moves"]
@@ -59,6 +60,7 @@ class Bounds:
         parts += [f"{self.copies} copies"] if self.copies else []
         parts += [f"{self.outputs} outputs"] if self.outputs else []
         parts += [f"{self.recoveries} recoveries"] if self.recoveries else []
+        parts += [f"{self.set_backs} disks set back"] if self.set_backs else []
         parts += ["one way" if self.two_way else "one way only"] if self.one_way else []
         parts += ["commit output"] if self.commit else []
         parts += ["refusals"] if self.refusals else []
@@ -120,20 +122,23 @@ class Common(NamedTuple):
 
     `version`: the last number that a version got; `lines`: by the branch's number; `ceased`: which
     node gave way on which branch; `kept`: the last checkpoint, and the chain that it was of, as
-    numbers; `attempts`: the last attempt number that anyone heard from each node; `sent`: which
-    outputs are on their way; `outside`: messages that nobody has yet.
+    numbers; `copied`: a copy of a node's disk; `attempts`: the last attempt number that anyone
+    heard from each node; `sent`: which outputs are on their way; `outside`: messages that nobody
+    has yet.
     """
 
     version: int
     lines: tuple[Line, ...]
     ceased: frozenset[tuple[int, int]]
     kept: tuple[int, int] | None
+    copied: tuple[int, Node] | None
     moves: int
     crashes: int
     power_losses: int
     checkpoints: int
     copies: int
     recoveries: int
+    set_backs: int
     attempts: tuple[int, ...]
     sent: frozenset[int]
     outside: frozenset[int]

@@ -10,7 +10,7 @@ from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import (
     Phase,
 )
-from tests.exploration.rules.mutant import CRASH, Changed, Mutant
+from tests.exploration.rules.mutant import CRASH, MOVE, Changed, Mutant
 
 
 class LowerGoesOn(Handoff):
@@ -46,6 +46,15 @@ class EpochsCount(Handoff):
             super().met(chain)
 
 
+class LongerIsNoNews(Handoff):
+    """A holder does not mind that the chain went on without it: its disk was set back."""
+
+    def met(self, chain: Ownership) -> None:
+        known = self.tenure.chain
+        if known is None or self.tenure.phase is not Phase.HOLDING or not chain.extends(known):
+            super().met(chain)
+
+
 class LowerBranchIsNew(Handoff):
     def _is_new(self, chain: Ownership) -> bool:
         return chain.epoch > self.tenure.fence
@@ -63,6 +72,12 @@ BRANCHES = (
         replace(_BRANCH, nodes=3, recoveries=2),
         "lower branch",
         EpochsCount,
+    ),
+    Mutant(
+        "set back, a longer chain is no news",
+        replace(MOVE, set_backs=1, one_way=True),
+        "lower branch",
+        LongerIsNoNews,
     ),
     Mutant(
         "a release on a lower branch is new",
