@@ -439,6 +439,8 @@ REQUESTS: Mapping[str, Request] = {
             # at-most-one, restartable[:SECONDS]; names or ids of nodes that keep its checkpoints.
             "policy": _TEXT,
             "keep_at": (list,),
+            # Of a replicated one: on so many nodes.
+            "count": (int,),
         },
         {
             "sources": [],
@@ -455,6 +457,7 @@ REQUESTS: Mapping[str, Request] = {
             "storage_bytes": 0,
             "policy": "at-most-one",
             "keep_at": [],
+            "count": 1,
         },
     ),
     # -> {"name": str}, once it is durable; waits while the VM's program reads nothing.

@@ -21,7 +21,8 @@ def policy_options(command: Any) -> Any:
         default="at-most-one",
         show_default=True,
         metavar="POLICY",
-        help="at-most-one, or restartable[:SECONDS]: a keeper goes on after so long a silence.",
+        help="at-most-one; restartable[:SECONDS]: a keeper goes on after so long a silence;"
+        " replicated: has no state, and may run any number of times.",
     )
     keep_at = click.option(
         "--keep-at",
@@ -30,7 +31,13 @@ def policy_options(command: Any) -> Any:
         metavar="NODE",
         help="A node that keeps its checkpoints, too; any number of times.",
     )
-    return policy(keep_at(command))
+    count = click.option(
+        "--count",
+        type=click.IntRange(1, 64),
+        default=1,
+        help="Replicas, one a node, with --policy replicated.",
+    )
+    return policy(keep_at(count(command)))
 
 
 @click.command()

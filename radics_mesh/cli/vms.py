@@ -133,6 +133,7 @@ def run(
     commit: str | None,
     policy: str,
     keep_at: tuple[str, ...],
+    count: int,
     arguments: tuple[str, ...],
     state: Path,
     **conduct: Any,
@@ -161,6 +162,7 @@ def run(
         **conduct_of(conduct),
         policy=policy,
         keep_at=list(keep_at),
+        count=count,
     )
     _print_vm(answer)
     if stdin is not None:

@@ -27,6 +27,7 @@ from radics_mesh.errors import (
 from radics_mesh.hosting.fitness import why_not
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.move import Move
+from radics_mesh.hosting.policy import Survival
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.hosting.table import ENDED, Wanted
 from radics_mesh.hosting.vm_branches import Branching
@@ -250,6 +251,8 @@ class Vm(Branching):
 
     async def begin_move(self, move: Move, key: bytes) -> None:
         self._check_held()
+        if self.row.settings.policy.survival is Survival.REPLICATED:
+            raise UsageError(f"{self.name} is a replica: another is started there instead")
         if self.life.guest is None and self.row.wanted is not Wanted.SAVED:
             raise UsageError(f"{self.name} cannot move now: it is {self.state}")
         image = self.life.chain.birth.image

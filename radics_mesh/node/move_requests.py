@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from radics_mesh.errors import UsageError
+from radics_mesh.hosting.status import MoveStats
 from radics_mesh.ids import NodeId
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.node import vm_rows
@@ -45,6 +46,8 @@ class MoveRequests:
         if patience_s is not None and not 1 <= patience_s <= _PATIENCE_MAX_S:
             raise UsageError(f"patience is 1 to {_PATIENCE_MAX_S:g} seconds")
         target = await self._publisher(near) if near else self._node.node_called(to)
+        if self._node.replicas.is_replica(name):
+            return await self._move_replica(name, target)
         move = await self._node.hosting.migrate(
             name,
             target,
@@ -53,6 +56,12 @@ class MoveRequests:
             patience_s=OFFER_S if patience_s is None else patience_s,
         )
         return vm_rows.moved(self._node, name, move)
+
+    async def _move_replica(self, name: str, target: NodeId) -> Answer:
+        """It has no state: another is started there."""
+        epoch = self._node.hosting.vm(name).epoch
+        await self._node.replicas.move(name, target)
+        return vm_rows.moved(self._node, name, MoveStats(target, True, epoch))
 
     async def migrate_cancel(self, name: str) -> Answer:
         self._refuse_remote(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from radics_mesh.control_api import StateRow
 from radics_mesh.hosting.custody import Sort
-from radics_mesh.hosting.policy import Policy
+from radics_mesh.hosting.policy import CHECKPOINT_EVERY_S, Policy, Survival
 from radics_mesh.node import vm_rows
 from radics_mesh.node.services import Services
 
@@ -18,6 +18,12 @@ def chosen_policy(node: Services, policy: str, keep_at: list[str]) -> Policy:
     """What the user wants of a VM to be; UsageError."""
     keepers = tuple(dict.fromkeys(node.node_called(name) for name in keep_at))
     return Policy.parse(policy, keepers)
+
+
+def every_s(policy: Policy) -> float:
+    """How often a VM is checkpointed for which nothing was said. One that shall be restarted from
+    somewhere needs checkpoints."""
+    return CHECKPOINT_EVERY_S if policy.survival is Survival.RESTARTABLE else 0.0
 
 
 class RecoveryRequests:

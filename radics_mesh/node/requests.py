@@ -21,6 +21,7 @@ from radics_mesh.dtn.endpoints import Elsewhere
 from radics_mesh.errors import LinkError, UsageError, WireError
 from radics_mesh.hosting.commit import Commit
 from radics_mesh.hosting.conduct import Conduct
+from radics_mesh.hosting.policy import Survival
 from radics_mesh.ids import Eid, VmId
 from radics_mesh.node import rows, vm_rows
 from radics_mesh.node.carry_requests import CarryRequests
@@ -28,7 +29,7 @@ from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.life_requests import LifeRequests
 from radics_mesh.node.move_requests import MoveRequests
-from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy
+from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy, every_s
 from radics_mesh.node.services import Services
 from radics_mesh.node.snapshot_requests import SnapshotRequests
 from radics_mesh.records import Kind
@@ -170,6 +171,7 @@ class Requests:
         commit_output: bool,
         policy: str,
         keep_at: list[str],
+        count: int,
         **conduct: Any,
     ) -> Answer:
         if not all(sources):
@@ -183,6 +185,9 @@ class Requests:
                 "arguments, environment and names of sources are too long:"
                 f" {WORDS_MAX_BYTES} bytes together"
             )
+        choice = chosen_policy(self._node, policy, keep_at)
+        if count > 1 and choice.survival is not Survival.REPLICATED:
+            raise UsageError("only a replicated VM may run more than once: --policy replicated")
         order = await ordered(self._node, image, sources, arguments, memory_bytes)
         await self._node.hosting.run_vm(
             order.image,
@@ -193,10 +198,12 @@ class Requests:
             memory_bytes=order.memory_bytes,
             pinned=pin,
             has_stdin=stdin,
-            commit=Commit.of(checkpoint_every_s, output=commit_output),
-            policy=chosen_policy(self._node, policy, keep_at),
+            commit=Commit.of(checkpoint_every_s or every_s(choice), output=commit_output),
+            policy=choice,
             conduct=Conduct.of(**conduct),
         )
+        if count > 1:
+            await self._node.replicas.spread(name, self._node.others(), count - 1)
         return {"vm": vm_rows.vm_row(self._node, name)}
 
     async def logs(self, name: str, follow: bool) -> AsyncGenerator[Answer, None]:
@@ -349,6 +356,8 @@ class Requests:
         try:
             return self._node.node_called(name).eid
         except UsageError:
+            if (replica := vm_rows.a_replica(self._node, name)) is not None:
+                return replica.eid
             if len(vms) != 1:
                 raise
         return VmId.parse(vms.pop()).eid

@@ -18,7 +18,7 @@ from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
 
 # Endpoints of the node itself; no user may listen there.
-INTERNAL_SERVICES = frozenset({"handoff", "keeping", "sources", "scheduler", "witness"})
+INTERNAL_SERVICES = frozenset({"handoff", "keeping", "replicas", "scheduler", "sources", "witness"})
 
 
 def node_info(node: Services, version: str) -> NodeInfo:

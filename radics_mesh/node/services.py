@@ -11,6 +11,7 @@ routes and addresses to dial.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -46,6 +47,7 @@ from radics_mesh.me import Me
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
+from radics_mesh.node.replicas import Replicas
 from radics_mesh.records import TTL_MAX_S, Kind
 from radics_mesh.scheduler.decide import Settings
 from radics_mesh.scheduler.facts import NodeFacts
@@ -150,6 +152,7 @@ class Services:
             seek_image=self.images.seek,
         )
         self.images.store.in_use = self.hosting.images_in_use
+        self.replicas = Replicas(me.node_id, self.agent, self.hosting, self.images)
         self.scheduler = Scheduler(
             me=me.node_id,
             agent=self.agent,
@@ -173,6 +176,7 @@ class Services:
                 await nursery.start(self.sources.run)
                 await nursery.start(self.images.run)
                 await nursery.start(self.hosting.run)
+                await nursery.start(self.replicas.run)
                 await nursery.start(self.contacts.run)
                 nursery.start_soon(self._follow_directory)
                 nursery.start_soon(self._follow_contacts)
@@ -211,12 +215,12 @@ class Services:
             memory_used_bytes=self.hosting.memory_used_bytes(),
             load=self.meter.share,
             vms=len(vms),
-            neighbours=list(self._sessions()),
+            neighbours=list(self.sessions()),
             accelerator=self.accelerator.accelerator,
             boot=(self.hosting.witness.boot.number, self.hosting.witness.boot.nonce),
         )
 
-    def _sessions(self) -> Iterator[tuple[NodeId, float]]:
+    def sessions(self) -> Iterator[tuple[NodeId, float]]:
         """Members that this node has a session with, and the round trip in seconds."""
         for peer in self.contacts.peers():
             if isinstance(peer, NodeId):
@@ -228,13 +232,13 @@ class Services:
         told_at = Monotonic(float("-inf"))
         while True:
             load = self.meter.sample()
-            sessions = tuple(sorted(node for node, _ in self._sessions()))
+            sessions = tuple(sorted(node for node, _ in self.sessions()))
             now = self.me.clock.monotonic()
             facts = _Told(load, sessions, self.hosting.memory_used_bytes(), tuple(self.addresses()))
             regular = now - told_at >= self.config.publish_every_s
             if regular or told is None or facts.is_news_after(told):
                 told, told_at = facts, now
-                self.graph.update(self.me.node_id, dict(self._sessions()))
+                self.graph.update(self.me.node_id, dict(self.sessions()))
                 await self.directory.announce(Kind.NODE, self.me.node_id.text, self.describe())
             with trio.move_on_after(SAMPLE_EVERY_S):
                 await self._sessions_changed.wait()
@@ -298,6 +302,13 @@ class Services:
         """It says who a node is; what else it says was true some time ago."""
         self.directory.learn(self.directory.aged(card, TTL_MAX_S))
         return bool(self.directory.known(Kind.NODE, node.text))
+
+    def others(self) -> list[NodeId]:
+        """Nodes that are known and fresh, the nearest first."""
+        fresh = {e.record.publisher for e in self.directory.known(Kind.NODE) if not e.stale}
+        rtt_s = dict(self.sessions())
+        fresh.discard(self.me.node_id)
+        return sorted(fresh, key=lambda node: (rtt_s.get(node, math.inf), node))
 
     # --- names ----------------------------------------------------------------------------------
 

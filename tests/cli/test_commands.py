@@ -188,6 +188,7 @@ async def test_run_passes_everything_on(tmp_path: Path) -> None:
         "storage_bytes": 8 << 20,
         "policy": "restartable:60",
         "keep_at": ["mill"],
+        "count": 1,
     }
 
 
