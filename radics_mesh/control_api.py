@@ -546,6 +546,8 @@ REQUESTS: Mapping[str, Request] = {
     "recover": Request(
         {"name": _TEXT, "force": (bool,), "snapshot": _TEXT}, {"force": False, "snapshot": ""}
     ),
+    # As for run. -> {"vm": VmRow}
+    "policy": Request({"name": _TEXT, "policy": _TEXT, "keep_at": (list,)}, {"keep_at": []}),
     # -> {"name": str, "snapshot": str}
     "discard": Request({"name": _TEXT, "snapshot": _TEXT}),
     # -> Whereabouts

@@ -101,4 +101,16 @@ def recover(name: str, force: bool, snapshot: str, state: Path) -> None:
     _say(f"{vm['name']} ({vm['id'][:8]}) is {vm['state']} on {vm['node']}, epoch {vm['epoch']}")
 
 
-COMMANDS = [doctor, recover]
+@click.command()
+@click.argument("name")
+@click.argument("policy", metavar="POLICY")
+@click.option("--keep-at", "keep_at", multiple=True, metavar="NODE", help="As for run.")
+@state_option
+def policy(name: str, policy: str, keep_at: tuple[str, ...], state: Path) -> None:
+    """Choose anew what becomes of a VM on this node when the node is lost: see `run --policy`."""
+    vm = ask(state, "policy", name=name, policy=policy, keep_at=list(keep_at))["vm"]
+    kept = f", kept at {', '.join(keep_at)}" if keep_at else ""
+    _say(f"{vm['name']} is {vm['policy']}{kept}")
+
+
+COMMANDS = [doctor, recover, policy]

@@ -217,8 +217,20 @@ class Custodian:
         for keep, sender in list(self._coming.values()):
             await self._gather(keep, sender)
         for state in self._host.custody.states():
-            if state.sort is Sort.CHECKPOINT and self._is_due(state, now):
+            if state.sort is not Sort.CHECKPOINT:
+                continue
+            if self._is_ours(state.chain):
+                await trio.to_thread.run_sync(self._host.custody.drop, state)
+                await self.announce(state.vm_id)
+            elif self._host.confirmed.is_set() and self._is_due(state, now):
                 await self._restart(state, now)
+
+    def _is_ours(self, chain: Ownership) -> bool:
+        """Whether the VM has come here since: what is held is newer."""
+        best = self._host.directory.ownership(chain.vm_id)
+        tenant = next((t for t in self._host.tenants() if t.vm_id == chain.vm_id), None)
+        here = tenant is not None and tenant.is_current
+        return here and best is not None and best.beats(chain)
 
     def _is_due(self, state: State, now: float) -> bool:
         mandate = state.mandate

@@ -16,7 +16,7 @@ from radics_mesh.errors import MeshError
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.keeping_messages import Drop, Dropped, Keep, Kept, Message, Part, Want
 from radics_mesh.hosting.moving import cut
-from radics_mesh.hosting.policy import KEEPERS_CHOSEN
+from radics_mesh.hosting.policy import BEATS, KEEPERS_CHOSEN, Policy, Survival
 from radics_mesh.hosting.table import ENDED
 from radics_mesh.hosting.vm import Vm
 from radics_mesh.ids import Digest, NodeId, VmId
@@ -31,11 +31,14 @@ REPEAT_FIRST_S, REPEAT_LAST_S = 2.0, 300.0
 _HELD = (Phase.HOLDING, Phase.OFFERED, Phase.STAGING)
 
 
+_What = tuple[Digest, Digest, Policy]
+
+
 @dataclass
 class _Offer:
-    """What one keeper was last offered of one VM. `what`: checkpoint and chain, or the end."""
+    """What one keeper was last offered of one VM. `what` None: the end."""
 
-    what: tuple[Digest, Digest] | None
+    what: _What | None
     next_at: float
     wait_s: float = REPEAT_FIRST_S
     confirmed: bool = False
@@ -64,7 +67,7 @@ class Giver:
         if not policy.is_kept:
             return []
         chosen = set(policy.keepers) - {me}
-        if not chosen:
+        if not chosen and policy.survival is Survival.RESTARTABLE:
             known = self._host.directory.known(Kind.NODE)
             fresh = sorted({e.record.publisher for e in known if not e.stale} - {me})
             chosen = set(fresh[:KEEPERS_CHOSEN])
@@ -94,11 +97,12 @@ class Giver:
             for keeper in self.keepers(vm):
                 await self._offer(vm, keeper, what, now)
 
-    def _what(self, vm: Vm) -> tuple[Digest, Digest] | None:
+    def _what(self, vm: Vm) -> _What | None:
+        """Checkpoint, chain and policy."""
         snapshot = vm.handoff.tenure.snapshot
         if snapshot is None or vm.row.wanted in ENDED:
             return None
-        return snapshot, vm.life.chain.digest
+        return snapshot, vm.life.chain.digest, vm.row.settings.policy
 
     def _want_checkpoint(self, vm: Vm) -> None:
         """There is none yet: the first one is written as soon as the guest is there."""
@@ -106,14 +110,15 @@ class Giver:
             self._asked.add(vm.vm_id)
             vm.want_checkpoint()
 
-    async def _offer(
-        self, vm: Vm, keeper: NodeId, what: tuple[Digest, Digest] | None, now: float
-    ) -> None:
+    async def _offer(self, vm: Vm, keeper: NodeId, what: _What | None, now: float) -> None:
         offer = self._offers.get((vm.vm_id, keeper))
         if offer is None or offer.what != what:
             offer = self._offers[vm.vm_id, keeper] = _Offer(what, now)
-        if offer.confirmed or now < offer.next_at:
+        after_s = vm.row.settings.policy.after_s
+        if now < offer.next_at or (offer.confirmed and (what is None or not after_s)):
             return
+        if offer.confirmed:  # a word now and then: silence is what keepers act upon
+            offer.wait_s = max(1.0, after_s / BEATS)
         offer.next_at, offer.wait_s = now + offer.wait_s, min(offer.wait_s * 2, REPEAT_LAST_S)
         if what is None:
             await self._say(keeper, Drop(vm.vm_id, vm.life.chain))

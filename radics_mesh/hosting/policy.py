@@ -10,8 +10,10 @@ from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import ID_BYTES, NodeId
 from radics_mesh.ownership import AFTER_MAX_S
 
-# Records of a node that is alive are up to publish_every_s old: less would be a false alarm.
-AFTER_MIN_S = 2
+# Less would be a false alarm on a busy node.
+AFTER_MIN_S = 10
+# A holder speaks to its keepers so many times in the silence that they would act upon.
+BEATS = 4
 DEFAULT_AFTER_S = 300
 # Of a restartable VM that has no checkpoint by its owner's choice.
 CHECKPOINT_EVERY_S = 60.0

@@ -511,6 +511,11 @@ class Hosting:
 
     # --- branches -------------------------------------------------------------------------------
 
+    async def choose_policy(self, name: str, policy: Policy) -> None:
+        """UsageError: it is not here, or its policy cannot become that."""
+        vm = self._find(name)
+        await vm.call(lambda: vm.choose_policy(policy))
+
     async def met(self, chain: Ownership) -> None:
         """Somebody has this chain of a VM; if it was here, it may have to give way."""
         vm = self._vms.get(chain.vm_id)

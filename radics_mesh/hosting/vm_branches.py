@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
 import trio
 
-from radics_mesh.errors import LinkError, MeshError
+from radics_mesh.errors import LinkError, MeshError, UsageError
 from radics_mesh.hosting.custody import Sort, State
 from radics_mesh.hosting.life import reason_of
+from radics_mesh.hosting.policy import Policy, Survival
 from radics_mesh.hosting.table import ENDED, Wanted
 from radics_mesh.hosting.vm_checkpoints import Checkpointing
 from radics_mesh.ownership import Ownership
@@ -64,6 +66,16 @@ class Branching(Checkpointing):
                 await self._checkpoint()
 
         await self.post(job)
+
+    async def choose_policy(self, policy: Policy) -> None:
+        """UsageError: it is not held here, or cannot be replicated from now on."""
+        if self.phase not in (Phase.HOLDING, Phase.OFFERED, Phase.STAGING):
+            raise UsageError(f"{self.name} is {self.state}; its holder chooses its policy")
+        old = self.row.settings.policy
+        if Survival.REPLICATED in (policy.survival, old.survival) and policy != old:
+            raise UsageError("a VM is replicated from its start, or never")
+        self.life.keep(settings=replace(self.row.settings, policy=policy))
+        self._tell_running()
 
     def want_checkpoint(self) -> None:
         """As soon as may be; nobody waits for it."""

@@ -215,13 +215,15 @@ class Witness:
     async def _on_shown(self, message: Shown, sender: NodeId) -> None:
         seen = await trio.to_thread.run_sync(self._boots.witness, sender, message.history)
         if seen != message.history[0]:
-            name = self._host.name_of(sender)
-            self._host.journal(
-                "warning",
-                f"{name} was set back to an older state of its disk: it shows start"
-                f" {message.history[0].number}, start {seen.number} was seen",
-            )
+            self._report(sender, message.history[0], seen)
         await self._say(sender, Seen(seen, self._better(message.holds)))
+
+    def _report(self, node: NodeId, shown: Boot, seen: Boot) -> None:
+        self._host.journal(
+            "warning",
+            f"{self._host.name_of(node)} was set back to an older state of its disk: it shows start"
+            f" {shown.number}, start {seen.number} was seen",
+        )
 
     async def _glimpse(self, node: NodeId) -> None:
         """Its record says which start it is in: enough to tell one that forgot, however far it is;
@@ -233,6 +235,7 @@ class Witness:
                 continue
             self._glimpsed[node] = shown
             if has_forgotten((shown,), seen):
+                self._report(node, shown, seen)
                 await self._say(node, Seen(seen, []))
 
     def _better(self, holds: list[tuple[VmId, Digest]]) -> list[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from radics_mesh.control_api import StateRow
+from radics_mesh.errors import UsageError
 from radics_mesh.hosting.custody import Sort
 from radics_mesh.hosting.policy import CHECKPOINT_EVERY_S, Policy, Survival
 from radics_mesh.node import vm_rows
@@ -58,6 +59,12 @@ class RecoveryRequests:
             ],
             "ways": found.ways,
         }
+
+    async def policy(self, name: str, policy: str, keep_at: list[str]) -> Answer:
+        if (elsewhere := vm_rows.not_here(self._node, name)) is not None:
+            raise UsageError(elsewhere)
+        await self._node.hosting.choose_policy(name, chosen_policy(self._node, policy, keep_at))
+        return {"vm": vm_rows.vm_row(self._node, name)}
 
     async def recover(self, name: str, force: bool, snapshot: str) -> Answer:
         recovery = self._node.hosting.recovery

@@ -57,3 +57,12 @@ async def test_recover_without_force_ends_with_one(tmp_path: Path) -> None:
         refused = await radics("recover", "wc", state=tmp_path)
     assert refused.returncode == 1
     assert refused.stderr.startswith(b"error: wc may be alive")
+
+
+async def test_a_policy_is_chosen_anew(tmp_path: Path) -> None:
+    seen = dict[str, Any]()
+    answer = {"vm": answers.vm("wc", policy="restartable:60")}
+    async with node(tmp_path, policy=answering(answer, seen)):
+        done = await radics("policy", "wc", "restartable:60", "--keep-at", "mill", state=tmp_path)
+    assert seen == {"name": "wc", "policy": "restartable:60", "keep_at": ["mill"]}
+    assert done.stdout == b"wc is restartable:60, kept at mill\n"

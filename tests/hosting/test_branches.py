@@ -8,12 +8,13 @@ import pytest
 
 from radics_mesh.errors import UsageError
 from radics_mesh.hosting.custody import Sort
-from radics_mesh.hosting.policy import Policy
+from radics_mesh.hosting.policy import Policy, Survival
 from radics_mesh.ids import VmId
 from radics_mesh.ownership import BRANCH_EPOCHS
 from tests.hosting.world import MEMORY_BYTES, Site, World, until
 
-KEPT_AFTER_S = 3
+KEPT_AFTER_S = 2
+RESTARTABLE = Survival.RESTARTABLE
 
 
 async def run_kept(site: Site, image: Path, report_to: Site, policy: Policy) -> VmId:
@@ -48,19 +49,17 @@ async def test_a_keeper_goes_on_when_the_holder_is_silent_and_the_lower_branch_g
 ) -> None:
     one, two = await world.start(0), await world.start(1)
     world.connect(0, 1)
-    policy = Policy.parse(f"restartable:{KEPT_AFTER_S}", (two.id,))
-    vm = await run_kept(one, counter, two, policy)
+    vm = await run_kept(one, counter, two, Policy(keepers=(two.id,)))
     await kept_at(one, vm, two)
     await post(two, vm, "before")
     await until(lambda: "mail 1 before" in two.reports)
     await one.hosting.checkpoint("counter")
     await kept_at(one, vm, two)
-    [state] = two.hosting.custody.states(vm)
-    assert state.mandate is not None
-    assert state.mandate.after_s == KEPT_AFTER_S
     await post(two, vm, "after the checkpoint")
     await until(lambda: "mail 2 after the checkpoint" in two.reports)
 
+    await one.hosting.choose_policy("counter", Policy(RESTARTABLE, KEPT_AFTER_S, (two.id,)))
+    await kept_at(one, vm, two)
     await lose(world, 0)
     await until(lambda: two.has())
     status = two.vm()
