@@ -86,6 +86,11 @@ class Journey:
                 raise LostError(f"failed: {failed[0]['note']}")
             await trio.sleep(0.03)
 
+    async def settled_at(self, name: str) -> None:
+        """Until it runs there, and the other host says nothing else."""
+        while await self.settled() != name:  # noqa: ASYNC110
+            await trio.sleep(0.03)
+
     async def _move_again(self) -> None:
         """Undisturbed, wherever it is: the faults have left nothing behind."""
         here = await self.settled()
@@ -119,4 +124,5 @@ class Journey:
             lines += [f"{node.name}: {row}" for row in rows]
             events = (await node.ask("status") or {}).get("events", [])
             lines += [f"{node.name}: {event['text']}" for event in events]
+        lines += [f"O got: {report}" for report in self.mesh.reports if report[0] == "m"]
         (self.place / "left").write_text("\n".join(lines))

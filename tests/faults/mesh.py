@@ -32,6 +32,8 @@ from tests.faults.zygote import Zygote
 VM = "ticker"
 SOURCE = "ticks"
 MEMORY_BYTES = 8 << 20
+# What a node says of a VM that is not its.
+ELSEWHERE = ("moved", "arriving", "diverged")
 NAMES = ("O", "R", "S", "T")
 
 
@@ -105,12 +107,17 @@ class Mesh:
             text = f"mail-{self.mails}"
         await self["O"].client.call("send", destination=self.vm_eid, payload=text.encode())
 
+    async def said(self, node: str, words: str) -> bool:
+        """Whether a node's journal has a line with these words."""
+        events = (await self[node].ask("status") or {}).get("events", [])
+        return any(words in event["text"] for event in events)
+
     async def holders(self) -> list[tuple[str, dict[str, Any]]]:
         """Nodes that say the VM is theirs, with its row."""
         found = []
         for node in self.hosts:
             row = await node.row(VM)
-            if row is not None and row["state"] not in ("moved", "arriving"):
+            if row is not None and row["state"] not in ELSEWHERE:
                 found.append((node.name, row))
         return found
 

@@ -26,6 +26,10 @@ class Outcome:
     # The run proves nothing: it could not be carried out.
     harness: str = ""
     seconds: float = 0.0
+    # After a disk was set back: how long two copies executed while its node was alone, and after
+    # how long in contact the one that counts less had stopped.
+    alone_s: float = 0.0
+    found_s: float = 0.0
     # What exactly it was that failed.
     detail: str = ""
     # Of an undisturbed move: durable steps and the like.

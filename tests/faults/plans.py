@@ -13,6 +13,7 @@ LATE = "a day late"
 FULL = "disk full"
 FLIP = "flipped bit"
 REPLAY = "relay set back"
+ROLLBACK = "disk set back"
 NOTHING = "no fault"
 
 # Durable steps of each node in one move, and pieces over each line, as `--measure` shows them;
@@ -47,6 +48,8 @@ class Plan:
     image_at_target: bool = True
     # QEMUs that each host keeps waiting.
     pool: int = 0
+    # S starts nothing before a peer has confirmed that it is its latest start.
+    witness: bool = False
     # What the VM sends leaves once a checkpoint covers it.
     commit: bool = False
 
@@ -75,6 +78,8 @@ class Plan:
             FLIP: "in the state that S saved"
             if self.victim == "S"
             else f"at T, ended {side} step {self.second_step}",
+            ROLLBACK: "of S to before it gave the VM away"
+            + (", with --require-witness" if self.witness else ""),
             REPLAY: "to before it delivered the release, a day later",
         }
         return f"{self.kind} {what.get(self.kind, '')}, {how}"
@@ -119,4 +124,5 @@ def plan(seed: int, kind: str | None = None) -> Plan:
         image_at_target=chance.random() < 0.8,
         pool=int(chance.random() < 0.2),
         commit=chance.random() < 0.3,
+        witness=kind == ROLLBACK and seed % 2 == 0,
     )

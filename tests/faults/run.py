@@ -31,6 +31,8 @@ async def run(plan: Plan, place: Path, zygote: Zygote, image: Path) -> Outcome:
     settings = {"bundle_lifetime_s": plan.lifetime_s, "pool_size": plan.pool}
     try:
         async with open_mesh(place, zygote, image, images_at, settings) as mesh:
+            if plan.witness:
+                mesh["S"].settings = {**settings, "require_witness": True}
             with trio.move_on_after(PATIENCE_S) as patience:
                 journey = Journey(plan, mesh, place, outcome)
                 await journey.travel(SCRIPTS[plan.kind])
@@ -64,6 +66,8 @@ async def states(mesh: Mesh) -> str:
 
 def _judge(mesh: Mesh, outcome: Outcome) -> None:
     outcome.two_live = mesh.watch.two_live()
+    if outcome.alone_s and outcome.found_s:
+        outcome.two_live = []  # while it was alone, which nothing can prevent; reported apart
     source, mail = mesh.count("s"), mesh.count("m")
     mail.pop("stop", None)
     outcome.source = _lost_and_doubled(source, "line", MESSAGES)

@@ -11,7 +11,18 @@ from radics_mesh.errors import GuestError
 from tests.faults.journey import Journey, WrongError
 from tests.faults.mesh import VM, until
 from tests.faults.node import Node
-from tests.faults.plans import CUT, FLIP, FULL, LATE, NOTHING, POWER, REPLAY, SIGKILL, TWICE
+from tests.faults.plans import (
+    CUT,
+    FLIP,
+    FULL,
+    LATE,
+    NOTHING,
+    POWER,
+    REPLAY,
+    ROLLBACK,
+    SIGKILL,
+    TWICE,
+)
 
 Script = Callable[[Journey], Awaitable[None]]
 
@@ -20,6 +31,10 @@ MET_WITHIN_S = 2.5
 DAY_S = 86_400.0
 # A VM whose state is damaged may find another copy in this time.
 WAITS_S = 10.0
+# A node without contact that must start nothing is looked at for this long.
+ALONE_S = 2.5
+# In contact, an old disk is found out in this time.
+FOUND_WITHIN_S = 15.0
 # Time for what is a day late to arrive.
 LATE_S = 1.5
 # The files that a VM's directory keeps for it.
@@ -172,6 +187,7 @@ async def _flip_saved(journey: Journey) -> None:
         await node.start()
         await node.client.call("resume", name=VM)
     await journey.settled()
+    await journey.mesh.knows("S", "T")
     await journey.move("S", "T", one_way=journey.plan.one_way)
 
 
@@ -240,6 +256,53 @@ async def _relay_set_back(journey: Journey) -> None:
     await trio.sleep(LATE_S)
 
 
+async def _set_back(journey: Journey) -> None:
+    """S gets an old copy of its disk, from when it held the VM, and starts alone. At first contact
+    it learns that; with `--require-witness` it has started nothing until then."""
+    mesh, node, line = journey.mesh, journey.mesh["S"], journey.mesh.lines["S"]
+    watch = mesh.watch
+    copy = journey.place / "copy"
+    await node.kill()
+    node.copy_state(copy)
+    await node.start()
+    await journey.settled()
+    await mesh.knows("S", "T")
+    await journey.move("S", "T", one_way=journey.plan.one_way)
+    await journey.settled_at("T")
+    line.cut()
+    await node.put_back(copy)
+    began = trio.current_time()
+    await node.start()
+    if journey.plan.witness:
+        await trio.sleep(ALONE_S)
+        if watch.executing("S", began):
+            raise WrongError("a guest started at S before a peer had confirmed its start")
+    else:
+        with trio.move_on_after(WAITS_S):
+            await until(lambda: watch.executing("S", began))
+        await trio.sleep(journey.plan.lasts_s)
+        journey.outcome.set_back = True
+    journey.outcome.hit = True
+    line.mend()
+    mended = trio.current_time()
+    with trio.move_on_after(FOUND_WITHIN_S) as scope:
+        await journey.settled_at("T")
+        while not await mesh.said("S", "was set back to an older state of its disk"):  # noqa: ASYNC110
+            await trio.sleep(0.03)
+    if scope.cancelled_caught:
+        raise WrongError(f"S was not told that its disk is old: {await mesh.holders()}")
+    journey.outcome.alone_s = max(0.0, watch.last_executed("S") - began)
+    journey.outcome.found_s = trio.current_time() - mended
+    found = await node.ask("doctor", name=VM) or {}
+    kinds = [state["kind"] for state in found.get("states", [])]
+    if watch.executing("S", began) and "divergent" not in kinds:
+        raise WrongError(f"what S did alone is not shown: {found}")
+    stopped = trio.current_time()
+    await trio.sleep(LATE_S)
+    if watch.executing("S", stopped):
+        raise WrongError("a guest still executes at S")
+
+
 SCRIPTS: dict[str, Script] = {
     NOTHING: _nothing,
     SIGKILL: during_move(_sigkill),
@@ -250,4 +313,5 @@ SCRIPTS: dict[str, Script] = {
     FULL: during_move(_full),
     FLIP: _flip,
     REPLAY: _relay_set_back,
+    ROLLBACK: _set_back,
 }

@@ -86,6 +86,10 @@ class Watch:
             c.host == host and c.last is not None and c.last >= since for c in self.copies.values()
         )
 
+    def last_executed(self, host: str) -> float:
+        """When a guest on that host was last seen to execute; 0: never."""
+        return max((c.last or 0.0 for c in self.copies.values() if c.host == host), default=0.0)
+
     def two_live(self) -> list[str]:
         """Pairs of copies that executed at the same time; there must be none."""
         lives = [
