@@ -188,6 +188,8 @@ class Agent:
             if admitted.vm_chain and self.heed(admitted.vm_chain):
                 raise Refusal("lower branch", "from a branch of its VM that counts no more")
             new = await self._store.add(admitted.held, admitted.raw, self._take_up)
+        if not new:
+            self._forwarding.came_from(admitted.held.bundle_id, peer)
         self.bytes_in += len(raw)
         self.counters["received" if new else "duplicate"] += 1
         return new

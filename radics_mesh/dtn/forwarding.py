@@ -3,7 +3,7 @@
 A convergence layer says that a neighbour is there (`contact_up`) and gives an async `transmit`
 that returns when the neighbour has acknowledged. What `transmit` raises decides:
 
-  returns         the neighbour has it: it leaves this store
+  returns         the neighbour has it: it leaves this store (unless `came_from` that neighbour)
   CapacityError   the neighbour is full: it waits here, and the contact rests for a while
   PeerError       the neighbour refuses this bundle: not offered again while this contact lasts
   LinkError       the contact is over; everything in flight waits for another one
@@ -19,7 +19,7 @@ import structlog
 import trio
 
 from radics_mesh.clock import Clock, Monotonic
-from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.bundle import Bundle, BundleId
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Peer, depart
@@ -51,6 +51,8 @@ class Contact:
         self.in_flight: set[Held] = set()
         self.transmit = transmit
         self.refused: list[Held] = []
+        # Of what is in flight, what the neighbour has sent here meanwhile.
+        self.crossed: set[Held] = set()
         self.closed = False
         self.rest_s = 0.0
         self.rest_until = Monotonic(-math.inf)
@@ -141,6 +143,13 @@ class Forwarding:
         """A member has it, by another way than a contact."""
         self._handed_on(held)
 
+    def came_from(self, bundle_id: BundleId, peer: Peer) -> None:
+        """A neighbour has sent a bundle that is held here. If it is on its way to that neighbour,
+        each takes the other's for a duplicate; were both to drop their own, there would be none."""
+        for contact in self.contacts:
+            if contact.peer == peer:
+                contact.crossed |= {h for h in contact.in_flight if h.bundle_id == bundle_id}
+
     def routes_changed(self) -> None:
         self._waiting.changed()
         self._wake()
@@ -202,7 +211,7 @@ class Forwarding:
         keep: Callable[[Held], None] = self._put_back
         try:
             await contact.transmit(raw)
-            keep = self._handed_on
+            keep = self._met if held in contact.crossed else self._handed_on
             contact.forwarded += 1
             contact.bytes_out += len(raw)
             self.bytes_out += len(raw)
@@ -217,8 +226,17 @@ class Forwarding:
             contact.close()
         finally:
             contact.in_flight.discard(held)
+            contact.crossed.discard(held)
             keep(held)
             contact.woken.set()
+
+    def _met(self, held: Held) -> None:
+        """It crossed itself on the way, so it stays, and for a while: routes will change."""
+        self._counters["crossed"] += 1
+        now = self._clock.monotonic()
+        held.age_us, held.received = held.age_at(now), now
+        self._waiting.handed_on(held)
+        self._put_back(held)
 
     def _handed_on(self, held: Held) -> None:
         self._counters["forwarded"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from radics_mesh.ids import Digest, Eid, NodeId
 from radics_mesh.me import Me
 from radics_mesh.ownership import born
 from tests.dtn.bundles import plain
-from tests.dtn.world import Members, TrioClock, carry, connect, nowhere, running, until
+from tests.dtn.world import Members, Node, TrioClock, carry, connect, nowhere, running, until
 
 IBR = Foreign(Eid("dtn://ibr/"), None, "192.0.2.1", ("echo",))
 
@@ -296,6 +297,48 @@ async def test_a_vm_that_moved_behind_the_sender(tmp_path: Path, members: Member
         node_a.agent.register(vm.vm_id.eid, node_a.collect, prefix=True)
         node_b.agent.routes_changed()
         assert [d.payload for d in await node_a.received(1)] == [b"x"]
+
+
+async def test_a_bundle_that_crosses_itself_is_not_lost(tmp_path: Path, members: Members) -> None:
+    """B has it and its acknowledgement was lost, the VM moves behind A: on the next contact each
+    sends it to the other, and each has it already."""
+    a, b = members.me("a"), members.me("b")
+    vm = born(a.identity, "vm", Digest.of(b"image"), bytes(16))
+    at_a, at_b = [b.node_id], [b.node_id]
+    both = trio.Event()
+    flying = 0
+
+    async with (
+        running(a, tmp_path / "a", locate=lambda eid: at_a[0]) as node_a,
+        running(b, tmp_path / "b", locate=lambda eid: at_b[0]) as node_b,
+    ):
+
+        async def unheard(raw: bytes) -> None:
+            await node_b.agent.receive(raw, a.node_id)
+            raise LinkError("the acknowledgement was lost")
+
+        async def crossing(to: Node, by: Me, raw: bytes) -> None:
+            nonlocal flying
+            flying += 1
+            if flying == 2:
+                both.set()
+            await both.wait()
+            await to.agent.receive(raw, by.node_id)
+
+        contact = node_a.agent.contact_up(b.node_id, unheard)
+        await node_a.agent.send(Eid(f"{vm.vm_id.eid}in"), b"x")
+        await until(lambda: contact.closed)
+        at_b[0] = a.node_id
+        node_a.agent.contact_up(b.node_id, partial(crossing, node_b, a))
+        node_b.agent.contact_up(a.node_id, partial(crossing, node_a, b))
+        with trio.fail_after(10):
+            await both.wait()
+            await until(lambda: node_a.agent.counters["duplicate"] > 0)
+            await until(lambda: node_b.agent.counters["duplicate"] > 0)
+        await wait_all_tasks_blocked()
+        assert len(node_a.store) + len(node_b.store) > 0
+        node_a.agent.register(vm.vm_id.eid, node_a.collect, prefix=True)
+        assert (await node_a.received(1))[0].payload == b"x"
 
 
 async def test_a_vms_output_carries_its_ownership(tmp_path: Path, members: Members) -> None:
