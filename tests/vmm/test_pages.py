@@ -105,6 +105,15 @@ def test_collecting_writes_no_more_than_it_frees(store: PageStore) -> None:
     assert store.lacking(hashes_of([5])) == [0]
 
 
+def test_pages_are_kept_while_somebody_works_on_them(store: PageStore) -> None:
+    with store.keeping(hashes_of(range(5))):
+        store.put(some_pages(range(10)))
+        store.collect()
+        assert store.lacking(hashes_of(range(10))) == [5, 6, 7, 8, 9]
+    assert store.collect() > 0
+    assert len(store) == 0
+
+
 def test_small_files_are_put_together(store: PageStore, tmp_path: Path) -> None:
     store.hold("all", hashes_of(range(40)))
     for number in range(40):

@@ -129,16 +129,15 @@ def test_every_cut_and_flipped_manifest_is_refused(store: PageStore, tmp_path: P
     state = kept(store, tmp_path, PAGES)
     path = path_of(state, tmp_path)
     whole = path.read_bytes()
-    bad = [whole[:length] for length in range(len(whole))]
-    bad += [
-        whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :] for at in range(len(whole))
-    ]
-    bad.append(whole + b"\0")
-    for content in bad:
+    bad = [whole + b"\0", *(whole[:length] for length in range(len(whole)))]
+    for at in range(0, len(whole), 3):
+        bad.append(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+    for count, content in enumerate(bad):
         path.write_bytes(content)
         with pytest.raises((WireError, PeerError)):
             stored.load(store, path, VERIFIER, NOW)
-        list(stored.references(tmp_path.parent))  # whoever collects goes on
+        if count % 50 == 0:
+            list(stored.references(tmp_path.parent))  # whoever collects goes on
 
 
 def test_another_state_under_its_name_is_refused(store: PageStore, tmp_path: Path) -> None:
