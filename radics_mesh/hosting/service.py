@@ -466,9 +466,9 @@ class Hosting:
             return
         if isinstance(message, Offer | Frozen | Release | Higher):
             self._host.directory.learn_ownership(message.chain.pack())
-        vm = await self._vm_for(message)
-        if vm is not None:
-            await vm.receive(message, sender)
+        while (vm := await self._vm_for(message)) is not None:
+            if await vm.receive(message, sender):
+                return
 
     async def _take_piece(self, piece: Piece) -> None:
         """Kept durably for whoever needs it; it may have overtaken what announces it."""
@@ -494,13 +494,14 @@ class Hosting:
 
     async def _vm_for(self, message: Message) -> Vm | None:
         """The VM that is meant; one that another node offers or releases may be new here."""
+        if isinstance(message, Offer | Frozen | Release):
+            return await self._vm_of(message.chain)
         vm = self._vms.get(message.vm_id)
-        if vm is not None or not isinstance(message, Offer | Frozen | Release):
-            return vm
-        return await self._vm_of(message.chain)
+        return None if vm is None or vm.ended.is_set() else vm
 
     async def _vm_of(self, chain: Ownership) -> Vm:
-        if (vm := self._vms.get(chain.vm_id)) is not None:
+        vm = self._vms.get(chain.vm_id)
+        if vm is not None and not vm.ended.is_set():
             return vm
         if len(self._vms) >= VMS_MAX:
             raise CapacityError(f"{VMS_MAX} VMs are known here")

@@ -57,6 +57,8 @@ class Vm(Branching):
             await self._guarded(self._recover)
             task_status.started()
             await self._serve_jobs()
+            self._jobs.close()  # whoever comes too late is told, and begins anew
+            self.ended.set()
             nursery.cancel_scope.cancel()
 
     async def _serve_jobs(self) -> None:
@@ -74,8 +76,12 @@ class Vm(Branching):
             if self.is_done and self._jobs.statistics().current_buffer_used == 0:
                 return
 
-    async def post(self, job: Job) -> None:
-        await self._send_job.send(job)
+    async def post(self, job: Job) -> bool:
+        try:
+            await self._send_job.send(job)
+        except trio.BrokenResourceError:
+            return False
+        return True
 
     async def call(self, action: Callable[[], Awaitable[None]]) -> None:
         """Do something as a job and wait for its end; its MeshError is the caller's."""
@@ -96,15 +102,16 @@ class Vm(Branching):
             finally:
                 done.set()
 
-        await self.post(job)
+        if not await self.post(job):
+            raise UsageError(f"{self.name} is not here any more")
         await done.wait()
         if failure is not None:
             raise failure
         if not finished:
             raise LinkError(f"{self.name}: the node is being stopped")
 
-    async def receive(self, message: Message, sender: NodeId) -> None:
-        """What another node says about this VM."""
+    async def receive(self, message: Message, sender: NodeId) -> bool:
+        """What another node says about this VM; False: as `post`."""
 
         async def job() -> None:
             try:
@@ -117,7 +124,7 @@ class Vm(Branching):
             else:
                 await self._carry_out(effects)
 
-        await self.post(job)
+        return await self.post(job)
 
     async def _guarded(self, job: Job) -> None:
         """A job that fails ends nothing but itself; whoever called it is told."""

@@ -65,10 +65,12 @@ class Tenancy(ABC):
         self._move: Move | None = None
         self.parked_at = 0.0
         self._discarded = False
+        self.ended = trio.Event()
 
     @abstractmethod
-    async def post(self, job: Job) -> None:
-        """Have something done in the VM's task."""
+    async def post(self, job: Job) -> bool:
+        """Have something done in the VM's task. False: that has ended, since there was nothing to
+        remember, and it is not done."""
 
     @abstractmethod
     def _wants_checkpoint(self, number: int) -> None:
