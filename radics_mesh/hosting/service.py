@@ -222,8 +222,7 @@ class Hosting:
         self._host.check_may_start()
         self._host.check_name(name)
         self._host.check_room(memory_bytes, self._host.me.node_id)
-        digest = image if isinstance(image, Digest) else await self._keep_image(image)
-        await trio.to_thread.run_sync(self._check_fits, digest, memory_bytes)
+        digest = await self._have_image(image, memory_bytes)
         for old in [v for v in self._vms.values() if v.name == name and v.row.wanted in ENDED]:
             await old.call(old.discard)
         me = self._host.me
@@ -266,19 +265,24 @@ class Hosting:
         except OSError as error:
             raise CapacityError(f"{vm.name} cannot start: {error}") from error
 
-    async def _keep_image(self, path: Path) -> Digest:
+    async def _have_image(self, image: Path | Digest, memory_bytes: int) -> Digest:
+        """That a machine of this size can start it, and, of a file, that it is kept here."""
+        images = self._host.images
+
         def keep() -> Digest:
-            info = self._host.images.put(image_files.read(path))
+            if isinstance(image, Digest):
+                image_files.check_fits(images.load(image), memory_bytes)
+                return image
+            content = image_files.read(image)
+            info = images.put(content)
             qemu.find(architecture.named(info.architecture))
+            image_files.check_fits(content, memory_bytes)
             return info.digest
 
         try:
             return await trio.to_thread.run_sync(keep)
         except OSError as error:
             raise CapacityError(f"the image cannot be kept: {error}") from error
-
-    def _check_fits(self, digest: Digest, memory_bytes: int) -> None:
-        image_files.check_fits(self._host.images.load(digest), memory_bytes)
 
     async def stop(self, name: str) -> None:
         """End a VM for good. UsageError when there is none or it has ended."""
