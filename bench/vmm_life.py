@@ -158,8 +158,14 @@ async def node(folder: Path, ram: Path, image: Path, pool_size: int) -> AsyncIte
     path.mkdir()
     async with trio.open_nursery() as nursery:
         world = World(nursery, path, ram, memory_bytes=4 << 30, pool_size=pool_size)
-        yield Bench(await world.start(0), image)
-        nursery.cancel_scope.cancel()
+        site = await world.start(0)
+        try:
+            yield Bench(site, image)
+        finally:
+            with trio.CancelScope(shield=True):
+                for vm in site.hosting.tenants():
+                    await vm.life.kill_stray()
+            nursery.cancel_scope.cancel()
 
 
 async def measure(count: int) -> list[Row]:
