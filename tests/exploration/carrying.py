@@ -6,6 +6,7 @@ It follows radics_mesh.hosting: vm_moving (effects), vm_tenancy (`_recover`), vm
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from sqlite3 import IntegrityError
 from typing import Any
 
@@ -39,6 +40,7 @@ from tests.exploration.deeds import (
     FinishBundle,
     ForgetSent,
     GaveWay,
+    GoOn,
     KeepCopy,
     Run,
     SaveParked,
@@ -95,7 +97,9 @@ class Carrying:
         self, run: Run, deeds: Sequence[Deed], label: str, helps: bool, outcomes: list[Outcome]
     ) -> None:
         """Do all in order. While crashes are left, one may fall behind each."""
-        for deed in deeds:
+        for place, deed in enumerate(deeds, 1):
+            if isinstance(deed, Persist) and run.common.full_disks:
+                self._disk_full(run, deeds[place:], f"{label}, disk full", outcomes)
             try:
                 self._do(run, deed)
             except Broken as error:
@@ -144,6 +148,25 @@ class Carrying:
         if power and run.node.guest is not None:
             self._lose(run)
         self._carry(run, self._restart(run), label, False, outcomes)
+
+    def _disk_full(
+        self, before: Run, rest: Sequence[Deed], label: str, outcomes: list[Outcome]
+    ) -> None:
+        """As `_made_again` and the next try: `rest` is dropped, what is durable counts, but nothing
+        has died."""
+        run, common = before.copy(), before.common
+        run.common = common._replace(full_disks=common.full_disks - 1)
+        stored = self._tenure(run.node.tenure).stored
+        durable = replace(self._tenure(run.node.durable), stored=stored)
+        run.change(tenure=self._handoffs.intern(durable))
+        deeds = (*self._tell(run, "restore"), GoOn(), *self.started_again())
+        self._carry(run, deeds, label, False, outcomes)
+
+    def _go_on(self, run: Run) -> None:
+        guest = run.node.guest
+        if guest is not None and not guest.executes and self._may_run(run):
+            run.change(guest=None)
+            self._start(run, guest.memory)
 
     def _is_set_back(self, common: Common) -> bool:
         """Then no node can know better before it meets another: two may live, one of them stale."""
@@ -206,6 +229,7 @@ class Carrying:
             KeepCopy: self._keep_copy,
             GaveWay: self._gave_way,
             StartIfDue: lambda run, _: self._start_if_due(run),
+            GoOn: lambda run, _: self._go_on(run),
             SetBackIfDue: lambda run, _: self._set_back_if_due(run),
             Cover: lambda run, _: run.change(mailbox=self._mailroom.cover(run.node.mailbox)),
             ForgetSent: lambda run, _: run.change(mailbox=self._mailroom.sent(run.node.mailbox)),
@@ -362,9 +386,11 @@ class Carrying:
             run.change(mailbox=self._mailroom.set_back(run.node.mailbox, then))
 
     def _is_due(self, run: Run) -> bool:
+        return self._may_run(run) and run.node.guest is None
+
+    def _may_run(self, run: Run) -> bool:
         phase = self._tenure(run.node.tenure).phase
-        holding = phase in (Phase.HOLDING, Phase.OFFERED, Phase.STAGING)
-        return holding and run.node.guest is None
+        return phase in (Phase.HOLDING, Phase.OFFERED, Phase.STAGING)
 
     def _latest(self, run: Run) -> Snapshot:
         """Here: the tenure's snapshot, or the image."""

@@ -16,6 +16,11 @@ class StartIfDue:
 
 
 @dataclass(frozen=True)
+class GoOn:
+    """A guest that was parked for nothing goes on from its memory."""
+
+
+@dataclass(frozen=True)
 class SetBackIfDue:
     """If the guest will start from a state that is not its latest, let its mailbox follow."""
 
@@ -99,6 +104,7 @@ Deed = (
     | KeepCopy
     | GaveWay
     | StartIfDue
+    | GoOn
     | SetBackIfDue
     | Cover
     | ForgetSent

@@ -14,12 +14,14 @@ FULL = (
     Bounds(moves=2, crashes=2, in_flight=3, one_way=True, refusals=True),
     Bounds(moves=3, crashes=1, in_flight=3),
     Bounds(moves=2, crashes=1, in_flight=2, checkpoints=1, power_losses=1),
+    Bounds(moves=2, crashes=1, in_flight=2, full_disks=1, one_way=True),
     # Three nodes.
     Bounds(nodes=3, moves=2, crashes=1, in_flight=3),
     Bounds(nodes=3, moves=2, crashes=2, in_flight=2, one_way=True),
     Bounds(nodes=3, moves=3, crashes=0, in_flight=2, one_way=True),
     # Branches: the VM is recovered from its last checkpoint, while its holder may live.
     Bounds(moves=1, crashes=2, in_flight=2, checkpoints=1, recoveries=1, one_way=True),
+    Bounds(moves=1, crashes=1, in_flight=2, checkpoints=1, recoveries=1, full_disks=1),
     Bounds(moves=2, crashes=0, in_flight=2, checkpoints=1, recoveries=1),
     Bounds(nodes=3, moves=1, crashes=1, in_flight=2, checkpoints=1, recoveries=1),
     Bounds(nodes=3, moves=1, crashes=0, in_flight=2, checkpoints=1, recoveries=2),
@@ -42,6 +44,7 @@ REDUCED = (
     Bounds(moves=2, crashes=1, in_flight=3),
     Bounds(moves=2, crashes=2, in_flight=2, one_way=True, refusals=True),
     Bounds(moves=1, crashes=0, in_flight=2, checkpoints=1, power_losses=1),
+    Bounds(moves=1, crashes=1, in_flight=2, full_disks=1, one_way=True),
     Bounds(nodes=3, moves=2, crashes=1, in_flight=2),
     Bounds(moves=1, crashes=1, in_flight=2, checkpoints=1, recoveries=1),
     Bounds(moves=1, crashes=0, in_flight=2, set_backs=1),

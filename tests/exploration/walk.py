@@ -164,6 +164,7 @@ class Model:
             copies=bounds.copies,
             recoveries=bounds.recoveries,
             set_backs=bounds.set_backs,
+            full_disks=bounds.full_disks,
             attempts=(0,) * bounds.nodes,
             sent=frozenset(),
             outside=frozenset(range(bounds.messages)),

@@ -32,7 +32,8 @@ class Bounds:
 
     `copies`: how often a neighbour takes a bundle and its acknowledgement is lost; `recoveries`: by
     whoever has the last checkpoint, under a mandate or forced, while the holder may live; `commit`:
-    outputs wait for a durable checkpoint; `set_backs`: an older copy of a node's disk is put back.
+    outputs wait for a durable checkpoint; `set_backs`: an older copy of a node's disk is put back;
+    `full_disks`: how often a tenure cannot be written.
     """
 
     nodes: int = 2
@@ -50,11 +51,13 @@ class Bounds:
     refusals: bool = False
     recoveries: int = 0
     set_backs: int = 0
+    full_disks: int = 0
 
     def __str__(self) -> str:
         parts = [f"{self.nodes} nodes", f"{self.moves} moves"]
         parts += [f"{self.crashes} crashes", f"{self.in_flight} in flight"]
         parts += [f"{self.power_losses} power losses"] if self.power_losses else []
+        parts += [f"{self.full_disks} full disks"] if self.full_disks else []
         parts += [f"{self.checkpoints} checkpoints"] if self.checkpoints else []
         parts += [f"{self.messages} messages"] if self.messages else []
         parts += [f"{self.copies} copies"] if self.copies else []
@@ -139,6 +142,7 @@ class Common(NamedTuple):
     copies: int
     recoveries: int
     set_backs: int
+    full_disks: int
     attempts: tuple[int, ...]
     sent: frozenset[int]
     outside: frozenset[int]

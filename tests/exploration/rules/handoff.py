@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from radics_mesh.ids import Digest, NodeId
@@ -16,9 +17,10 @@ from radics_mesh.vmm.handoff_state import (
     Phase,
     Start,
 )
-from tests.exploration.deeds import Run
+from tests.exploration.deeds import Deed, Run
 from tests.exploration.node import Shell
 from tests.exploration.rules.mutant import CRASH, MOVE, TWO, Changed, Mutant
+from tests.exploration.world import Outcome
 
 # --- release ------------------------------------------------------------------------------------
 
@@ -80,6 +82,16 @@ class ReleaseSentOnce(Handoff):
     def _send_release(self) -> None:
         if any(isinstance(e, Persist) for e in self._effects):
             super()._send_release()
+
+
+class FullDiskIgnored(Shell):
+    """What comes behind a Persist that failed is done all the same."""
+
+    def _disk_full(
+        self, before: Run, rest: Sequence[Deed], label: str, outcomes: list[Outcome]
+    ) -> None:
+        common = before.common._replace(full_disks=before.common.full_disks - 1)
+        self._carry(replace(before, common=common), rest, label, False, outcomes)
 
 
 # --- freeze -------------------------------------------------------------------------------------
@@ -203,6 +215,7 @@ class LifeSignEnds(Handoff):
 
 
 _TWO_CRASH = replace(TWO, crashes=1)
+_FULL = replace(CRASH, full_disks=1)
 _ONE_WAY = replace(CRASH, one_way=True)
 _ONE_WAY_TWICE = replace(_ONE_WAY, moves=2)
 _THRICE = replace(MOVE, moves=3, in_flight=3, one_way=True, two_way=False)
@@ -221,6 +234,9 @@ SOURCE = (
     Mutant("RELEASE cancelled", MOVE, "two live", ReleaseCancelled),
     Mutant("certificate before RELEASE is durable", CRASH, "two live", CertificateBeforeDurable),
     Mutant("RELEASE sent once", MOVE, "no way on", ReleaseSentOnce),
+    Mutant(
+        "a full disk is ignored", replace(CRASH, full_disks=1), "two live", shell=FullDiskIgnored
+    ),
     Mutant("process left alive at RELEASE", TWO, "two processes", ReleaseLeavesTheProcess),
     Mutant("any ACK ends a RELEASE", _THRICE, "no way on", AnyAck),
     Mutant("a sign of life ends it", replace(TWO, one_way=True), "no way on", LifeSignEnds, Blind),
