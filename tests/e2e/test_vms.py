@@ -231,14 +231,17 @@ async def test_a_qemu_that_dies_is_started_again_and_that_is_told(
         assert any("count" in line and "again" in line for line in events), events
 
 
-async def test_a_damaged_snapshot_starts_nothing(
-    make_peer: MakePeer, wordcount: Path, text: Path
+async def test_a_damaged_snapshot_starts_nothing_and_is_mended_from_a_file(
+    make_peer: MakePeer, wordcount: Path, text: Path, tmp_path: Path
 ) -> None:
     with trio.fail_after(PATIENCE_S):
         a, c = await two_peers(make_peer)
         await start_count(a, c, wordcount, text)
         row = await row_of(a, state="running")
         await a.call("save", name="count")
+        file = tmp_path / "count.vm"
+        out = await a.call("snapshot_export", snapshot="count", file=str(file))
+        assert out["bytes"] == file.stat().st_size
         a.stop()
         snapshot = max(a.state.rglob("*.pages"), key=lambda path: path.stat().st_size)
         content = bytearray(snapshot.read_bytes())
@@ -249,6 +252,20 @@ async def test_a_damaged_snapshot_starts_nothing(
             await a.call("resume", name="count")
         assert not holders(row["id"], a, c)
         assert (await a.call("nodes"))["nodes"]
+        ((verdict,),) = (await a.call("snapshot_verify")).values()
+        assert verdict["damage"]
+        assert (await a.call("snapshot_import", file=str(file)))["mended"]
+        ((verdict,),) = (await a.call("snapshot_verify", snapshot="count")).values()
+        assert not verdict["damage"]
+        kept = (await a.call("snapshots"))["snapshots"]
+        assert [(k["vm"], k["use"]) for k in kept] == [("count", "state")]
+        with pytest.raises(UsageError, match="goes on from that"):
+            await a.call("snapshot_rm", snapshot="count")
+        await a.call("resume", name="count")
+        await row_of(a, state="running")
+        # Nowhere else does it make a second one.
+        assert not (await c.call("snapshot_import", file=str(file)))["mended"]
+        assert [v["node"] for v in (await c.call("ps"))["vms"] if v["local"]] == []
 
 
 async def test_what_cannot_be_is_said(make_peer: MakePeer, tmp_path: Path) -> None:
