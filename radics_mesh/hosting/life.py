@@ -81,7 +81,7 @@ class Life:
         # When it was ordered to start; None when it was adopted.
         self._asked_at: float | None = None
         self.directory = host.vm_directory(row.vm_id)
-        self.log = VmLog(self.directory, log_max_bytes(row.settings.conduct))
+        self.log = VmLog(self.directory)
         self.snapshots = Snapshots(self.directory, host.me, host.pages)
         self.park_s = self.snapshot_s = self.parked_at = 0.0
         self._host = host
@@ -417,6 +417,7 @@ class Life:
     def _serve(self, machine: Machine, start: Survey | None) -> Guest:
         host = self._host
         _, log_bytes = host.table.reached(self.row.vm_id)
+        self.log.max_bytes = log_max_bytes(self.row.settings.conduct)
         self.log.begin(log_bytes)
         outside = Outside(
             node=host.me.node_id.eid,

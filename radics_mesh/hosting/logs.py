@@ -20,8 +20,9 @@ _READ_BYTES = 1 << 16
 class VmLog:
     """At most two files: the present one, `log`, and the one before it, `log.old`."""
 
-    def __init__(self, directory: Path, max_bytes: int = LOG_MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, directory: Path) -> None:
+        # Of each of the two files.
+        self.max_bytes = LOG_MAX_BYTES
         self._path = directory / "log"
         self._old = directory / "log.old"
         self._grown = trio.Event()
@@ -52,7 +53,7 @@ class VmLog:
         """Blocks; may be called in a worker thread while nothing is appended."""
         assert self._file is not None
         os.fsync(self._file)
-        if os.fstat(self._file).st_size > self._max_bytes:
+        if os.fstat(self._file).st_size > self.max_bytes:
             self._rotate()
 
     def finish(self) -> None:

@@ -208,3 +208,19 @@ def test_what_is_no_quota(text: str) -> None:
 
 def test_a_quota() -> None:
     assert Quota.parse("a=b=vms:2,storage:3") == Quota("a=b", 2, None, 3 << 20)
+
+
+async def test_conduct_moves_along(world: World, lives: Path) -> None:
+    a, b = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    conduct = Conduct(Restart.parse("always"), cpu_percent=50, storage_bytes=8 << 20)
+    await run(a, lives, conduct=conduct)
+    await until_printed(a, ["begun"])
+    await a.hosting.migrate("one", b.id)
+    await until(lambda: b.has("one", "running"))
+    vm = b.hosting.named("one")
+    assert vm.row.settings.conduct == conduct
+    assert vm.life.log.max_bytes == 1 << 20
+    await vm.call(lambda: vm.begin_anew("has ended"))
+    await until_printed(b, ["begun"])  # from its image: the state that came had said that on A
+    await b.hosting.kill("one")
