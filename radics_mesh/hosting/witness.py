@@ -137,6 +137,10 @@ class Witness:
         """This start, as others should see it."""
         return self._boot
 
+    def seen(self, node: NodeId) -> Boot | None:
+        """The latest start of another node that was witnessed here."""
+        return self._boots.seen(node)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
         directory, agent = self._host.directory, self._host.agent

@@ -66,6 +66,7 @@ async def test_an_old_copy_of_a_disk_stops_what_others_hold_by_now(
     one = await world.start(0)
     world.connect(0, 1)
     await until(lambda: one.has())
+    await until(lambda: two.hosting.witness.seen(one.id) == one.hosting.witness.boot)
     await one.hosting.migrate("counter", two.id)
     await until(lambda: two.has())
     await power_off(world, 0)
@@ -104,6 +105,7 @@ async def test_a_vm_that_nobody_else_has_goes_on_as_a_new_branch(
     await until(lambda: one.has())
     boot = one.hosting.witness.boot
     assert boot.number == 2
+    await until(lambda: two.hosting.witness.seen(one.id) == boot)
     branch = one.vm().branch
     await power_off(world, 0)
     put_back(world, 0, "copy")
