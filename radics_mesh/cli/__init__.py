@@ -8,5 +8,6 @@ tables   tables for terminals and plain text without one
 join     runs the node itself, in the foreground
 mesh     approve, knocks, invite, nodes, events, status
 vms      build, run, ps, logs, stop, save, resume, migrate, where, why
+recovery doctor, recover, policy
 data     publish, sources, send, recv, bundles
 """

@@ -6,10 +6,17 @@ vm         one VM on this node, one thing after the other: what the user and oth
 vm_tenancy its state as others see it, how its guest starts and ends, and is found after a restart
 vm_restarts how its guest ends, and whether another one begins
 vm_moving  the hand-off's effects, carried out in order
+vm_branches recovered here from a checkpoint; given way to a branch that counts for more
 life       its guest: launched, parked, killed, adopted
 snapshots  the states of it that are kept here, on disk
 surveyor   what its running guest's memory holds, kept up for a short park
 shelf      all snapshots of the node: listed, checked, exported, imported; collecting: frees disk
+policy     what becomes of a VM whose holder is lost
+keeping    checkpoints at other nodes: giver as their holder, custodian as their keeper,
+           keeping_messages between them; custody: what is kept, divergent states among it
+meetings   where branches of a VM meet, and who is told
+recovery   a lost VM: what is known, the ways out, going on by force
+witness    peers witness this node's starts, and it theirs; boots: what of it is durable
 strays     QEMUs that nobody remembers
 pool       QEMUs that wait for any VM, so that starting one is quick
 standby    a QEMU that waits for a snapshot which is still on its way

@@ -289,7 +289,7 @@ class Recovery:
         for state in states:
             age = duration(max(0.0, self._host.me.clock.wall() - state.created))
             which = f" --snapshot {state.snapshot.hex()[:16]}" if len(states) > 1 else ""
-            what = {Sort.DIVERGENT: "divergent state", Sort.CHECKPOINT: "checkpoint"}[state.sort]
+            what = "checkpoint" if state.sort is Sort.CHECKPOINT else f"{state.sort} state"
             ways.append(
                 f"recover {name} --force{which}: goes on here from the {what} of {age} ago, loses"
                 f" what it did since; if {holder} lives, its branch stops when the two meet"

@@ -7,5 +7,7 @@ services   makes the services and tells them of each other
 facts      what this node says about itself: load, capacity, neighbours
 requests   what the control socket answers
 rows       nodes, sources, bundles, knocks as its answers show them;  vm_rows: VMs
+recovery_requests, ...  more of the answers, by subject
+replicas   stateless VMs of one name on several nodes
 journal    what happened here lately
 """
