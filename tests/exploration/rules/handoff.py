@@ -234,9 +234,7 @@ SOURCE = (
     Mutant("RELEASE cancelled", MOVE, "two live", ReleaseCancelled),
     Mutant("certificate before RELEASE is durable", CRASH, "two live", CertificateBeforeDurable),
     Mutant("RELEASE sent once", MOVE, "no way on", ReleaseSentOnce),
-    Mutant(
-        "a full disk is ignored", replace(CRASH, full_disks=1), "two live", shell=FullDiskIgnored
-    ),
+    Mutant("a full disk is ignored", _FULL, "stale", shell=FullDiskIgnored),
     Mutant("process left alive at RELEASE", TWO, "two processes", ReleaseLeavesTheProcess),
     Mutant("any ACK ends a RELEASE", _THRICE, "no way on", AnyAck),
     Mutant("a sign of life ends it", replace(TWO, one_way=True), "no way on", LifeSignEnds, Blind),
