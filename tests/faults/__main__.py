@@ -24,8 +24,9 @@ import trio
 from radics_mesh.vmm.build import build_image
 from tests.faults.node import end_qemus
 from tests.faults.outcome import Outcome
+from tests.faults.plans import ROLLBACK
 from tests.faults.scripts import SCRIPTS
-from tests.faults.table import complaint, rows
+from tests.faults.table import apart, complaint, rows
 from tests.faults.worker import LENGTH
 from tests.power_loss import build_recorder
 
@@ -33,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).parent / "ticker.c"
 LOGS = ROOT / ".cache" / "faults"
 TOLD_EVERY = 20
+# One more run of a disk that was set back for so many others.
+APART_SHARE = 25
 
 
 def prepare(place: Path) -> None:
@@ -42,19 +45,27 @@ def prepare(place: Path) -> None:
     build_recorder(place / "record.so")
 
 
+def orders_of(options: argparse.Namespace) -> Iterator[tuple[int, str]]:
+    """Seed and, if that is not the seed's to choose, kind of each run."""
+    last = options.seed + options.runs
+    yield from ((seed, options.kind) for seed in range(options.seed, last))
+    if not options.kind:  # what nothing can prevent is reported apart
+        yield from ((seed, ROLLBACK) for seed in range(last, last + options.runs // APART_SHARE))
+
+
 async def work(
-    seeds: Iterator[int], options: argparse.Namespace, place: Path, done: list[Outcome]
+    orders: Iterator[tuple[int, str]], options: argparse.Namespace, place: Path, done: list[Outcome]
 ) -> None:
-    """One worker process, until there are no more seeds."""
-    command = [sys.executable, "-m", "tests.faults.worker", place, LOGS, options.kind or ""]
+    """One worker process, until there are no more orders."""
+    command = [sys.executable, "-m", "tests.faults.worker", place, LOGS]
     worker = await trio.lowlevel.open_process(
         list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
     )
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
-        for seed in seeds:
-            await worker.stdin.send_all(b"%d\n" % seed)
+        for seed, kind in orders:
+            await worker.stdin.send_all(f"{seed} {kind}\n".encode())
             (size,) = LENGTH.unpack(await _exactly(worker.stdout, LENGTH.size))
             outcome: Outcome = pickle.loads(await _exactly(worker.stdout, size))  # our own
             done.append(outcome)
@@ -82,17 +93,17 @@ def _tell(outcome: Outcome, count: int, options: argparse.Namespace) -> None:
             outcome.counts,
         )
     if count % TOLD_EVERY == 0:
-        print(f"{count} of {options.runs} runs", flush=True)
+        print(f"{count} of {options.runs} runs, and those apart", flush=True)
 
 
 async def all_of(options: argparse.Namespace, place: Path) -> list[Outcome]:
-    seeds, done = iter(range(options.seed, options.seed + options.runs)), list[Outcome]()
+    orders, done = orders_of(options), list[Outcome]()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as ending:
             ending.start_soon(_cancel_at, signals, ending.cancel_scope)
             async with trio.open_nursery() as nursery:
                 for _ in range(min(options.jobs, options.runs)):
-                    nursery.start_soon(work, seeds, options, place, done)
+                    nursery.start_soon(work, orders, options, place, done)
             ending.cancel_scope.cancel()
     return sorted(done, key=lambda outcome: outcome.plan.seed)
 
@@ -109,7 +120,7 @@ def main() -> int:
     parser.add_argument("runs", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="Runs at a time.")
-    parser.add_argument("--kind", choices=list(SCRIPTS), help="This kind of fault in each run.")
+    parser.add_argument("--kind", choices=list(SCRIPTS), default="", help="In each run.")
     parser.add_argument("-v", "--verbose", action="store_true")
     options = parser.parse_args()
     began = time.monotonic()
@@ -121,7 +132,8 @@ def main() -> int:
         end_qemus(place)
         shutil.rmtree(place, ignore_errors=True)
     bad = [outcome for outcome in outcomes if not outcome.is_good]
-    for line in (*rows(outcomes), "", *map(complaint, bad)):
+    ordinary = [outcome for outcome in outcomes if outcome.plan.kind != ROLLBACK]
+    for line in (*rows(ordinary), "", *apart(outcomes), *map(complaint, bad)):
         print(line)
     minutes = (time.monotonic() - began) / 60
     print(f"{len(outcomes) - len(bad)} of {len(outcomes)} runs good, in {minutes:.1f} min")

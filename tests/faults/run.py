@@ -65,6 +65,8 @@ async def states(mesh: Mesh) -> str:
 
 
 def _judge(mesh: Mesh, outcome: Outcome) -> None:
+    if not mesh.watch.has_executed("S"):
+        outcome.harness = "the watch did not see the guest execute that S had started"
     outcome.two_live = mesh.watch.two_live()
     if outcome.alone_s and outcome.found_s:
         outcome.two_live = []  # while it was alone, which nothing can prevent; reported apart

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.faults.outcome import Outcome
+from tests.faults.plans import ROLLBACK
 
 _HEAD = (
     "fault",
@@ -31,6 +32,24 @@ def rows(outcomes: Iterable[Outcome]) -> list[str]:
         cells.append(_row("all", [o for some in kinds.values() for o in some]))
     widths = [max(len(row[column]) for row in cells) for column in range(len(_HEAD))]
     return ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
+
+
+def apart(outcomes: Sequence[Outcome]) -> list[str]:
+    """Of disks that were set back: what nothing can prevent, and how it ended."""
+    lines = []
+    for witness in (False, True):
+        some = [o for o in outcomes if o.plan.witness is witness and o.hit]
+        if not some:
+            continue
+        ran = [o.alone_s for o in some if o.alone_s]
+        how = "with --require-witness" if witness else "without"
+        lines.append(
+            f"disk set back, its node alone, {how}: {len(some)} runs; a second copy ran there in"
+            f" {len(ran)}" + (f" (at most {max(ran):.1f} s)" if ran else "") + "; in contact found"
+            f" out within {max(o.found_s for o in some):.1f} s, the lower epoch stopped and what it"
+            f" did shown, in {sum(o.is_good for o in some)}"
+        )
+    return lines
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
@@ -79,6 +98,7 @@ def complaint(outcome: Outcome) -> str:
         f"seed {outcome.plan.seed}: {outcome.plan.words}:\n    "
         + "\n    ".join(line for line in wrong if line)
         + f"\n    again with: make faults RUNS=1 SEED={outcome.plan.seed}"
+        + (f" ARGS='--kind \"{ROLLBACK}\"'" if outcome.plan.kind == ROLLBACK else "")
     )
 
 

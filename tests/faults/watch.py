@@ -15,6 +15,7 @@ import trio
 
 MARK = b"RADiCS-ticker-" + b"lives-here"
 EVERY_S = 0.004
+SEARCH_EVERY_S = 0.03
 _TICKS = struct.Struct("<Q")
 _STEP_BYTES = 1 << 20
 # More than this between two looks is no counting, but a memory that was laid down.
@@ -65,10 +66,9 @@ class Watch:
             self._look_at(copy, now)
 
     def _look_at(self, copy: Copy, now: float) -> None:
-        if not copy.offsets:
-            if now < copy.next_search:
-                return
-            copy.next_search = now + 0.02
+        if copy.first is None and now >= copy.next_search:
+            # The image lies there too, and the program moves to a place of its own.
+            copy.next_search = now + SEARCH_EVERY_S
             copy.offsets = tuple(_marks(copy.file))
         for offset in copy.offsets:
             (ticks,) = _TICKS.unpack(os.pread(copy.file, 8, offset + len(MARK)))
@@ -85,6 +85,9 @@ class Watch:
         return any(
             c.host == host and c.last is not None and c.last >= since for c in self.copies.values()
         )
+
+    def has_executed(self, host: str) -> bool:
+        return any(c.host == host and c.first is not None for c in self.copies.values())
 
     def last_executed(self, host: str) -> float:
         """When a guest on that host was last seen to execute; 0: never."""

@@ -1,4 +1,5 @@
-"""A process that does one run after the other: seeds come in as lines, outcomes go out, pickled."""
+"""A process that does one run after the other: an order a line comes in, "SEED KIND" (no kind: the
+seed chooses it), outcomes go out, pickled."""
 
 from __future__ import annotations
 
@@ -43,12 +44,13 @@ def _keep_logs(place: Path, to: Path) -> None:
 
 
 def main() -> None:
-    place, logs, kind = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] or None
+    place, logs = Path(sys.argv[1]), Path(sys.argv[2])
     zygote = Zygote(place / "record.so")
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin:
-        packed = pickle.dumps(one(int(line), kind, place / line.strip(), zygote, logs))
+        seed, _, kind = line.strip().partition(" ")
+        packed = pickle.dumps(one(int(seed), kind or None, place / seed, zygote, logs))
         out.write(LENGTH.pack(len(packed)) + packed)
         out.flush()
     zygote.close()
