@@ -2,22 +2,31 @@
 what became of a branch that gave way to a higher one. Nothing here is deleted but by name, or, of
 a checkpoint, when its holder sends a later one.
 
-A state is a file, self-contained and verified when it came, and a row that says what it is. The
-file is durable before the row; a file without a row is left over from a crash and is removed.
+A state is a manifest's file, verified when it came, its pages in the node's store, and a row that
+says what it is. File and pages are durable before the row; a file without a row is left over from a
+crash and is removed. (Of an earlier version, the file may be the snapshot in one piece.)
 """
 
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from radics_mesh.durable import sync_directory, write_durably
+from radics_mesh.durable import sync_directory
+from radics_mesh.errors import WireError
 from radics_mesh.hosting.database import Database
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.ownership import Mandate, Ownership
+from radics_mesh.vmm import stored
+from radics_mesh.vmm.manifest import Manifest
+from radics_mesh.vmm.pages import PageStore
+from radics_mesh.vmm.snapshot import Snapshot
+from radics_mesh.vmm.stored import Stored
 
+_OLD_SUFFIX = ".snap"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state(
   vm_id BLOB, snapshot BLOB, sort TEXT, chain BLOB NOT NULL, higher BLOB NOT NULL,
@@ -95,7 +104,10 @@ class State:
 class Custody(Database):
     """Blocking; what it returns from is durable. OSError: nothing of it counts."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, pages: PageStore) -> None:
+        self._pages = pages
+        # From a state's file to its row nobody else may tidy.
+        self._keeping = threading.Lock()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         super().__init__(directory / "custody.sqlite", _SCHEMA)
         self._directory = directory
@@ -109,24 +121,57 @@ class Custody(Database):
         return sorted(found, key=lambda state: state.created, reverse=True)
 
     def keep(self, state: State, content: bytes) -> None:
-        """`content`: the packed snapshot. A later checkpoint replaces what was kept before."""
-        write_durably(self._path(state.snapshot), content, mode=0o600)
-        older = [
-            old
-            for old in self.states(state.vm_id)
-            if state.sort is old.sort is Sort.CHECKPOINT and old.snapshot != state.snapshot
-        ]
-        self._change(state, older)
+        """`content`: the packed snapshot. A later checkpoint replaces what was kept before.
+
+        WireError: it is none. CapacityError: its pages have no room.
+        """
+        snapshot = Snapshot.read(content)
+        if snapshot.digest != state.snapshot:
+            raise WireError("another state than is said")
+        hashes = snapshot.manifest.page_hashes()
+        with self._keeping, self._pages.keeping(hashes):
+            stored.adopt(self._pages, snapshot, self._directory)
+            older = [
+                old
+                for old in self.states(state.vm_id)
+                if state.sort is old.sort is Sort.CHECKPOINT and old.snapshot != state.snapshot
+            ]
+            self._change(state, older)
 
     def renew(self, state: State) -> None:
         """The same checkpoint under another mandate."""
-        self._change(state, ())
+        with self._keeping:
+            self._change(state, ())
 
     def drop(self, state: State) -> None:
-        self._change(None, (state,))
+        with self._keeping:
+            self._change(None, (state,))
 
     def content(self, snapshot: Digest) -> bytes:
-        return self._path(snapshot).read_bytes()
+        """In one piece. OSError, WireError, GuestError: it is not here, or damaged."""
+        old = self._directory / f"{snapshot.hex()}{_OLD_SUFFIX}"
+        if old.exists():
+            return old.read_bytes()
+        return self._stored(snapshot).in_one_piece().pack()
+
+    def damaged(self, snapshot: Digest) -> list[tuple[int, str]]:
+        """Numbers of its pages that are no good, and why; errors as `content`."""
+        if not self._path(snapshot).exists():
+            Snapshot.read(self.content(snapshot))
+            return []
+        return self._stored(snapshot).check_pages()
+
+    def manifest(self, snapshot: Digest) -> Manifest:
+        """Unverified; errors as `content`."""
+        if not self._path(snapshot).exists():
+            return Snapshot.read(self.content(snapshot)).manifest
+        return self._stored(snapshot).manifest
+
+    def _stored(self, snapshot: Digest) -> Stored:
+        kept = Stored(*stored.parse(self._path(snapshot).read_bytes()), self._pages)
+        if kept.digest != snapshot:
+            raise WireError("snapshot: its manifest is altered")
+        return kept
 
     # --- as the holder of a VM ---
 
@@ -169,15 +214,21 @@ class Custody(Database):
 
     def _tidy(self) -> None:
         with self._lock:
-            needed = {self._path(state.snapshot) for state in self._states.values()}
-        gone = [path for path in self._directory.glob("*.snap") if path not in needed]
+            needed = {state.snapshot.hex() for state in self._states.values()}
+        ours = (stored.SUFFIX, _OLD_SUFFIX)
+        gone = [
+            path
+            for path in self._directory.iterdir()
+            if path.suffix in ours and path.stem not in needed
+        ]
         for path in gone:
             path.unlink(missing_ok=True)
         if gone:
             sync_directory(self._directory)
+            self._pages.has_garbage = True
 
     def _path(self, snapshot: Digest) -> Path:
-        return self._directory / f"{snapshot.hex()}.snap"
+        return stored.path_of(self._directory, snapshot.hex())
 
     @staticmethod
     def _key(state: State) -> tuple[VmId, Digest, Sort]:

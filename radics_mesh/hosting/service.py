@@ -101,17 +101,18 @@ class Hosting:
         self._vms: dict[VmId, Vm] = {}
         self._notices = Notices(directory, agent, images)
         self._nursery: trio.Nursery | None = None
+        pages = PageStore(path / "pages", config.page_quota_bytes)
         self._host = Host(
             agent=agent,
             sources=sources,
             directory=directory,
             images=images,
-            pages=PageStore(path / "pages", config.page_quota_bytes),
+            pages=pages,
             me=me,
             config=config,
             table=self._table,
             incoming=Incoming(path / "incoming", max(memory_bytes, 64 << 20)),
-            custody=Custody(path / "custody"),
+            custody=Custody(path / "custody", pages),
             root=path / "vms",
             accelerator=accelerator,
             pool=Pool(
@@ -132,7 +133,9 @@ class Hosting:
         )
         self.counters = self._host.counters
         self.shelf = Shelf(self._host, self._vms)
-        self._host.pages.refer(lambda: references(self._host.root))
+        # Of VMs that are here, and of states in custody.
+        pages.refer(lambda: references(self._host.root))
+        pages.refer(lambda: references(path))
         self._journalled = trio.Event()
         self.meetings = Meetings(self._host, self.met)
         self._boots = Boots(path / "boots.sqlite")

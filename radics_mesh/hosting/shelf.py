@@ -54,7 +54,7 @@ class Tenant(Protocol):
 @dataclass(frozen=True)
 class Place:
     """A snapshot that is here; `manifest` is None when its file is damaged. `kept`: it is in
-    custody, in one piece."""
+    custody."""
 
     vm_id: VmId
     digest: Digest
@@ -105,19 +105,15 @@ class Shelf:
 
     def _entries(self) -> list[Entry]:
         places = self._places()
-        held = {
-            p.digest: p.manifest.page_hashes()
-            for p in places
-            if p.manifest is not None and p.kept is None
-        }
+        held = {p: p.manifest.page_hashes() for p in places if p.manifest is not None}
         shares = self._host.pages.shares_of(held)
         entries = []
         for place in places:
-            share = shares.get(place.digest)
+            share = shares.get(place)
             alone, shared = (share.alone_bytes, share.shared_bytes) if share else (0, 0)
             use = "state" if place.digest in self._needed(place.vm_id) else "old"
             if place.kept is not None:
-                alone, shared, use = place.kept.bytes, 0, place.kept.sort.value
+                use = place.kept.sort.value
             entries.append(Entry(place, self._name(place), use, alone, shared))
         return entries
 
@@ -140,8 +136,7 @@ class Shelf:
 
     def _kept_place(self, state: State) -> Place:
         try:
-            content = self._host.custody.content(state.snapshot)
-            manifest = Snapshot.read(content).manifest
+            manifest = self._host.custody.manifest(state.snapshot)
         except (MeshError, OSError):
             return Place(state.vm_id, state.snapshot, None, state)
         return Place(state.vm_id, state.snapshot, manifest, state)
@@ -201,10 +196,9 @@ class Shelf:
         snapshots, digest = self._snapshots(place.vm_id), place.digest
         try:
             if place.kept is not None:
-                content = await trio.to_thread.run_sync(self._host.custody.content, digest)
-                await snapshots.unpack(content)
-                return Verdict(entry, [])
-            bad = await snapshots.damaged(digest)
+                bad = await trio.to_thread.run_sync(self._host.custody.damaged, digest)
+            else:
+                bad = await snapshots.damaged(digest)
         except (MeshError, OSError) as error:
             return Verdict(entry, [str(error)])
         return Verdict(entry, [f"page {number} of its memory: {why}" for number, why in bad])

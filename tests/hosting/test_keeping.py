@@ -31,7 +31,9 @@ from radics_mesh.ids import Digest, NodeId
 from radics_mesh.node import replicas
 from radics_mesh.ownership import born
 from radics_mesh.vmm.handoff_messages import Piece, Terms
+from radics_mesh.vmm.pages import PageStore
 from tests.strategies import msgpack_values
+from tests.vmm.test_snapshot import page, take
 
 A, K = Identity(b"A" * 32), Identity(b"K" * 32)
 CHAIN = born(A, "counter", Digest.of(b"image"), b"n" * 16)
@@ -130,9 +132,13 @@ def test_any_value_is_a_replica_message_or_a_wire_error(value: object) -> None:
         replicas.decode(pack(value))
 
 
-def checkpoint(number: int) -> tuple[State, bytes]:
-    content = b"checkpoint %d" % number
-    digest = Digest.of(content)
+def custody_in(folder: Path) -> Custody:
+    return Custody(folder, PageStore(folder / "pages", 1 << 30))
+
+
+def checkpoint(folder: Path, number: int) -> tuple[State, bytes]:
+    snapshot = take(folder / "ram", {400: page(number)})
+    content, digest = snapshot.pack(), snapshot.digest
     mandate = CHAIN.mandate(A, K.public, digest, number, 60)
     state = State(
         CHAIN.vm_id, digest, Sort.CHECKPOINT, CHAIN, 1000.0 + number, len(content), 2000.0, mandate
@@ -141,41 +147,52 @@ def checkpoint(number: int) -> tuple[State, bytes]:
 
 
 def test_a_later_checkpoint_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
-    custody = Custody(tmp_path)
+    custody = custody_in(tmp_path)
     for number in (1, 2):
-        custody.keep(*checkpoint(number))
-    state, content = checkpoint(2)
+        custody.keep(*checkpoint(tmp_path, number))
+    state, content = checkpoint(tmp_path, 2)
     custody.close()
-    custody = Custody(tmp_path)
+    custody = custody_in(tmp_path)
     assert custody.states() == [state]
     assert custody.content(state.snapshot) == content
-    assert len(list(tmp_path.glob("*.snap"))) == 1
+    assert len(list(tmp_path.glob("*.manifest"))) == 1
 
 
 def test_a_divergent_state_stays_until_it_is_dropped_by_name(tmp_path: Path) -> None:
-    custody = Custody(tmp_path)
+    custody = custody_in(tmp_path)
     higher = CHAIN.recovered(K, SNAPSHOT, MANDATE)
-    first, content = checkpoint(1)
+    first, content = checkpoint(tmp_path, 1)
     divergent = replace(first, sort=Sort.DIVERGENT, mandate=None, higher=higher)
     custody.keep(divergent, content)
-    custody.keep(*checkpoint(2))
+    custody.keep(*checkpoint(tmp_path, 2))
     assert divergent in custody.states(CHAIN.vm_id)
     custody.drop(divergent)
     assert [state.sort for state in custody.states()] == [Sort.CHECKPOINT]
-    assert len(list(tmp_path.glob("*.snap"))) == 1
+    assert len(list(tmp_path.glob("*.manifest"))) == 1
 
 
 def test_what_a_crash_left_without_a_row_is_removed(tmp_path: Path) -> None:
-    custody = Custody(tmp_path)
-    custody.keep(*checkpoint(1))
+    custody = custody_in(tmp_path)
+    custody.keep(*checkpoint(tmp_path, 1))
     custody.close()
-    (tmp_path / ("ab" * 32 + ".snap")).write_bytes(b"half done")
-    assert len(Custody(tmp_path).states()) == 1
-    assert len(list(tmp_path.glob("*.snap"))) == 1
+    for suffix in (".snap", ".manifest"):
+        (tmp_path / ("ab" * 32 + suffix)).write_bytes(b"half done")
+    assert len(custody_in(tmp_path).states()) == 1
+    assert len(list(tmp_path.glob("ab*"))) == 0
+    assert len(list(tmp_path.glob("*.manifest"))) == 1
+
+
+def test_a_state_is_kept_under_its_own_name_only(tmp_path: Path) -> None:
+    custody = custody_in(tmp_path)
+    first, content = checkpoint(tmp_path, 1)
+    with pytest.raises(WireError, match="another state"):
+        custody.keep(replace(first, snapshot=SNAPSHOT), content)
+    assert custody.states() == []
+    assert list(tmp_path.glob("*.manifest")) == []
 
 
 def test_a_holder_numbers_above_what_a_keeper_has_seen(tmp_path: Path) -> None:
-    custody, other = Custody(tmp_path), Digest.of(b"other")
+    custody, other = custody_in(tmp_path), Digest.of(b"other")
     assert custody.serial(CHAIN.vm_id, SNAPSHOT) == 1
     assert custody.serial(CHAIN.vm_id, SNAPSHOT) == 1
     assert custody.serial(CHAIN.vm_id, other) == 2

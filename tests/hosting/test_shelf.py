@@ -188,7 +188,7 @@ async def test_what_cannot_be_a_last_state_is_refused(world: World, tmp_path: Pa
     assert not (await shelf.take_in(good.pack())).mended
     (entry,) = await shelf.entries()
     assert (entry.name, entry.use) == ("counter", "imported")
-    manifest = next((tmp_path / "node1").rglob("*.snap"))
+    manifest = next((tmp_path / "node1").rglob("custody/*.manifest"))
     manifest.write_bytes(manifest.read_bytes()[:-1])
     (broken,) = await shelf.entries()
     assert broken.place.manifest is None
