@@ -211,6 +211,7 @@ class Moving(Transfer):
         """The VM has come: start it. If that fails it is ours all the same, and tried again."""
         begun = trio.current_time()
         chain = self.life.chain
+        self._was_coming = True
         self.moved_at = self._host.me.clock.monotonic()
         peer = giver(chain)
         self._offer = None

@@ -73,6 +73,10 @@ class Tenancy(ABC):
         remember, and it is not done."""
 
     @abstractmethod
+    async def call(self, action: Job) -> None:
+        """The same, and wait until it is; its MeshError is the caller's."""
+
+    @abstractmethod
     def _wants_checkpoint(self, number: int) -> None:
         """The program waits for one; its output of that number said so."""
 

@@ -47,7 +47,7 @@ class Transfer(Restarting):
         self._pushed: Digest | None = None
         self._sends, self._all_sent = 0, trio.Event()
         self._send_scopes: set[trio.CancelScope] = set()
-        self._was_reserved = False
+        self._was_coming = False
 
     @abstractmethod
     async def _consider(self, offer: Consider) -> None:
@@ -67,9 +67,9 @@ class Transfer(Restarting):
                 scope.cancel()
         waits = self.handoff.tenure.certificate is not None
         if phase is Phase.RESERVED or waits:
-            self._was_reserved = True
-        elif self._was_reserved:
-            self._was_reserved = False
+            self._was_coming = True
+        elif self._was_coming:
+            self._was_coming = False
             await self._arrival.drop()
 
     async def _is_transfer(self, message: Message, sender: NodeId) -> bool:
@@ -279,12 +279,16 @@ class Transfer(Restarting):
         if not self._is_source(sender):
             await keep_pages(self._host, self.vm_id, message.pack, hold=True)
             return
+        # After the lists that came before them.
+        await self.call(lambda: self._take_pages(message.pack))
+
+    async def _take_pages(self, packed: bytes) -> None:
         awaited = self._awaited()
         if awaited is not None:
             self.blobs.heard(awaited)
         hold = self.handoff.tenure.certificate is not None
-        if await self._arrival.came(message.pack, hold=hold):
-            await self.post(self._pages_came)
+        if await self._arrival.came(packed, hold=hold):
+            await self._pages_came()
         self._lay_ahead()
 
     def _lay_ahead(self) -> None:

@@ -74,6 +74,8 @@ class World:
     quotas: dict[int, tuple[Quota, ...]] = field(default_factory=dict)
     # Numbers of the nodes that start nothing before a peer has confirmed their start.
     require_witness: set[int] = field(default_factory=set)
+    # By number: through which neighbour bundles for another node go; read when a node starts.
+    routes: dict[int, dict[int, int]] = field(default_factory=dict)
     members: Members = field(init=False)
     sites: dict[int, Site] = field(default_factory=dict)
     lost: Callable[[int, int, bytes], bool] = lambda one, other, raw: False
@@ -105,7 +107,13 @@ class World:
         directory = self.members[number]
         store = BundleStore.open(path, quota_bytes=64 << 20, clock=me.clock)
         agent = Agent(
-            me=me, store=store, router=StaticRoutes(), locate=directory.locate, lifetime_s=3600
+            me=me,
+            store=store,
+            router=StaticRoutes(
+                {_id(to): [_id(hop)] for to, hop in self.routes.get(number, {}).items()}
+            ),
+            locate=directory.locate,
+            lifetime_s=3600,
         )
         sources = Sources(
             path=path / "sources.sqlite",
@@ -181,6 +189,10 @@ class World:
     def cut(self, one: int, other: int) -> None:
         for ends in ((one, other), (other, one)):
             self._contacts.pop(ends).close()
+
+
+def _id(number: int) -> NodeId:
+    return member(number)[0].node_id
 
 
 def step(to: int, raw: bytes) -> Message | None:
