@@ -329,9 +329,10 @@ class Hosting:
         limit: float | None = None,
         patience_s: float = OFFER_S,
     ) -> MoveStats:
-        """Hand a VM over; returns when the target has acknowledged, one way when it is released.
-        `key`: the target's public key, where no record says it. `limit`: bytes a second at most;
-        `patience_s`: how long an answer of the target may take, over slow bundles.
+        """Hand a VM over; returns when the target has acknowledged, one way when it is released
+        and all that the target needs is in the bundle store. `key`: the target's public key, where
+        no record says it. `limit`: bytes a second at most; `patience_s`: how long an answer of the
+        target may take, over slow bundles.
 
         LinkError: it was given up, and the VM goes on here. Cancelling stops only the waiting.
         """
@@ -342,7 +343,10 @@ class Hosting:
         if one_way and not key:
             key = await self._key_of(target)
         await vm.call(lambda: vm.begin_move(move, key))
-        return await move.wait()
+        stats = await move.wait()
+        if one_way:
+            await vm.all_sent()
+        return stats
 
     async def cancel_move(self, name: str) -> None:
         """Give a move up, whose VM then goes on here; UsageError when it is too late."""
@@ -352,10 +356,6 @@ class Hosting:
     def progress(self, name: str) -> Progress | None:
         """Of a VM's move from here, until it is released."""
         return self._find(name).progress()
-
-    async def all_sent(self, name: str) -> None:
-        """Until all that a released VM's target needs is in the bundle store."""
-        await self._find(name, moved=True).all_sent()
 
     async def _key_of(self, node: NodeId) -> bytes:
         await self._host.directory.lookup(Kind.NODE, node.text)
