@@ -52,6 +52,7 @@ class Peer:
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
         self.within: tuple[str, ...] = ()
+        self.host = HOST
         self.state = directory / name
         self.port = free_port()
         self.client = ControlClient(self.state)
@@ -61,7 +62,7 @@ class Peer:
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def start(self, *arguments: str) -> None:
         """Start it and wait until it answers; UsageError with its last words when it does not.
