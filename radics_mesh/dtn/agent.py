@@ -215,6 +215,9 @@ class Agent:
         leaving = self._forwarding.outgoing()
         return [held for held in leaving if not self._forwarding.leads(held, peers)]
 
+    def holds(self, bundle_id: BundleId) -> bool:
+        return self._store.holds(bundle_id)
+
     def is_here(self, destination: Eid) -> bool:
         return self._endpoints.is_local(destination)
 

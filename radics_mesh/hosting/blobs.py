@@ -18,7 +18,7 @@ from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.moving import cut
 from radics_mesh.hosting.pace import Pace
 from radics_mesh.ids import Digest, NodeId, VmId
-from radics_mesh.vmm.handoff_messages import Message, Missing, encode
+from radics_mesh.vmm.handoff_messages import Message, Missing, Release, encode
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ class Blobs:
         # The move under way is one way.
         self.one_way = False
         self._kept: list[BundleId] = []
+        self._release: BundleId | None = None
         self._host = host
         self._vm_id = vm_id
         self._sending: set[tuple[NodeId, Digest]] = set()
@@ -47,20 +48,29 @@ class Blobs:
     async def say(self, to: NodeId, message: Message, *, priority: int = 2) -> None:
         """One bundle to another node's hand-off service; a full store is waited out elsewhere:
         whatever matters is said again."""
+        if isinstance(message, Release) and self._release_waits():
+            return
         payload = encode(message, self._key_of(to))
         try:
-            await self._send(to, payload, priority)
+            sent = await self._send(to, payload, priority)
+            if isinstance(message, Release):
+                self._release = sent
         except CapacityError as error:
             self._host.counters["unsent"] += 1
             log.warning("hand-off message not sent", to=to.short, reason=str(error))
 
-    async def _send(self, to: NodeId, payload: bytes, priority: int) -> None:
+    def _release_waits(self) -> bool:
+        """Whether the last one is still here, and another one would only wait beside it."""
+        return self.one_way and self._release is not None and self._host.agent.holds(self._release)
+
+    async def _send(self, to: NodeId, payload: bytes, priority: int) -> BundleId:
         lifetime_s = ONE_WAY_LIFETIME_S if self.one_way else None
         sent = await self._host.agent.send(
             to.service(SERVICE), payload, priority=priority, lifetime_s=lifetime_s
         )
         if self.one_way:
             self._kept.append(sent)
+        return sent
 
     def _key_of(self, node: NodeId) -> bytes:
         """Of its ownership or of the hand-off, where the mesh may not know it; else empty."""

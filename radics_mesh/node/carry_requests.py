@@ -57,7 +57,6 @@ class CarryRequests:
             name, path, await trio.to_thread.run_sync(lambda: Stick(path).free_bytes())
         )
         move = await self._node.hosting.migrate(name, target, one_way=True, key=public)
-        await self._node.hosting.all_sent(name)
         went = await self._node.carrier.write(path, {target})
         return {"moved": vm_rows.moved(self._node, name, move), "carried": _outward(went)}
 
