@@ -357,6 +357,10 @@ class Hosting:
         """Of a VM's move from here, until it is released."""
         return self._find(name).progress()
 
+    async def all_sent(self, name: str) -> None:
+        """Until all that a released VM's target needs is in the bundle store."""
+        await self._find(name, moved=True).all_sent()
+
     async def _key_of(self, node: NodeId) -> bytes:
         await self._host.directory.lookup(Kind.NODE, node.text)
         key = self._host.key_of(node)
