@@ -25,6 +25,7 @@ from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Effect, Phase, Tenure
 from radics_mesh.vmm.handoff_target import giver
 from radics_mesh.vmm.manifest import Signed
+from radics_mesh.vmm.ram import PAGE_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -139,6 +140,7 @@ class Moving(Transfer):
         if self.last_move is not None and self.last_move.outward:
             self.last_move.answered_s = trio.current_time() - self.parked_at
             self.last_move.sent_bytes = self.blobs.sent_bytes
+            self.last_move.snapshot_bytes = self.life.snapshots.last_bytes
             self.last_move.at = self._host.me.clock.wall()
             self._host.journal(
                 "info",
@@ -188,7 +190,8 @@ class Moving(Transfer):
             self.handoff.park_failed(reason_of(error))
             return
         self.parked_at = self.life.parked_at
-        size = self.life.snapshots.last_bytes
+        # Of its memory; what that takes in the store is weighed once it does not stand still.
+        size = len(snapshot.manifest.pages) * PAGE_BYTES
         if self.last_move is not None:
             self.last_move.snapshot_bytes = size
             self.last_move.staged_bytes = sent_bytes

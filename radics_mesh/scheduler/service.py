@@ -38,6 +38,8 @@ INVITE_LIFETIME_S = 30
 TOLD_FOR_S = 60.0
 # A move that failed is not tried again with the same node before this.
 REFUSED_FOR_S = 60.0
+# A pause that moved less says nothing of how fast the way is.
+_TELLING_BYTES = 256 << 10
 RUNNING = "running"
 
 
@@ -258,9 +260,10 @@ class Scheduler:
 
     def _learn(self, target: NodeId, stats: MoveStats) -> None:
         """What a move's pause tells of how fast the way is."""
-        if stats.answered_s is None or stats.answered_s <= PAUSE_S or not stats.snapshot_bytes:
+        paused_bytes = stats.sent_bytes - stats.staged_bytes
+        if stats.answered_s is None or stats.answered_s <= PAUSE_S or paused_bytes < _TELLING_BYTES:
             return
-        measured = stats.snapshot_bytes / (stats.answered_s - PAUSE_S)
+        measured = paused_bytes / (stats.answered_s - PAUSE_S)
         before = self._bandwidth.get(target, measured)
         self._bandwidth[target] = (before + measured) / 2
 
