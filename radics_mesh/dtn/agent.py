@@ -153,6 +153,10 @@ class Agent:
             self.counters["sent"] += 1
         return held.bundle_id
 
+    def leap(self) -> None:
+        """This node's disk was set back: bundles from now on bear no names that it gave since."""
+        self._store.leap()
+
     def register(self, endpoint: Eid, handler: Handler, *, prefix: bool = False) -> Registration:
         """Hand bundles for `endpoint` (or all that begin with it) to `handler`, one at a time.
 

@@ -52,6 +52,8 @@ log = structlog.get_logger(__name__)
 # Index entries live in memory, about 1 kB each: this many are 200 MB at worst.
 BUNDLES_MAX = 200_000
 _RESERVE = 1000
+# More than a node sends between a copy of its disk and the day when that is put back.
+_LEAP = 1 << 32
 # How much longer than a bundle's lifetime its delivery is remembered: its age is not signed, so a
 # replay may pretend to be young.
 _REMEMBER_S = 86_400
@@ -283,6 +285,10 @@ class BundleStore:
             self._sequence_end = max(self._sequence_end, end)
         self._sequence += 1
         return self._sequence
+
+    def leap(self) -> None:
+        """This store was set back to an older copy: leave out the numbers that it gave since."""
+        self._sequence += _LEAP
 
     # --- inside ---
 

@@ -14,6 +14,7 @@ number above the one that was seen.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from itertools import pairwise
 import structlog
 import trio
 
+from radics_mesh.clock import to_dtn
 from radics_mesh.codec import Fields, pack
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.errors import CapacityError, PeerError, WireError
@@ -181,8 +183,10 @@ class Witness:
         await self._say(peer, Shown(history, holds))
 
     async def _say(self, to: NodeId, message: Shown | Seen) -> None:
+        # A disk that was set back counts its bundles anew: these must not seem to have come before.
+        stamp = to_dtn(self._host.me.clock.wall()), int.from_bytes(os.urandom(6))
         try:
-            await self._host.agent.send(to.service(SERVICE), encode(message))
+            await self._host.agent.send(to.service(SERVICE), encode(message), stamp=stamp)
         except CapacityError as error:
             log.warning("witness message not sent", to=to.short, reason=str(error))
 
@@ -276,5 +280,6 @@ class Witness:
             f" saw start {seen.number}, this was start {before.number}; VMs that others know more"
             " of stop here, and their states are kept",
         )
+        self._host.agent.leap()
         await self._set_back()
         await self._show(sender)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -237,6 +238,22 @@ async def test_without_clock_and_record_numbers_start_anywhere(tmp_path: Path) -
 
 
 # --- damage ---
+
+
+async def test_a_store_set_back_to_an_older_copy_leaves_out_what_it_gave_since(
+    tmp_path: Path,
+) -> None:
+    with closing(opened(tmp_path)) as store:
+        before = await store.sequence()
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    with closing(opened(tmp_path)) as store:
+        since = [await store.sequence() for _ in range(1500)]
+    with closing(opened(tmp_path / "copy")) as store:
+        store.leap()
+        first = await store.sequence()
+        assert first > max(before, *since)
+    with closing(opened(tmp_path / "copy")) as store:
+        assert await store.sequence() > first
 
 
 async def test_a_rotten_row_costs_that_bundle_only(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from radics_mesh.hosting.custody import Sort
 from radics_mesh.hosting.policy import Policy, Survival
 from radics_mesh.ids import VmId
 from radics_mesh.ownership import BRANCH_EPOCHS
+from radics_mesh.records import Kind
 from tests.hosting.world import MEMORY_BYTES, Site, World, until
 
 KEPT_AFTER_S = 2
@@ -109,3 +110,28 @@ async def test_a_vm_that_has_ended_is_kept_no_more(world: World, counter: Path) 
     await kept_at(one, vm, two)
     await one.hosting.stop("counter")
     await until(lambda: two.hosting.custody.states(vm) == [])
+
+
+async def test_a_release_to_a_node_that_is_gone_for_good_is_taken_back_by_force(
+    world: World, counter: Path
+) -> None:
+    one, two = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    vm = await run_kept(one, counter, one, Policy())
+    await until(lambda: one.has())
+    await until(lambda: bool(one.directory.known(Kind.NODE, two.id.text)))
+    target = two.id
+    await lose(world, 1)
+    await one.hosting.migrate("counter", target, one_way=True)
+    found = await one.hosting.recovery.diagnose("counter")
+    assert (found.holder, found.epoch) == (target.short, 2)
+    assert "not acknowledged yet" in found.open[0]
+    assert "until it is acknowledged" in found.ways[0]
+    with pytest.raises(UsageError, match="may be alive"):
+        await one.hosting.recovery.recover("counter", force=False)
+    assert one.hosting.tenant(vm).state == "released"
+    await one.hosting.recovery.recover("counter", force=True)
+    await until(lambda: one.has())
+    assert one.vm().epoch == BRANCH_EPOCHS
+    await post(one, vm, "stop")
+    await until(lambda: "mail 1 stop" in one.reports)
