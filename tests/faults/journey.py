@@ -39,6 +39,8 @@ class Journey:
     def __init__(self, plan: Plan, mesh: Mesh, place: Path, outcome: Outcome) -> None:
         self.plan, self.mesh, self.place, self.outcome = plan, mesh, place, outcome
         self.chance = random.Random(plan.seed)
+        # Set when the move that is disturbed has ended, as far as its source can say.
+        self.moved = trio.Event()
         self._mailing = True
 
     async def travel(self, script: Callable[[Journey], Awaitable[None]]) -> None:

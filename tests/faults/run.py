@@ -20,7 +20,7 @@ from tests.faults.scripts import SCRIPTS
 from tests.faults.zygote import Zygote
 
 # Of a run as a whole, on a busy machine.
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 async def run(plan: Plan, place: Path, zygote: Zygote, image: Path) -> Outcome:
