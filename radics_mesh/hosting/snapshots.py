@@ -26,6 +26,7 @@ from radics_mesh.vmm.stored import Read, Stored
 from radics_mesh.vmm.survey import Survey
 from radics_mesh.vmm.template import template
 
+_WEIGHED_PAGES = 4096
 _OLD_SUFFIX, _CARRIED_SUFFIX = ".snap", ".carried"
 
 
@@ -44,12 +45,19 @@ class Snapshots:
 
     @property
     def last_bytes(self) -> int:
-        """Of the one that was stored or loaded last, pages that others have too included."""
+        """About, of the one that was stored or loaded last, pages that others have too included.
+
+        Of many pages a sample is weighed: this is asked for in the pause of a move.
+        """
         loaded = self._loaded
         if loaded is not None and (self._last is None or self._last[0] != loaded.digest):
             manifest = loaded.manifest
-            size = len(manifest.pack()) + self._pages.weigh(manifest.page_hashes())
-            self._last = (loaded.digest, size)
+            count = len(manifest.pages)
+            step = -(-count // _WEIGHED_PAGES) or 1
+            sample = [manifest.hash(at) for at in range(0, count, step)]
+            scale = count / len(sample) if sample else 0.0
+            size = len(manifest.pack()) + self._pages.weigh(sample) * scale
+            self._last = (loaded.digest, round(size))
         return 0 if self._last is None else self._last[1]
 
     def stored(self) -> list[Digest]:
