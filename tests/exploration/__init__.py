@@ -10,8 +10,10 @@ the shell that carries effects out (radics_mesh.hosting), whose order is copied 
   handoff    the real state machine, remembered
   mailroom   the real mailbox, remembered
   deeds      what a shell does, beside the hand-off's effects
-  carrying   how it is carried out at one node; crashes, and what a restart does
+  carrying   how each is done at one node
+  running    one input carried out; crashes, full disks, and what a restart does
   node       all that may happen to one node next
+  bundles    messages for the VM, on their way between nodes
   walk       breadth-first over all states; the invariants; the way to a violation
   rules      the hand-off's and the shell's rules, each removed in turn
   runs       the configurations: the full form (`make explore`) and the reduced one of the tests

@@ -20,7 +20,6 @@ from radics_mesh.vmm.handoff_messages import (
     Staged,
 )
 from radics_mesh.vmm.handoff_state import KillAndReap, Phase
-from tests.exploration.carrying import Carrying
 from tests.exploration.deeds import (
     AcknowledgeOutput,
     BeginAttempt,
@@ -37,13 +36,14 @@ from tests.exploration.deeds import (
     StartIfDue,
 )
 from tests.exploration.handoff import Argument
-from tests.exploration.world import ABSENT, NODES, NUMBERS, Blob, Guest, Node, Outcome
+from tests.exploration.running import Running
+from tests.exploration.world import ABSENT, NODES, NUMBERS, Blob, Guest, Handing, Node, Outcome
 
 # What only a user has happen.
 _WISHES = ("offer", "one way", "cancel", "checkpoint", "mandated", "forced")
 
 
-class Shell(Carrying):
+class Shell(Running):
     """All that can happen at one node within the bounds. Nodes and commons are interned."""
 
     # --- what may happen ------------------------------------------------------------------------
@@ -150,6 +150,14 @@ class Shell(Carrying):
     def passed_on(self, node: Node, message: int) -> Node:
         """Passing through does not count as seen: the VM may come here later."""
         return node._replace(held=node.held - {message})
+
+    def crosses(
+        self, message: int, handing: frozenset[Handing], last: Handing
+    ) -> frozenset[Handing]:
+        """A bundle that is held came from a neighbour. If it is on its way there, it stays here:
+        the neighbour takes it for a duplicate, and drops its own."""
+        back = {h for h in handing if (h.who, h.to, h.message) == (last.to, last.who, message)}
+        return (handing - back) | {h._replace(crossed=True) for h in back}
 
     def filed(self, message: int) -> Sequence[Deed]:
         """Only what is filed is processed."""

@@ -32,6 +32,7 @@ FULL = (
     # Messages to the VM, and from it.
     Bounds(moves=2, crashes=1, in_flight=2, messages=1, copies=1, one_way=True),
     Bounds(moves=2, crashes=0, in_flight=2, messages=2, copies=1),
+    Bounds(moves=1, crashes=1, in_flight=2, messages=1, copies=1, crossings=True),
     Bounds(nodes=3, moves=2, crashes=0, in_flight=2, messages=1, copies=1),
     Bounds(moves=2, crashes=1, in_flight=2, outputs=2),
     # The same over power losses: what a checkpoint covers.

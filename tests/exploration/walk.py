@@ -13,6 +13,7 @@ from radics_mesh.ids import Digest
 from radics_mesh.ownership import born
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import Tenure
+from tests.exploration.bundles import Bundles
 from tests.exploration.handoff import Handoffs
 from tests.exploration.mailroom import Mailroom, Room
 from tests.exploration.node import Shell
@@ -27,10 +28,10 @@ from tests.exploration.world import (
     Memory,
     Node,
     Outcome,
+    State,
     Violation,
 )
 
-State = tuple[int, ...]
 _DEEPEST = 1000
 
 
@@ -57,6 +58,7 @@ class Model:
         self._handoffs = Handoffs(machine)
         self._mailroom = Mailroom(room)
         self._shell = shell(bounds, self._handoffs, self._mailroom)
+        self._bundles = Bundles(self._shell)
         self._flights: Interned[frozenset[int]] = Interned()
         self._acts: dict[tuple[int, int, int], list[Outcome]] = {}
         self._hears: dict[tuple[int, int, int], list[Outcome]] = {}
@@ -191,7 +193,7 @@ class Model:
                 outcomes = self._hears[key] = self._shell.hears(*key)
             yield from self._composed(state, who, outcomes)
         if self.bounds.messages:
-            yield from self._carried(state)
+            yield from self._bundles.after(state)
         if self.bounds.recoveries or self.bounds.set_backs:
             yield from self._meetings(state)
 
@@ -237,32 +239,6 @@ class Model:
             known = self._posted[flight, posts] = self._flights.number(frozenset(letters))
         return known
 
-    def _carried(self, state: State) -> Iterator[tuple[str, bool, str, State]]:
-        """Bundles go from neighbour to neighbour, whoever seems to have the VM.
-
-        Once taken by the next, one leaves the last; unless that hears nothing of it (`copies`).
-        """
-        shell, count = self._shell, self.bounds.nodes
-        common = shell.commons.values[state[-1]]
-        copied = shell.commons.number(common._replace(copies=common.copies - 1))
-        for message in sorted(common.outside):
-            gone = shell.commons.number(common._replace(outside=common.outside - {message}))
-            for to in range(count):
-                given = _with(state, to, shell.admits(message, state[to]))
-                yield f"bundle {message} to {to}", True, "", _with(given, count + 1, gone)
-                if common.copies:
-                    yield f"copy {message} to {to}", True, "", _with(given, count + 1, copied)
-        for who in range(count):
-            for message in sorted(shell.may_forward(state[who])):
-                rest = shell.drops(message, state[who])
-                for to in range(count):
-                    if to != who:
-                        given = _with(state, to, shell.admits(message, state[to]))
-                        label = f"bundle {message} from {who} to {to}"
-                        yield label, True, "", _with(given, who, rest)
-                        if common.copies:
-                            yield f"copy of {label}", True, "", _with(given, count + 1, copied)
-
     # --- for people -----------------------------------------------------------------------------
 
     def _trail(self, number: int) -> tuple[str, ...]:
@@ -280,7 +256,3 @@ class Model:
             )
             number = parent
         return tuple(reversed(labels))
-
-
-def _with(state: State, place: int, value: int) -> State:
-    return (*state[:place], value, *state[place + 1 :])

@@ -13,6 +13,8 @@ from radics_mesh.vmm.handoff_messages import Message, Terms
 TERMS = Terms("x86_64", "qemu64", 32 << 20, 1 << 20)
 NODES = (Identity(b"A" * 32), Identity(b"B" * 32), Identity(b"C" * 32))
 NUMBERS = {identity.node_id: number for number, identity in enumerate(NODES)}
+# One number for each node, then what is in flight, then what is common.
+State = tuple[int, ...]
 # What a node has no mailbox of, or no snapshot.
 ABSENT = -1
 
@@ -28,12 +30,17 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much may happen. `moves`: begun by whoever holds the VM, `two_way`, `one_way` or both.
+    """How much may happen.
 
-    `copies`: how often a neighbour takes a bundle and its acknowledgement is lost; `recoveries`: by
-    whoever has the last checkpoint, under a mandate or forced, while the holder may live; `commit`:
-    outputs wait for a durable checkpoint; `set_backs`: an older copy of a node's disk is put back;
-    `full_disks`: how often a tenure cannot be written.
+    moves         begun by whoever holds the VM, `two_way`, `one_way` or both
+    power_losses  of a node, its guests with it;  full_disks: a tenure cannot be written
+    set_backs     an older copy of a node's disk is put into it
+    recoveries    by whoever has the last checkpoint, under a mandate or forced, while the holder
+                  may live
+    copies        a neighbour takes a bundle, and its acknowledgement is lost
+    crossings     handing a bundle over takes its time, and two may hand it to each other
+    commit        outputs wait for a durable checkpoint
+    refusals      a target may have no room
     """
 
     nodes: int = 2
@@ -46,6 +53,7 @@ class Bounds:
     checkpoints: int = 0
     messages: int = 0
     copies: int = 0
+    crossings: bool = False
     outputs: int = 0
     commit: bool = False
     refusals: bool = False
@@ -61,6 +69,7 @@ class Bounds:
         parts += [f"{self.checkpoints} checkpoints"] if self.checkpoints else []
         parts += [f"{self.messages} messages"] if self.messages else []
         parts += [f"{self.copies} copies"] if self.copies else []
+        parts += ["crossings"] if self.crossings else []
         parts += [f"{self.outputs} outputs"] if self.outputs else []
         parts += [f"{self.recoveries} recoveries"] if self.recoveries else []
         parts += [f"{self.set_backs} disks set back"] if self.set_backs else []
@@ -113,6 +122,17 @@ class Node(NamedTuple):
     delivered: frozenset[int] = frozenset()
 
 
+class Handing(NamedTuple):
+    """A bundle that one node hands to another. `arrived`: only the acknowledgement is still to
+    come; `crossed`: meanwhile it came from there, too."""
+
+    who: int
+    to: int
+    message: int
+    arrived: bool = False
+    crossed: bool = False
+
+
 class Line(NamedTuple):
     """One branch of the VM: its latest version that ever executed, and the latest durable one."""
 
@@ -146,6 +166,7 @@ class Common(NamedTuple):
     attempts: tuple[int, ...]
     sent: frozenset[int]
     outside: frozenset[int]
+    handing: frozenset[Handing] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tests.exploration.deeds import (
 from tests.exploration.mailroom import Room
 from tests.exploration.node import Shell
 from tests.exploration.rules.mutant import MOVE, Mutant
-from tests.exploration.world import Bounds, Node
+from tests.exploration.world import Bounds, Handing, Node
 
 # --- messages -----------------------------------------------------------------------------------
 
@@ -66,6 +66,13 @@ class PassedIsSeen(Shell):
     def passed_on(self, node: Node, message: int) -> Node:
         left = super().passed_on(node, message)
         return left._replace(delivered=left.delivered | {message})
+
+
+class CrossingIsDropped(Shell):
+    def crosses(
+        self, message: int, handing: frozenset[Handing], last: Handing
+    ) -> frozenset[Handing]:
+        return handing
 
 
 class CommittedBeforeSent(Shell):
@@ -114,6 +121,7 @@ class ForgottenBeforeSent(Shell):
 
 
 _MAIL = replace(MOVE, messages=1)
+_CROSSING = replace(_MAIL, copies=1, crossings=True, one_way=True, two_way=False)
 _OUTPUT = Bounds(moves=0, crashes=1, in_flight=0, outputs=1)
 _LOSS = Bounds(moves=0, crashes=0, in_flight=0, power_losses=1, checkpoints=1)
 _MAIL_LOSS = replace(_LOSS, messages=1)
@@ -134,6 +142,7 @@ MESSAGES = (
     Mutant("dropped at the old host", _MAIL, "no way on", shell=DroppedAtTheOldHost),
     Mutant("mailbox open while parked", _MAIL, "no way on", shell=OpenWhileParked),
     Mutant("passing through counts as seen", _MAIL, "no way on", shell=PassedIsSeen),
+    Mutant("bundles that cross are dropped", _CROSSING, "no way on", shell=CrossingIsDropped),
     Mutant("output committed before it is sent", _OUTPUT, "lost output", shell=CommittedBeforeSent),
     Mutant("acknowledged before it is sent", _OUTPUT, "lost output", shell=AcknowledgedBeforeSent),
 )
