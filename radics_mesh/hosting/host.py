@@ -24,6 +24,7 @@ from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
+from radics_mesh.vmm.cgroup import Groups
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.manifest import Signer
 from radics_mesh.vmm.pages import PageStore
@@ -77,6 +78,8 @@ class Host:
     root: Path
     accelerator: str
     pool: Pool
+    # None: QEMUs are held to their limits by other means.
+    groups: Groups | None
     # For all guests together.
     memory_bytes: int
     journal: Callable[[str, str], None]

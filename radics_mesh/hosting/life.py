@@ -434,9 +434,17 @@ class Life:
         self.surveyor = Surveyor(machine, host.pages, start)
         self._asked_at = None
         self._serve_soon(self._serve_guest, guest)
-        if share := self.row.settings.conduct.cpu_percent / 100:
-            self._serve_soon(throttle, machine.process, share, lambda: machine.is_parked)
+        self._bound(machine)
         return guest
+
+    def _bound(self, machine: Machine) -> None:
+        """Hold a QEMU to what its VM may use."""
+        share = self.row.settings.conduct.cpu_percent / 100
+        groups, memory_bytes = self._host.groups, machine.files.memory_bytes
+        if groups is not None and groups.enclose(machine.pid, memory_bytes, share):
+            return
+        if share:
+            self._serve_soon(throttle, machine.process, share, lambda: machine.is_parked)
 
     def _keep_hint(self, hint: str) -> None:
         self.keep(settings=replace(self.row.settings, hint=hint))

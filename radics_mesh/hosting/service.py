@@ -51,6 +51,7 @@ from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm import architecture, qemu
 from radics_mesh.vmm import images as image_files
+from radics_mesh.vmm.cgroup import Groups
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_messages import (
     Frozen,
@@ -115,6 +116,7 @@ class Hosting:
             custody=Custody(path / "custody", pages),
             root=path / "vms",
             accelerator=accelerator,
+            groups=Groups.here(),
             pool=Pool(
                 path / "pool",
                 ram_directory=config.ram_directory,

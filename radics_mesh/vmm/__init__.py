@@ -12,7 +12,8 @@
                messages down, their windows; questions: park and stage; faults: what is wrong
                with what it sends; events: what it reports
   lock         one lock a VM, held by its QEMU; process: that QEMU, by pidfd; throttle: no more than
-               its share of a processor; usage: what the kernel says of it
+               its share of a processor; cgroup: the same where there are control groups; usage:
+               what the kernel says of it
   pipes        the line to a guest
   qemu         its command line, files and rights; qmp: its control socket
   adoption     finding a QEMU that outlived its node, ending one for certain

@@ -24,10 +24,11 @@ PARK_TCG = "parked under TCG"
 WARM_KVM = "warm start under KVM"
 CHECKED = "the program's own checks"
 MESSAGES = "messages"
+GROUPS = "control groups"
 TROUBLE = "trouble"
 ALL = (
     *(PROBE_TCG, PROBE_KVM, CHOICE, PROGRAMS, RUN, PARK_KVM, WARM_TCG, PARK_TCG, WARM_KVM),
-    *(CHECKED, MESSAGES),
+    *(CHECKED, MESSAGES, GROUPS),
 )
 
 

@@ -18,7 +18,7 @@ from tests.kvm.findings import TROUBLE, Finding
 
 MODULES = Path("/modules")
 _MOUNTS = (("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/dev/shm"),
-           ("tmpfs", "/tmp"))  # fmt: skip
+           ("tmpfs", "/tmp"), ("cgroup2", "/sys/fs/cgroup"))  # fmt: skip
 _FINIT_MODULE = {"x86_64": 313, "aarch64": 273}
 _RB_POWER_OFF = 0x4321FEDC
 _libc = ctypes.CDLL(None, use_errno=True)

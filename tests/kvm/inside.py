@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import tempfile
 from pathlib import Path
 
 import structlog
 import trio
 
-from radics_mesh.vmm import accelerator, architecture
+from radics_mesh.vmm import accelerator, adoption, architecture, qemu, usage
+from radics_mesh.vmm import probe as probe_guests
 from radics_mesh.vmm.accelerator import KVM, TCG
+from radics_mesh.vmm.cgroup import Groups
 from tests.kvm import findings, root
 from tests.kvm.findings import report
 from tests.kvm.journey import Traveller
@@ -23,6 +26,7 @@ from tests.kvm.programs import SHM, said
 
 ROUNDS = 3
 PROBE_DEADLINE_S = 60.0
+SPIN_MEMORY_BYTES, SPIN_SHARE, SPIN_S = 16 << 20, 0.3, 6.0
 
 
 async def probe() -> None:
@@ -49,7 +53,40 @@ async def programs() -> None:
     report(findings.PROGRAMS, not others, ", not ".join([alike, *others]))
 
 
+async def groups() -> None:
+    """A guest that does nothing but spin, in a control group that may have a third of a processor.
+    This machine is its node's alone, as a node's service would have its group."""
+    made = Groups.here()
+    if made is None:
+        report(findings.GROUPS, False, "none can be made")
+        return
+    spins = {"x86_64": probe_guests.kernel(b"\xeb\xfe")}.get(
+        platform.machine(), probe_guests.arm64_image(b"\x00\x00\x00\x14")
+    )
+    with tempfile.TemporaryDirectory() as name:
+        image = Path(name) / "spin.img"
+        image.write_bytes(spins)
+        image.chmod(0o444)
+        files = qemu.Files.name(Path(name), SHM, image, SPIN_MEMORY_BYTES)
+        process = await qemu.start(files, TCG, paused=False)
+        await trio.sleep(1)
+        enclosed = made.enclose(process.pid, SPIN_MEMORY_BYTES, SPIN_SHARE)
+        before, began = usage.of(process.pid), trio.current_time()
+        await trio.sleep(SPIN_S)
+        after = usage.of(process.pid)
+        share = (after.cpu_s - before.cpu_s) / (trio.current_time() - began)
+        group = Path("/sys/fs/cgroup") / after.cgroup.lstrip("/")
+        limit = int((group / "memory.max").read_text())
+        await adoption.end(process, files.lock)
+        files.discard()
+    made.sweep()
+    good = enclosed and share < SPIN_SHARE * 1.2 and limit > SPIN_MEMORY_BYTES
+    said = f"{share * 100:.0f} % of a processor, may have {SPIN_SHARE * 100:.0f}; memory {limit}"
+    report(findings.GROUPS, good and not group.exists(), said)
+
+
 async def main() -> None:
+    await groups()
     await probe()
     await programs()
     traveller = Traveller()
