@@ -316,6 +316,8 @@ class Whereabouts(TypedDict):
     age_s: float
     stale: bool
     chain: list[Link]
+    # What becomes of it when its node is lost; None: not known.
+    policy: str | None
 
 
 class SnapshotRow(TypedDict):

@@ -284,7 +284,9 @@ def where(name: str, state: Path) -> None:
     answer = ask(state, "where", name=name)
     stale = ", stale" if answer["stale"] else ""
     seen = f"{cells.duration(answer['age_s'])} ago{stale}"
-    click.echo(cells.printable(f"{answer['name']}: {answer['state']} on {answer['node']} ({seen})"))
+    policy = f", {answer['policy']}" if answer["policy"] else ""
+    where = f"{answer['state']} on {answer['node']} ({seen}){policy}"
+    click.echo(cells.printable(f"{answer['name']}: {where}"))
     for link in answer["chain"]:
         snapshot = f"  from snapshot {link['snapshot'][:16]}" if link["snapshot"] else "  born"
         how = "" if link["how"] in ("born", "released") else f", {link['how']}"

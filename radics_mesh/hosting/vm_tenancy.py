@@ -17,6 +17,7 @@ from radics_mesh.hosting.life import Life, reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Mailbox, Papers
+from radics_mesh.hosting.policy import Survival
 from radics_mesh.hosting.progress import Progress
 from radics_mesh.hosting.snapshots import Snapshots
 from radics_mesh.hosting.status import CheckpointStats, MoveStats, VmStatus
@@ -207,7 +208,7 @@ class Tenancy(ABC):
             last_snapshot_bytes=self.life.snapshots.last_bytes,
             sources=row.settings.sources,
             feeds=guest.feeds() if guest else (),
-            pinned=row.settings.pinned,
+            pinned=row.settings.pinned or row.settings.policy.survival is Survival.REPLICATED,
             hint=row.settings.hint,
             moving=self.phase in MOVING,
             progress=self.progress(),

@@ -230,7 +230,8 @@ def whereabouts(node: Services, name: str) -> Whereabouts:
     """From local knowledge; the caller has looked the name up. UsageError when it is unknown."""
     for vm in node.hosting.vms():
         if vm.name == name and vm.state != "released":
-            return _whereabouts(node, name, vm.vm_id, vm.state, 0.0, stale=False)
+            policy = str(vm.policy)
+            return _whereabouts(node, name, vm.vm_id, vm.state, 0.0, policy, stale=False)
     for entry in node.directory.known(Kind.VM_NAME, name):
         vm_id = entry.record.body.get("vm")
         if isinstance(vm_id, str) and not entry.record.withdrawn:
@@ -246,12 +247,21 @@ def _remote_whereabouts(node: Services, name: str, text: str) -> Whereabouts:
     known = node.directory.known_vm(vm_id)
     if known is None:
         raise UsageError(f"{name} is advertised, but its holder's record has not been found yet")
-    state = str(known.record.body.get("state", ""))
-    return _whereabouts(node, name, vm_id, state, known.entry.age_s, stale=known.entry.stale)
+    state, policy = str(known.record.body.get("state", "")), known.record.body.get("policy")
+    told = policy if isinstance(policy, str) else None
+    age_s, stale = known.entry.age_s, known.entry.stale
+    return _whereabouts(node, name, vm_id, state, age_s, told, stale=stale)
 
 
 def _whereabouts(
-    node: Services, name: str, vm_id: VmId, state: str, age_s: float, *, stale: bool
+    node: Services,
+    name: str,
+    vm_id: VmId,
+    state: str,
+    age_s: float,
+    policy: str | None,
+    *,
+    stale: bool,
 ) -> Whereabouts:
     chain = node.directory.ownership(vm_id)
     if chain is None:
@@ -270,4 +280,5 @@ def _whereabouts(
         age_s=age_s,
         stale=stale,
         chain=links,
+        policy=policy,
     )

@@ -296,12 +296,12 @@ async def test_the_other_commands_word_their_answers(tmp_path: Path) -> None:
     ]
     whereabouts = {
         **{"name": "wc", "id": "v" * 32, "node": "mill", "state": "running"},
-        **{"age_s": 4.0, "stale": False, "chain": chain},
+        **{"age_s": 4.0, "stale": False, "chain": chain, "policy": "restartable:60"},
     }
     invitation = {"token": "radics1-x", "uses": 1, "expires": 0.0, "addresses": ["[::1]:5050"]}
     cases = {
         ("migrate", "wc", "--to", "mill"): b"wc: barn -> mill, epoch 3, 1.2 MB, down 87 ms\n",
-        ("where", "wc"): b"wc: running on mill (4 s ago)\n  epoch 1  barn  born\n"
+        ("where", "wc"): b"wc: running on mill (4 s ago), restartable:60\n  epoch 1  barn  born\n"
         b"  epoch 65536  mill  from snapshot ssssssssssssssss, forced\n",
         ("why", "wc"): b"stays: nothing is nearer\n",
         ("approve", "12-34"): b"mill is a member now (nnnnnnnn)\n",

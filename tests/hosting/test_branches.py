@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from radics_mesh.errors import UsageError
+from radics_mesh.dtn.processing import originate
+from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.hosting.custody import Sort
 from radics_mesh.hosting.policy import Policy, Survival
 from radics_mesh.ids import VmId
@@ -61,6 +62,7 @@ async def test_a_keeper_goes_on_when_the_holder_is_silent_and_the_lower_branch_g
 
     await one.hosting.choose_policy("counter", Policy(RESTARTABLE, KEPT_AFTER_S, (two.id,)))
     await kept_at(one, vm, two)
+    one_chain = one.hosting.tenant(vm).life.chain
     await lose(world, 0)
     await until(lambda: two.has())
     status = two.vm()
@@ -69,6 +71,18 @@ async def test_a_keeper_goes_on_when_the_holder_is_silent_and_the_lower_branch_g
     await post(two, vm, "to the higher branch")
     await until(lambda: "mail 2 to the higher branch" in two.reports)
 
+    late = originate(
+        one.me,
+        two.id.service("report"),
+        b"of the lower branch",
+        source=vm.eid,
+        stamp=(1, 1),
+        lifetime_s=60,
+        ownership=one_chain.pack(),
+        priority=1,
+    )
+    with pytest.raises(PeerError, match="counts no more"):
+        await two.agent.receive(late.encode(), one.id)
     one = await world.start(0)  # its guest has gone on all the time
     world.connect(0, 1)
     await until(lambda: any("stops here at epoch 1" in r.text for r in one.hosting.journal()))
