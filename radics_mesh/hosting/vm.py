@@ -55,6 +55,7 @@ class Vm(Branching):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.releases.run)
             await self._guarded(self._recover)
+            await self._guarded(self._push_if_cut_short)
             task_status.started()
             await self._serve_jobs()
             self._jobs.close()  # whoever comes too late is told, and begins anew

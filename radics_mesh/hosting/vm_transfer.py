@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 
 import structlog
 import trio
 
+from radics_mesh.durable import write_durably
 from radics_mesh.errors import GuestError, MeshError, PeerError, WireError
 from radics_mesh.hosting.arrival import Arrival, UnknownBase, keep_pages
 from radics_mesh.hosting.host import Host
@@ -150,6 +153,8 @@ class Transfer(Restarting):
                 self._sends -= 1
                 if self._sends == 0:
                     self._all_sent.set()
+            if not scope.cancelled_caught and self._sends == 0:
+                self._note_pushed()
 
         self._nursery.start_soon(counted)
 
@@ -157,6 +162,29 @@ class Transfer(Restarting):
         """Until all that the target was to be sent is in the bundle store, durably."""
         while self._sends:
             await self._all_sent.wait()
+
+    @property
+    def _pushed_note(self) -> Path:
+        return self._host.vm_directory(self.vm_id) / "pushed"
+
+    def _note_pushed(self) -> None:
+        """One way nobody can ask: a node that ends before all is stored must know it later."""
+        tenure = self.handoff.tenure
+        if tenure.one_way and tenure.phase is Phase.RELEASED and tenure.snapshot is not None:
+            with suppress(OSError):  # all of it is sent again, then
+                write_durably(self._pushed_note, bytes(tenure.snapshot))
+
+    async def _push_if_cut_short(self) -> None:
+        """After a restart: what a one-way release owes its target and may not have stored."""
+        tenure = self.handoff.tenure
+        owes = tenure.one_way and tenure.phase is Phase.RELEASED
+        if not owes or tenure.target is None or tenure.snapshot is None:
+            return
+        note = self._pushed_note
+        if note.exists() and note.read_bytes() == tenure.snapshot:
+            return
+        for digest in (self.life.chain.birth.image, tenure.snapshot):
+            await self._send_blob(handoff_state.SendBlob(tenure.target, digest))
 
     async def _send_snapshot(self, effect: handoff_state.SendBlob) -> None:
         """To the one who takes the VM over; what is not sent here is asked for."""
