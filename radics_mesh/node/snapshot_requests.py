@@ -13,8 +13,8 @@ from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.hosting.shelf import Entry
 from radics_mesh.node.services import Services
 
-# What a VM of the most memory could come to, nearly; it is read as a whole.
-IMPORT_MAX_BYTES = 16 << 30
+# It is read as a whole, and a node may have little memory.
+IMPORT_MAX_BYTES = 1 << 30
 
 
 class SnapshotRequests:
@@ -81,7 +81,7 @@ class SnapshotRequests:
 def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > IMPORT_MAX_BYTES:
-            raise UsageError(f"{path}: over {IMPORT_MAX_BYTES >> 30} GiB, no exported VM")
+            raise UsageError(f"{path}: over {IMPORT_MAX_BYTES >> 30} GiB, too large to be imported")
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
