@@ -47,6 +47,11 @@ _RECOVERY = "vm recovery"
 _MANDATE = "vm mandate"
 
 
+def moves_by(epoch: int) -> int:
+    """How often a VM was handed over, as far as its epoch tells: in this branch."""
+    return max(0, epoch - 1) if epoch < BRANCH_EPOCHS else epoch % BRANCH_EPOCHS
+
+
 @dataclass(frozen=True)
 class Birth:
     name: str

@@ -278,9 +278,14 @@ async def test_a_chain_from_a_bundle_locates_at_once(members: Members, clock: Mo
     assert a.learn_ownership(b"junk") is None
     assert a.locate(birth.vm_id.eid) == member(4)[0].node_id
     assert a.ownership(birth.vm_id) == moved
-    forked = birth.released(member(3)[0], member(5)[0].public, Digest(bytes(32)))
-    assert a.learn_ownership(forked.pack()) is None
-    assert a.locate(birth.vm_id.eid) == member(4)[0].node_id
+    told = a.lower.listen()
+    recovered = birth.recovered(member(5)[0], Digest(bytes(32)))
+    assert a.learn_ownership(recovered.pack()) == recovered
+    assert a.locate(birth.vm_id.eid) == member(5)[0].node_id
+    assert a.learn_ownership(moved.pack()) == moved  # who follows it is to be told
+    assert told.receive_nowait() == moved
+    assert a.is_lower(moved)
+    assert a.locate(birth.vm_id.eid) == member(5)[0].node_id
 
 
 @pytest.mark.parametrize("size", [10, 60_000])

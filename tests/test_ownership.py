@@ -11,7 +11,7 @@ from radics_mesh.codec import pack
 from radics_mesh.errors import MeshError, PeerError, WireError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest
-from radics_mesh.ownership import BRANCH_EPOCHS, Ownership, born
+from radics_mesh.ownership import BRANCH_EPOCHS, Ownership, born, moves_by
 from tests.strategies import msgpack_values
 
 A, B, C = (Identity(bytes([n]) * 32) for n in range(3))
@@ -74,6 +74,12 @@ def test_a_keeper_recovers_under_its_mandate_only() -> None:
     ]:
         with pytest.raises(PeerError, match="bad signature on a vm mandate"):
             chain.recovered(keeper, snapshot, mandate)
+
+
+def test_an_epoch_tells_the_hand_overs_of_its_branch() -> None:
+    assert [moves_by(epoch) for epoch in (0, 1, 3, BRANCH_EPOCHS, BRANCH_EPOCHS + 2)] == [
+        *(0, 0, 2, 0, 2)
+    ]
 
 
 def test_who_may_only_keep_may_not_restart() -> None:

@@ -290,14 +290,17 @@ class Recovery:
             age = duration(max(0.0, self._host.me.clock.wall() - state.created))
             which = f" --snapshot {state.snapshot.hex()[:16]}" if len(states) > 1 else ""
             what = "checkpoint" if state.sort is Sort.CHECKPOINT else f"{state.sort} state"
+            whose = "what it did since"
+            if state.sort is Sort.DIVERGENT:
+                whose = f"what it did since, and from the VM's history what epoch {best.epoch} did"
             ways.append(
                 f"recover {name} --force{which}: goes on here from the {what} of {age} ago, loses"
-                f" what it did since; if {holder} lives, its branch stops when the two meet"
+                f" {whose}; if {holder} lives, its branch stops when the two meet, its state kept"
             )
         for one in found:
             if one.node != self._host.config.name:
                 ways.append(
-                    f"on {one.node}: recover {name} --force, from its {one.sort} of"
+                    f"on {one.node}: recover {name} --force, there from its {one.sort} state of"
                     f" {duration(one.age_s)} ago ({size(one.bytes)})"
                 )
         if len(ways) == 1:

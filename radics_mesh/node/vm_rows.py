@@ -14,6 +14,7 @@ from radics_mesh.ids import NodeId, VmId
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.node.rows import whole
 from radics_mesh.node.services import Services
+from radics_mesh.ownership import moves_by
 from radics_mesh.records import Kind
 from radics_mesh.wording import duration
 
@@ -120,7 +121,7 @@ def _remote_vm(node: Services, entry: Entry) -> VmRow:
         accelerator=None,
         sources=[],
         rate=0.0,
-        moves=max(0, whole(body.get("epoch")) - 1),
+        moves=moves_by(whole(body.get("epoch"))),
         pinned=False,
         uptime_s=None,
         boot_s=None,
@@ -151,7 +152,7 @@ def _departed_vm(node: Services, vm_id: VmId) -> VmRow | None:
         accelerator=None,
         sources=[],
         rate=0.0,
-        moves=chain.epoch - 1,
+        moves=moves_by(chain.epoch),
         pinned=False,
         uptime_s=None,
         boot_s=None,
