@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo usb test hundred test-versions test-kvm conformance parks explore faults check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo usb test hundred test-versions test-kvm conformance parks explore faults rollbacks check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -14,6 +14,7 @@ help:
 	@echo "make parks      a guest is parked and started warm, N=1000 SEED=1 ARCH=x86_64"
 	@echo "make explore    every state of a VM's hand-off, and each of its rules removed: tables"
 	@echo "make faults     a VM moves while nodes, links and disks fail, RUNS=500 SEED=1: the table"
+	@echo "make rollbacks  a VM with --commit output while hosts and QEMUs are killed, RUNS=50 SEED=1"
 	@echo "make fuzz-guest SECONDS=600: a program that fires wild system calls at its kernel"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
@@ -63,6 +64,10 @@ RUNS ?= 500
 SEED ?= 1
 faults: setup
 	@$(PYTHON) -m tests.faults $(RUNS) --seed $(SEED) $(ARGS)
+
+rollbacks: setup
+	@ROLLBACKS_RUNS=$(if $(filter file,$(origin RUNS)),50,$(RUNS)) ROLLBACKS_SEED=$(SEED) \
+	$(PYTHON) -m pytest -q tests/hosting/test_checkpoints.py -k whatever $(ARGS)
 
 check: lint types contracts test
 

@@ -1,6 +1,6 @@
 /*
  * clock.h: time. Monotonic time counts from the kernel's entry and, over a move, only the time in which
- * the VM ran on some host and was not parked; it never goes back. Wall time is the
+ * the VM ran on some host, with the pauses of its checkpoints there; it never goes back. Wall time is the
  * host's, taken anew at every hello.
  */
 #ifndef CLOCK_H

@@ -34,7 +34,10 @@ notices    tells the directory and the bundle agent what became of a VM
 conduct    what becomes of a VM whose program ends, and what it may use
 papers     what a VM carries along beside its memory: settings, mailbox, counters
 table      all of it that must survive, in SQLite
-boxes      of that, the messages that wait for guests
+boxes      of that, the messages that wait for guests; kept: those that a rollback brings again
+outbox     what guests have said that waits for a checkpoint; releases: sends it after that
+commit     what the user chose of both; checkpoints: when the next one is due
+vm_checkpoints one VM's checkpoints, written and made to count
 database   one connection, its transactions
 logs       what guests print: an append-only file a VM, bounded
 status     what people, the scheduler and the screen are told

@@ -50,11 +50,13 @@ class Releases:
     async def _send_all(self) -> None:
         table = self._host.table
         while batch := table.to_send(self._vm_id, _BATCH):
-            for message in batch:
-                chain = self._chain()
-                if chain is None:  # it left, and took along what was not sent
-                    return
-                await self._send(message, chain)
+            chain = self._chain()
+            if chain is None:  # it left, and took along what was not sent
+                return
+            async with trio.open_nursery() as nursery:  # so that they share a commit
+                for message in batch:
+                    nursery.start_soon(self._send, message, chain)
+                    await trio.lowlevel.checkpoint()  # each gets to the store before the next
             table.sent(self._vm_id, batch)
 
     async def _send(self, message: Outbound, chain: Ownership) -> None:
