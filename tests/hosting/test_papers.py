@@ -26,6 +26,11 @@ from tests.strategies import msgpack_values
 
 short = st.text(max_size=20)
 keys = st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES)
+CONDUCTS = [
+    Conduct(),
+    Conduct(Restart.parse("always"), cpu_percent=400),
+    Conduct(Restart.parse("on-failure:7"), 5, 1_000_000, 1 << 20, 3, Digest(bytes(range(32)))),
+]
 settings = st.builds(
     Settings,
     memory_bytes=st.integers(1, 1 << 40),
@@ -39,15 +44,7 @@ settings = st.builds(
     hint=short,
     has_stdin=st.booleans(),
     commit=st.builds(Commit, st.integers(0, 1 << 40), st.booleans()),
-    conduct=st.builds(
-        Conduct,
-        restart=st.sampled_from(["no", "always", "on-failure", "on-failure:7"]).map(Restart.parse),
-        cpu_percent=st.just(0) | st.integers(5, 400),
-        messages_s=st.integers(0, 1_000_000),
-        storage_bytes=st.just(0) | st.integers(1 << 20, 1 << 40),
-        times=st.integers(0, 1 << 32),
-        ended=st.none() | st.binary(min_size=32, max_size=32).map(Digest),
-    ),
+    conduct=st.sampled_from(CONDUCTS),
 )
 mail = st.builds(
     Mail,
