@@ -38,7 +38,7 @@ def apart(outcomes: Sequence[Outcome]) -> list[str]:
     """Of disks that were set back: what nothing can prevent, and how it ended."""
     lines = []
     for witness in (False, True):
-        some = [o for o in outcomes if o.plan.witness is witness and o.hit]
+        some = [o for o in outcomes if o.plan.kind == ROLLBACK and o.plan.witness is witness]
         if not some:
             continue
         ran = [o.alone_s for o in some if o.alone_s]
