@@ -26,7 +26,7 @@ from tests.faults.node import end_qemus
 from tests.faults.outcome import Outcome
 from tests.faults.plans import ROLLBACK
 from tests.faults.scripts import SCRIPTS
-from tests.faults.table import apart, complaint, rows
+from tests.faults.table import apart, complaint, coverage, rows
 from tests.faults.worker import LENGTH
 from tests.power_loss import build_recorder
 
@@ -133,7 +133,7 @@ def main() -> int:
         shutil.rmtree(place, ignore_errors=True)
     bad = [outcome for outcome in outcomes if not outcome.is_good]
     ordinary = [outcome for outcome in outcomes if outcome.plan.kind != ROLLBACK]
-    for line in (*rows(ordinary), "", *apart(outcomes), *map(complaint, bad)):
+    for line in (*rows(ordinary), coverage(ordinary), "", *apart(outcomes), *map(complaint, bad)):
         print(line)
     minutes = (time.monotonic() - began) / 60
     print(f"{len(outcomes) - len(bad)} of {len(outcomes)} runs good, in {minutes:.1f} min")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.faults.outcome import Outcome
-from tests.faults.plans import ROLLBACK
+from tests.faults.plans import POWER, ROLLBACK, SIGKILL
 
 _HEAD = (
     "fault",
@@ -50,6 +50,18 @@ def apart(outcomes: Sequence[Outcome]) -> list[str]:
             f" did shown, in {sum(o.is_good for o in some)}"
         )
     return lines
+
+
+def coverage(outcomes: Iterable[Outcome]) -> str:
+    """At how many different durable steps of a move each node was ended, before or after each."""
+    met: dict[str, set[tuple[int, bool]]] = {"S": set(), "R": set(), "T": set()}
+    for outcome in outcomes:
+        plan = outcome.plan
+        if outcome.hit and plan.kind in (SIGKILL, POWER):
+            met[plan.victim].add((plan.step, plan.after))
+    return "durable steps at which a node was ended: " + ", ".join(
+        f"{name} {len(steps)}" for name, steps in met.items()
+    )
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
