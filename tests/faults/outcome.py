@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.faults.plans import ROLLBACK, Plan
+from tests.faults.plans import REPLAY, ROLLBACK, Plan
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Outcome:
         # At least once: what was not covered by a durable state may come again.
         all_there = self.source[0] == 0 and self.mail[0] == 0
         kept = exact or (self.set_back and not self.plan.commit and all_there)
-        # What that disk had taken for others is gone with it.
+        # What a disk that was put away had taken for others is gone with it.
         kept |= self.plan.kind == ROLLBACK and self.source[0] == 0
+        kept |= self.plan.kind == REPLAY and self.source[1] == self.mail[1] == 0
         return kept and not self.two_live and not self.lost and not self.harness
