@@ -194,6 +194,8 @@ class Checkpointing(Moving):
             self._host.table.cover(self.vm_id, place, output)
         except OSError as error:
             log.warning("a checkpoint covers nothing yet", name=self.name, reason=str(error))
+        if self.life.guest is not None:
+            self.life.guest.covered()
         self.releases.kick()
 
     def _guest_starts(self) -> None:

@@ -161,6 +161,10 @@ class MailTask:
             await self._taken.wait()
         return False
 
+    def covered(self) -> None:
+        """A checkpoint has made room: what was taken before it is not kept any more."""
+        self._taken.set()
+
     async def feed(self, data: bytes, *, end: bool = False) -> None:
         """More for its standard input, or the end of it. On return it is kept, durably.
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from radics_mesh.errors import MeshError
-from radics_mesh.hosting import vm_restarts, vm_tenancy
+from radics_mesh.hosting import vm_checkpoints, vm_mail, vm_restarts, vm_tenancy
 from radics_mesh.hosting.commit import Commit
 from radics_mesh.ids import Eid, NodeId, VmId
 from tests.hosting.test_api import run
@@ -221,6 +221,40 @@ async def test_there_and_back_a_bundle_that_comes_again_is_known(
     await until(lambda: len(observer.reports) == 2)
     assert observer.reports == ["mail 1: come again", "mail 2: news"]
     assert here.agent.counters["duplicate"] == 0
+
+
+async def test_kept_mail_asks_for_a_checkpoint_and_then_makes_room(
+    world: World, teller: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm_checkpoints, "KEPT_MAX_BYTES", 2_000)
+    monkeypatch.setattr(vm_mail, "KEPT_LAST_BYTES", 3_000)
+    here, observer, vm = await observed(world, teller, "0", commit=Commit())
+    await say(observer, vm.eid, *(f"m{n}" for n in range(20)))
+    await until(lambda: len(observer.reports) == 20)
+    await until(lambda: here.hosting._table.kept_bytes(vm) <= 3_000)
+    assert here.vm("it").last_checkpoint is not None
+    assert set(observer.deliveries.values()) == {1}
+
+
+async def test_a_guest_that_goes_on_when_its_node_ends_is_not_taken_for_parked(
+    world: World, teller: Path
+) -> None:
+    """The node ended when its guest went on and its row did not say so yet."""
+    here, observer, vm = await observed(world, teller, "0", commit=Commit())
+    await until(lambda: here.has("it"))
+    await here.hosting.save("it")
+    await here.hosting.resume("it")
+    await until(lambda: here.has("it"))
+    await here.hosting.checkpoint("it")
+    pid = here.vm("it").pid
+    here.hosting.tenant(vm).life.keep(parking=True)
+    await world.stop(0)
+    here = await world.start(0)
+    world.connect(0, 1)
+    await say(observer, vm.eid, "a")
+    await until(lambda: observer.reports == ["mail 1: a"])
+    assert here.vm("it").pid == pid
+    assert here.vm("it").branch == 0
 
 
 async def test_a_guest_goes_on_in_its_qemu_and_notices_nothing(
