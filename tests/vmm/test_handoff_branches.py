@@ -173,6 +173,19 @@ def test_of_two_releases_of_one_epoch_every_node_takes_the_same(first_is_higher:
         assert Start(second.snapshot) in effects
 
 
+def test_a_release_that_was_heard_of_before_it_came_is_not_taken_for_an_old_one() -> None:
+    releases = [BORN.released(A, B.public, snapshot) for snapshot in (PARKED, NEW)]
+    lower, higher = sorted(releases, key=lambda chain: chain.links[0].weight)
+    assert higher.snapshot is not None
+    target = holding(lower, B)
+    target.met(higher)
+    target.take()
+    target = after_a_crash(target, B)
+    target.stored(higher.snapshot)
+    effects = target.receive(Release(BORN.vm_id, higher), A.node_id, 1)
+    assert Start(higher.snapshot) in effects
+
+
 def test_an_acknowledgement_is_what_only_the_target_can_sign() -> None:
     source = released(BORN, A, B)
     assert source.tenure.chain is not None
