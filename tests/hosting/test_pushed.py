@@ -9,6 +9,7 @@ from random import Random
 import pytest
 import trio
 
+from radics_mesh.hosting.fitness import guests_here
 from radics_mesh.records import Kind
 from radics_mesh.scheduler import service
 from radics_mesh.scheduler.decide import Settings
@@ -28,6 +29,7 @@ async def schedule(
         return {
             "name": name or site.id.short,
             "arch": "x86_64",
+            "guests": guests_here(),
             "cores": 4,
             "memory_free": 1 << 30,
             "load": load(),
