@@ -154,7 +154,7 @@ async def measure(count: int) -> list[Row]:
         row("  written before the pause", large["again ahead bytes"] * mb, "MB"),
         row("  written in the pause", large["again pause bytes"] * mb, "MB"),
         row(
-            "resume it, every page read twice: first all, then to lay it",
+            "resume it, every page read twice",
             large["resume"] * ms,
             "ms",
         ),
