@@ -1,5 +1,5 @@
-"""Many VMs of one small C program (2 MB of its memory filled): saved and resumed all at once, what
-their states take on disk, and what their QEMUs take beside the guests' memory.
+"""Many VMs of one small C program (2 MB of its memory filled): saved and resumed all at once, and
+what their states take on disk.
 
 Two cores do the work of all, so the figures for 64 are of the whole, not of one. Beside: a `save`
 and `resume` of the same 64 by QEMU's `migrate` to files on a tmpfs, also all at once.
@@ -149,19 +149,6 @@ class Crowd:
         return file
 
 
-def proportional_bytes(pid: int, ram: Path) -> tuple[int, int]:
-    """A QEMU's proportional set: all but its guest's memory, and that."""
-    outside = inside = 0
-    of_ram = False
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        if "-" in line.split(" ", 1)[0]:
-            of_ram = line.endswith(str(ram))
-        elif line.startswith("Pss:"):
-            size = int(line.split()[1]) << 10
-            outside, inside = outside + size * (not of_ram), inside + size * of_ram
-    return outside, inside
-
-
 async def crowd(count: int, then: Callable[[Crowd], Awaitable[list[Row]]]) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -207,22 +194,9 @@ async def deduplicated(people: Crowd) -> list[Row]:
     return [row("20 VMs of one image: pages for each that is kept", people.dedup(), "times")]
 
 
-async def weighed(people: Crowd) -> list[Row]:
-    parts = []
-    for guest in people.guests.values():
-        files = guest.machine.files
-        parts.append(proportional_bytes(guest.machine.pid, files.ram))
-    outside, inside = (sum(p[i] for p in parts) / len(parts) for i in (0, 1))
-    return [
-        row("50 VMs: PSS of a QEMU beyond its guest's pages", outside / 1e6, "MB", 15),
-        row("  its guest's touched pages", inside / 1e6, "MB"),
-    ]
-
-
 async def measure(count: int) -> list[Row]:
     """Once each, whatever `count`: each figure is of many VMs."""
     rows = await crowd(64, saved_together)
     with peers_command_line():
         rows += await crowd(64, migrated_together)
-    rows += await crowd(20, deduplicated)
-    return rows + await crowd(50, weighed)
+    return rows + await crowd(20, deduplicated)
