@@ -44,14 +44,24 @@ _ROUNDS_MAX = 30
 # Answers that take longer come over bundles that wait.
 _SLOW_S = 5.0
 _SLOW_ROUNDS_MAX = 3
-_AGAIN_S, _AGAIN_LAST_S = 2.0, 300.0
+_AGAIN_S, _AGAIN_LAST_S = 2.0, 3600.0
+# Bytes a second of a link that is slow, but one.
+_SLOWEST = 20_000.0
 
 
 class Staging:
     """One attempt to move one VM."""
 
     def __init__(
-        self, host: Host, vm_id: VmId, attempt: int, target: NodeId, blobs: Blobs, stats: MoveStats
+        self,
+        host: Host,
+        vm_id: VmId,
+        attempt: int,
+        target: NodeId,
+        blobs: Blobs,
+        stats: MoveStats,
+        *,
+        patience_s: float = 0.0,
     ) -> None:
         self.scope = trio.CancelScope()
         self._host = host
@@ -60,6 +70,7 @@ class Staging:
         self._target = target
         self._blobs = blobs
         self._stats = stats
+        self._patience_s = patience_s
         # The last map that the target answered, and what it has: it said so, or was sent it.
         self._told: PageMap = {}
         self._told_digest: Digest | None = None
@@ -69,6 +80,8 @@ class Staging:
         self._answer: list[int] | None = None
         self._news = trio.Event()
         self._slow = False
+        self._answer_s = 0.0
+        self._answered_bytes = blobs.sent_bytes
         self._finished = False
 
     async def rounds(self, survey: Callable[[], Awaitable[PageMap]]) -> None:
@@ -105,16 +118,27 @@ class Staging:
         """Tell the target what there is; what it lacks of that. Asks again until it answers."""
         digest = await trio.to_thread.run_sync(pagemap.digest_of, pages)
         self._asked, self._answer = (digest, pages), None
-        begun, wait_s = trio.current_time(), _AGAIN_S
+        begun, wait_s = trio.current_time(), 0.0
         while (answer := self._taken()) is None:
             self._news = trio.Event()
             await self._list(digest, pages)
+            wait_s = wait_s or self._first_wait_s()
             with trio.move_on_after(wait_s):
                 await self._news.wait()
             wait_s = min(2 * wait_s, _AGAIN_LAST_S)
         self._asked = None
-        self._slow = trio.current_time() - begun > _SLOW_S
+        self._answer_s = trio.current_time() - begun
+        self._slow = self._answer_s > _SLOW_S
+        self._answered_bytes = self._blobs.sent_bytes
         return self._learn(digest, pages, answer)
+
+    def _first_wait_s(self) -> float:
+        """A list waits behind all that was sent before it, and one that comes twice is answered
+        twice: with what was lacking in between, which would go twice as well."""
+        limit = self._blobs.pace.limit
+        rate = _SLOWEST if limit is None else min(_SLOWEST, limit)
+        behind_s = (self._blobs.sent_bytes - self._answered_bytes) / rate
+        return max(_AGAIN_S, self._patience_s / 60, 2 * self._answer_s) + behind_s
 
     def _taken(self) -> list[int] | None:
         return self._answer

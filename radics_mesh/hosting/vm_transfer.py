@@ -92,7 +92,13 @@ class Transfer(Restarting):
         assert tenure.target is not None
         assert stats is not None
         self._staging = Staging(
-            self._host, self.vm_id, tenure.attempt, tenure.target, self.blobs, stats
+            self._host,
+            self.vm_id,
+            tenure.attempt,
+            tenure.target,
+            self.blobs,
+            stats,
+            patience_s=tenure.patience_s,
         )
         self._nursery.start_soon(self._run_staging, self._staging)
 

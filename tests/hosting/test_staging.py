@@ -75,11 +75,11 @@ async def test_nothing_is_sent_that_the_target_holds_from_whatever_vm(
 async def test_staging_over_a_link_that_loses_repeats_and_reorders(
     world: World, counter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "_AGAIN_S", 0.3)
+    monkeypatch.setattr(staging.Staging, "_first_wait_s", lambda _: 0.3)
     monkeypatch.setattr(staging, "PAGES_A_PACK", 16)  # many bundles
     random = Random(4)
     one, other = await world.start(0), await world.start(1)
-    lost = 0
+    lost, first = 0, {Listing, Lacks, Pages}  # the first of each is lost in any case
 
     def trouble(a: int, b: int, raw: bytes) -> bool:
         nonlocal lost
@@ -87,7 +87,8 @@ async def test_staging_over_a_link_that_loses_repeats_and_reorders(
         if message is None:
             return False
         dice = random.random()
-        if dice < 0.15:
+        if dice < 0.15 or type(message) in first:
+            first.discard(type(message))
             lost += 1
             return True
         if dice < 0.5:  # later, or twice
@@ -113,7 +114,7 @@ async def test_staging_over_a_link_that_loses_repeats_and_reorders(
     await one.agent.send(vm.eid, b"stop")
     await until(lambda: other.has(state="exited"))
     check_exactly_once(other, lines, 10)
-    assert lost > 3
+    assert lost >= 3
 
 
 @pytest.mark.parametrize(
