@@ -107,6 +107,7 @@ async def test_what_was_for_a_vm_is_its_mailbox_to_know(tmp_path: Path) -> None:
         assert await store.add(one, b"x", ignore)
         assert not await store.add(replace(one), b"x", ignore)
         store.finish(one)
+        assert not store.seen(one.bundle_id)
         assert await store.add(replace(one), b"x", ignore)
 
 

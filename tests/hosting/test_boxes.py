@@ -214,6 +214,7 @@ def test_what_is_held_back_is_sent_or_never_was(table: Table) -> None:
     assert table.to_send(VM, 9) == messages[:1]
     assert table.mailbox(VM).outbound == tuple(messages)
     set_back(table, output=2)
+    assert table.held_bytes(VM) == 0
     assert table.to_send(VM, 9) == messages[:2]
     table.sent(VM, messages[:1])
     assert table.to_send(VM, 9) == messages[1:2]
