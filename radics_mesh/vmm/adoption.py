@@ -12,7 +12,9 @@ from radics_mesh.vmm import lock, qemu
 from radics_mesh.vmm.process import Process
 
 # In the middle of a start or an end things are unclear for a moment.
-_MOMENT_S = 5.0
+# And a host whose node comes back to a hundred VMs is busy: a QEMU that would have answered a bit
+# later is killed, and its VM's latest state with it.
+_MOMENT_S = 20.0
 _KILL_DEADLINE_S = 10.0
 
 
