@@ -245,6 +245,9 @@ class Forwarding:
             self._store.drop(held)
 
     def _rest(self, contact: Contact) -> None:
+        """Once for all that was in flight when the neighbour was full."""
+        if contact.rest_until > self._clock.monotonic():
+            return
         contact.rest_s = min(_REST_MAX_S, max(_REST_FIRST_S, contact.rest_s * 2))
         contact.rest_until = Monotonic(self._clock.monotonic() + contact.rest_s)
         self._counters["neighbour_full"] += 1

@@ -437,6 +437,35 @@ async def test_a_full_neighbour_is_left_alone_for_a_while(
         await until(lambda: len(node_b.store) == 1)
 
 
+async def test_what_was_in_flight_to_a_full_neighbour_is_one_refusal(
+    tmp_path: Path, members: Members, real_time_jumps: MockClock
+) -> None:
+    """However many it refused at once: the contact rests no longer for that."""
+    a, b = members.me("a"), members.me("b")
+    full, refused = True, 0
+
+    async with running(a, tmp_path / "a") as node_a, running(b, tmp_path / "b") as node_b:
+        take = carry(node_b, a.node_id)
+
+        async def full_at_first(raw: bytes) -> None:
+            nonlocal refused
+            if full:
+                refused += 1
+                await until(lambda: refused == IN_FLIGHT_MAX)
+                raise CapacityError("no room")
+            await take(raw)
+
+        for number in range(IN_FLIGHT_MAX):
+            await node_a.agent.send(b.node_id.service("inbox"), b"%d" % number)
+        node_a.agent.contact_up(b.node_id, full_at_first)
+        await until(lambda: refused == IN_FLIGHT_MAX)
+        await until(lambda: [s.state for s in node_a.agent.bundles()].count("waiting") == refused)
+        full = False
+        real_time_jumps.jump(1.0)
+        with trio.fail_after(5):
+            await until(lambda: len(node_b.store) == IN_FLIGHT_MAX)
+
+
 async def test_a_refused_bundle_does_not_block_the_others(tmp_path: Path, members: Members) -> None:
     a, b = members.me("a"), members.me("b")
     async with running(a, tmp_path / "a") as node_a, running(b, tmp_path / "b") as node_b:
