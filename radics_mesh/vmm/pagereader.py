@@ -29,6 +29,8 @@ class PageReader:
         self._directory = directory
         self._index = index
         self._workers = workers
+        # Why pages that were here are not any more, for who asks again.
+        self._why: dict[bytes, str] = {}
 
     def opened(self, hashes: Sequence[bytes]) -> Iterator[Opened]:
         """All of these pages, pack by pack. Those that are bad are not here from then on."""
@@ -69,7 +71,7 @@ class PageReader:
         together = Opened([], [])
         for now in self._index.groups(hashes, [index for _, index in wanted]):
             opened = (
-                self._lost(hashes, (pack, now[1]), "it is not here")
+                self._lost(hashes, now, "" if now[0] == NOWHERE else "its file is gone")
                 if now[0] in (NOWHERE, pack)
                 else self._open(hashes, now)
             )
@@ -78,8 +80,14 @@ class PageReader:
         return together
 
     def _lost(self, hashes: Sequence[bytes], group: Group, reason: str) -> Opened:
+        """`reason`: empty when they are not here at all."""
         pack, wanted = group
+        damage = []
         for at, index in wanted:
-            self._index.lose(hashes[index], pack, at)
-        damage = [(index, f"page {hashes[index][:6].hex()}: {reason}") for _, index in wanted]
+            digest = hashes[index]
+            if reason:
+                self._index.lose(digest, pack, at)
+                self._why[digest] = reason
+            said = reason or self._why.get(digest, "it is not here")
+            damage.append((index, f"page {digest[:6].hex()}: {said}"))
         return Opened([], damage)

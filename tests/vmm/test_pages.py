@@ -164,12 +164,20 @@ def test_a_damaged_page_is_named_and_can_be_put_again(tmp_path: Path) -> None:
         assert [at for at, _ in bad]
         assert min(at for at, _ in bad) >= PACK_PAGES
         assert store.lacking(hashes_of(numbers)) == [at for at, _ in bad]
+        assert store.check(hashes_of(numbers)) == bad
         with pytest.raises(GuestError, match=hashes_of([bad[0][0]])[0][:6].hex()):
             list(store.read(hashes_of(numbers)))
         store.put(some_pages(numbers))
         assert store.check(hashes_of(numbers)) == []
     with closing(PageStore(tmp_path, LIMIT_BYTES)) as store:  # the newer copy counts
         assert store.check(hashes_of(numbers)) == []
+
+
+def test_a_file_that_is_gone_is_named(store: PageStore, tmp_path: Path) -> None:
+    store.put(some_pages([1, 2]))
+    pack_files(tmp_path)[0].unlink()
+    assert [at for at, why in store.check(hashes_of([1, 2])) if "file is gone" in why] == [0, 1]
+    assert store.lacking(hashes_of([1, 2])) == [0, 1]
 
 
 def test_any_damage_on_disk_is_found_and_nothing_wrong_is_read(tmp_path: Path) -> None:
