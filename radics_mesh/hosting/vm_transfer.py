@@ -311,7 +311,8 @@ class Transfer(Restarting):
     async def take_pages(self, message: Pages, sender: NodeId) -> None:
         """Pages, durably. WireError, PeerError, CapacityError, OSError: none is kept."""
         if not self._is_source(sender):
-            await keep_pages(self._host, self.vm_id, message.pack, hold=True)
+            if self.phase is Phase.NONE:  # what announces them may yet come
+                await keep_pages(self._host, self.vm_id, message.pack, hold=True)
             return
         # After the lists that came before them.
         await self.call(lambda: self._take_pages(message.pack))
