@@ -1,6 +1,7 @@
 """The virtual machines of this node: run, stop, save, resume, hand over.
 
-service    Hosting, what the node, the scheduler and the user call; who may have how much memory
+service    Hosting, what the node and the scheduler call; made of roster (the VMs as a list), orders
+           (what users want of them) and words (what other nodes say)
 host       what all VMs of the node share
 vm         one VM on this node, one thing after the other: what the user and other nodes want of it
 vm_tenancy its state as others see it, how its guest starts and ends, and is found after a restart

@@ -11,7 +11,7 @@ import trio
 
 from radics_mesh.control_api import ImageInfo, ImageRow
 from radics_mesh.errors import UsageError
-from radics_mesh.hosting.service import DEFAULT_MEMORY_BYTES
+from radics_mesh.hosting.orders import DEFAULT_MEMORY_BYTES
 from radics_mesh.ids import Digest
 from radics_mesh.images.download import Download
 from radics_mesh.node.services import Services
