@@ -20,6 +20,7 @@
   dialling     whom to dial and when again;  doors: where peers come in, and as whom
   lines        which of two sessions with one peer stays
   contacts     the service that dials, listens and keeps one session a neighbour
+  memory_layer the same between agents of one process, for simulations: delay, rate, loss, schedule
   carried      bundles as files that somebody carries: names, receipts, sans-IO
   stick        such a directory, its files;  carrier: writes and takes them, watches for sticks
 
