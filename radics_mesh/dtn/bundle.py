@@ -27,6 +27,8 @@ SINGLETON = 0x10
 PRIORITY_SHIFT = 7
 # RFC 5050 section 4.2: 0 bulk, 1 normal, 2 expedited; 3 is reserved and treated as expedited.
 BULK, NORMAL, EXPEDITED = 0, 1, 2
+# What a bundle is that asks for nothing.
+ORDINARY = SINGLETON | NORMAL << PRIORITY_SHIFT
 
 _BLOCKS_MAX = 64
 
@@ -78,7 +80,7 @@ class Bundle:
     sequence: int
     lifetime_s: int
     blocks: tuple[Block, ...]
-    flags: int = SINGLETON | NORMAL << PRIORITY_SHIFT
+    flags: int = ORDINARY
     report_to: Eid = NONE_EID
     custodian: Eid = NONE_EID
     fragment: Fragment | None = None

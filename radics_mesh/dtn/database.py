@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from radics_mesh.dtn.bundle import ORDINARY
 from radics_mesh.durable import sync_directory
+from radics_mesh.ids import NONE_EID
 
 # Above this a bundle is a file: SQLite would write it twice, to its log and to its table.
 FILE_FROM_BYTES = 1 << 20
@@ -42,8 +44,15 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WIT
 """
 _INDEX_COLUMNS = (
     "key, id, destination, priority, lifetime_s, age_us, received_wall, received_uptime,"
-    " previous, signer, size"
+    " previous, signer, size, flags, report_to, custodian, total"
 )
+# Columns that came later: added to every table that lacks them, also to a new one.
+_ADDED = {
+    "flags": f"INTEGER NOT NULL DEFAULT {ORDINARY}",
+    "report_to": f"TEXT NOT NULL DEFAULT '{NONE_EID}'",
+    "custodian": f"TEXT NOT NULL DEFAULT '{NONE_EID}'",
+    "total": "INTEGER NOT NULL DEFAULT 0",
+}
 COLUMNS = f"{_INDEX_COLUMNS}, crc, raw"
 WIDTH = COLUMNS.count(",") + 1
 # Rows in one statement: each execution costs a hand-over of Python's interpreter lock, and each
@@ -66,6 +75,10 @@ class Row:
     previous: bytes | None
     signer: bytes | None
     size: int
+    flags: int = ORDINARY
+    report_to: str = NONE_EID
+    custodian: str = NONE_EID
+    total: int = 0
 
 
 @dataclass(slots=True)
@@ -143,7 +156,21 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
+    """Also brings a database of an earlier version up to date, in one transaction."""
     connection.executescript(_SCHEMA)
+    missing = _ADDED.keys() - columns_of(connection)
+    if missing:
+        changes = "; ".join(
+            f"ALTER TABLE bundle ADD COLUMN {name} {kind}"
+            for name, kind in _ADDED.items()
+            if name in missing
+        )
+        connection.executescript(f"BEGIN; {changes}; COMMIT")
+
+
+def columns_of(connection: sqlite3.Connection) -> set[str]:
+    """Of the table of bundles; fewer when an earlier version has made it."""
+    return {str(row[1]) for row in connection.execute("PRAGMA table_info(bundle)")}
 
 
 def read_index(connection: sqlite3.Connection) -> Iterator[Row]:
@@ -244,6 +271,10 @@ def _values(row: Row, raw: bytes) -> tuple[object, ...]:
         row.previous,
         row.signer,
         row.size,
+        row.flags,
+        row.report_to,
+        row.custodian,
+        row.total,
         zlib.crc32(raw),
         stored,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.dtn.bundle import BundleId
-from radics_mesh.ids import Eid, NodeId
+from radics_mesh.dtn.bundle import ADMINISTRATIVE, ORDINARY, BundleId
+from radics_mesh.ids import NONE_EID, Eid, NodeId
 
 
 @dataclass(slots=True, eq=False)
@@ -29,11 +29,24 @@ class Held:
     signer: NodeId | None
     size_bytes: int = 0
     key: int = 0
+    # Bundle processing flags as on the wire, without FRAGMENT.
+    flags: int = ORDINARY
+    report_to: Eid = NONE_EID
+    # Whoever has custody of it; this node's own EID while it has. The stored bytes may name an
+    # earlier custodian: what leaves names this one.
+    custodian: Eid = NONE_EID
+    # Of a fragment: bytes of the payload that it was cut from.
+    total: int = 0
 
     @property
     def deadline(self) -> Monotonic:
         """When its lifetime ends."""
         return Monotonic(self.received + self.lifetime_s - self.age_us / 1e6)
+
+    @property
+    def is_administrative(self) -> bool:
+        """Whether its payload is a status report or a custody signal."""
+        return bool(self.flags & ADMINISTRATIVE)
 
     def age_at(self, now: Monotonic) -> int:
         """Microseconds."""

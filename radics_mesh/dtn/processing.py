@@ -149,6 +149,10 @@ class Gate:
             received=now,
             previous=peer if isinstance(peer, NodeId) else None,
             signer=signed.signer if signed else None,
+            flags=bundle.flags,
+            report_to=bundle.report_to,
+            custodian=bundle.custodian,
+            total=bundle.fragment.total if bundle.fragment else 0,
         )
 
     def _check_sender(self, bundle: Bundle, signed: Signed | None, peer: Peer) -> None:

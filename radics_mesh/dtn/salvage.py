@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from radics_mesh.dtn.database import (
     COLUMNS,
-    WIDTH,
     Files,
     Row,
+    columns_of,
     connect,
     create_tables,
     read_index,
@@ -70,16 +70,21 @@ def _salvage(files: Files) -> Opened:
 
 def _copy_bundles(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
     lost = 0
-    places = ", ".join("?" * WIDTH)
+    try:
+        there = columns_of(old)
+    except sqlite3.DatabaseError:
+        return 0  # not even a list of tables: nothing is known to be lost
+    columns = ", ".join(name for name in COLUMNS.split(", ") if name in there)
+    places = ", ".join("?" * (columns.count(",") + 1))
     for key in _keys(old):
         try:
-            values = old.execute(f"SELECT {COLUMNS} FROM bundle WHERE key = ?", (key,)).fetchone()
+            values = old.execute(f"SELECT {columns} FROM bundle WHERE key = ?", (key,)).fetchone()
         except sqlite3.DatabaseError:
             values = None
         if values is None:
             lost += 1
         else:
-            new.execute(f"INSERT OR IGNORE INTO bundle ({COLUMNS}) VALUES ({places})", values)
+            new.execute(f"INSERT OR IGNORE INTO bundle ({columns}) VALUES ({places})", values)
     return lost
 
 

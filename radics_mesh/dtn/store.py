@@ -60,6 +60,7 @@ _REMEMBER_S = 86_400
 _SEQUENCE, _UPTIME, _KEYS = "sequence", "uptime", "keys"
 # Lifetimes on the wire have 64 bits, SQLite's numbers 63.
 _LIFETIME_MAX_S = 1 << 40
+_TOTAL_MAX = (1 << 63) - 1
 
 
 class BundleStore:
@@ -332,6 +333,10 @@ class BundleStore:
             previous=held.previous,
             signer=held.signer,
             size=held.size_bytes,
+            flags=held.flags,
+            report_to=held.report_to,
+            custodian=held.custodian,
+            total=min(held.total, _TOTAL_MAX),
         )
 
     def _restored(self, row: Row) -> Held | None:
@@ -348,6 +353,10 @@ class BundleStore:
                 signer=None if row.signer is None else NodeId(row.signer),
                 size_bytes=row.size,
                 key=row.key,
+                flags=row.flags,
+                report_to=Eid(row.report_to),
+                custodian=Eid(row.custodian),
+                total=row.total,
             )
         except (WireError, TypeError, AttributeError):
             return None

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import trio
@@ -17,12 +18,12 @@ from hypothesis.stateful import Bundle as Rules
 from hypothesis.stateful import RuleBasedStateMachine, consumes, invariant, rule
 
 from radics_mesh.clock import EARLIEST_PLAUSIBLE
-from radics_mesh.dtn.bundle import BundleId
+from radics_mesh.dtn.bundle import ORDINARY, BundleId
 from radics_mesh.dtn.database import FILE_FROM_BYTES
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.errors import CapacityError, UsageError
-from radics_mesh.ids import Eid, NodeId
+from radics_mesh.ids import NONE_EID, Eid, NodeId
 from tests.dtn.world import QUOTA_BYTES, HandClock
 
 SOURCE, DESTINATION = Eid("dtn://a/x"), Eid("dtn://b/y")
@@ -65,6 +66,43 @@ async def test_added_bundles_are_there_after_a_restart(tmp_path: Path) -> None:
         assert store.bytes_held == 3 + LARGE
         assert await store.add(held(3), b"three", ignore)
         assert [h.key for h in store] == sorted({h.key for h in store})
+
+
+ASKED: dict[str, Any] = {
+    "flags": 0x4098,
+    "report_to": SOURCE,
+    "custodian": DESTINATION,
+    "total": 77,
+}
+
+
+async def test_what_a_bundle_asks_for_is_in_the_index(tmp_path: Path) -> None:
+    asking = replace(held(1), **ASKED)
+    with closing(opened(tmp_path)) as store:
+        assert await store.add(asking, b"one", ignore)
+    with closing(opened(tmp_path)) as store:
+        (found,) = store
+        assert {name: getattr(found, name) for name in ASKED} == ASKED
+
+
+@pytest.mark.parametrize("torn", [False, True])
+async def test_a_database_of_an_earlier_version(tmp_path: Path, torn: bool) -> None:
+    with closing(opened(tmp_path)) as store:
+        assert await store.add(held(1), b"one", ignore)
+    path = tmp_path / "bundles.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for name in ASKED:
+            connection.execute(f"ALTER TABLE bundle DROP COLUMN {name}")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'delivered'")
+    if torn:
+        with path.open("r+b") as file:
+            file.seek((root[0] - 1) * 8192)
+            file.write(b"torn" * 32)
+    with closing(opened(tmp_path)) as store:
+        (found,) = store
+        assert await store.read(found) == b"one"
+        assert (found.flags, found.custodian) == (ORDINARY, NONE_EID)
+        assert await store.add(held(2), b"two", ignore)
 
 
 async def test_the_same_bundle_twice_at_the_same_time(tmp_path: Path) -> None:
