@@ -5,7 +5,8 @@
   bundle       the primary block, a whole bundle, its identity
   security     who signed it: a Payload Integrity Block with Ed25519ph
   processing   decisions, sans-IO: what is made, admitted, changed when it leaves, delivered
-  held         one stored bundle's index entry
+  held         one stored bundle's index entry;  ages: made from a row, and a row from it
+  index        what is held: the first of each queue in memory, the rest in the backlog (on disk)
   database     the store's files;  salvage: opening damaged ones;  commits: group commit
   filter       a quick "certainly not" before the database is asked
   store        what this node holds, durable before anybody is told so

@@ -91,7 +91,8 @@ class Agent:
         self._deadlines: list[tuple[Monotonic, int, Held]] = []
         self._sooner = trio.Event()
         self._logged: set[tuple[str, Peer]] = set()
-        for held in store:
+        store.on_live(self._take_up)
+        for held in store.live():
             self._take_up(held)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -208,7 +209,7 @@ class Agent:
 
     def outgoing(self, nodes: Collection[NodeId] | None = None) -> list[Held]:
         """What is to leave; with `nodes` what those would get if they were the only contacts."""
-        leaving = self._forwarding.outgoing()
+        leaving = self._leaving()
         if nodes is None:
             return leaving
         return [held for held in leaving if self._forwarding.leads(held, nodes)]
@@ -216,8 +217,19 @@ class Agent:
     def stranded(self) -> list[Held]:
         """What no contact of now leads to its destination."""
         peers = [contact.peer for contact in self._forwarding.contacts]
-        leaving = self._forwarding.outgoing()
-        return [held for held in leaving if not self._forwarding.leads(held, peers)]
+        return [held for held in self._leaving() if not self._forwarding.leads(held, peers)]
+
+    def _leaving(self) -> list[Held]:
+        local = self._endpoints.is_local
+        behind = [held for held in self._store.behind() if not local(held.destination)]
+        return [*self._forwarding.outgoing(), *behind]
+
+    def stranded_mark(self) -> object:
+        """Something that changes when `stranded` does, without reading the store's backlog."""
+        peers = [contact.peer for contact in self._forwarding.contacts]
+        live = self._forwarding.outgoing()
+        keys = tuple(h.key for h in live if not self._forwarding.leads(h, peers))
+        return keys, len(self._store)
 
     def holds(self, bundle_id: BundleId) -> bool:
         return self._store.holds(bundle_id)
@@ -285,6 +297,8 @@ class Agent:
 
     def _take_up(self, held: Held) -> None:
         """A bundle is in the store: from now on it lives, and is going somewhere."""
+        if not self._store.is_live(held):
+            return  # behind many others of its queue: the store tells when its turn has come
         entry = (held.deadline, held.key, held)
         heapq.heappush(self._deadlines, entry)
         if self._deadlines[0] is entry:
@@ -299,6 +313,8 @@ class Agent:
                 await self._sooner.wait()
             if scope.cancelled_caught and wait_s == TICK_S:
                 self._store.tick()
+                while self._store.end_lives():
+                    self._expire()
                 self.routes_changed()
 
     def _expire(self) -> float:

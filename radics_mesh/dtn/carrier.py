@@ -148,7 +148,7 @@ class Carrier:
 
     async def _clear(self, stick: Stick, names: Collection[str]) -> None:
         """Files of ours whose bundles have left by another way; not those for other readers now."""
-        held = {held.key for held in self._store}
+        held = set(self._store.keys())
         gone = [name for name in names if (said := Written.parse(name)) and said.key not in held]
         await _blocking(stick.remove, gone)
 
@@ -305,13 +305,13 @@ class Carrier:
         seen: object = None
         while True:
             state = await trio.to_thread.run_sync(_state_of, directory)
-            news = (state, tuple(held.key for held in self._agent.stranded()))
+            news = (state, self._agent.stranded_mark())
             if state is None:
                 seen = None
             elif news != seen:
                 await self._visit(directory, told)
                 state = await trio.to_thread.run_sync(_state_of, directory)
-                seen = (state, tuple(held.key for held in self._agent.stranded()))
+                seen = (state, self._agent.stranded_mark())
             await trio.sleep(WATCH_EVERY_S)
 
     async def _visit(self, directory: Path, told: Callable[[str], None]) -> None:

@@ -19,10 +19,11 @@ import itertools
 import os
 import sqlite3
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from radics_mesh.dtn.bundle import ORDINARY
 from radics_mesh.durable import sync_directory
@@ -31,28 +32,31 @@ from radics_mesh.ids import NONE_EID
 # Above this a bundle is a file: SQLite would write it twice, to its log and to its table.
 FILE_FROM_BYTES = 1 << 20
 _T = TypeVar("_T")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS bundle (
-  key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, destination TEXT NOT NULL,
-  priority INTEGER NOT NULL, lifetime_s INTEGER NOT NULL, age_us INTEGER NOT NULL,
-  received_wall REAL NOT NULL, received_uptime REAL NOT NULL,
-  previous BLOB, signer BLOB, size INTEGER NOT NULL, crc INTEGER NOT NULL, raw BLOB);
-CREATE TABLE IF NOT EXISTS delivered (
-  id BLOB PRIMARY KEY, until_uptime REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS delivered_until ON delivered (until_uptime);
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
-"""
 _INDEX_COLUMNS = (
     "key, id, destination, priority, lifetime_s, age_us, received_wall, received_uptime,"
     " previous, signer, size, flags, report_to, custodian, total"
 )
-# Columns that came later: added to every table that lacks them, also to a new one.
+# Columns that came later: added to every table that lacks them. A new one has them before `raw`, so
+# that reading the index never goes through a bundle's bytes.
 _ADDED = {
     "flags": f"INTEGER NOT NULL DEFAULT {ORDINARY}",
     "report_to": f"TEXT NOT NULL DEFAULT '{NONE_EID}'",
     "custodian": f"TEXT NOT NULL DEFAULT '{NONE_EID}'",
     "total": "INTEGER NOT NULL DEFAULT 0",
 }
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS bundle (
+  key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, destination TEXT NOT NULL,
+  priority INTEGER NOT NULL, lifetime_s INTEGER NOT NULL, age_us INTEGER NOT NULL,
+  received_wall REAL NOT NULL, received_uptime REAL NOT NULL,
+  previous BLOB, signer BLOB, size INTEGER NOT NULL,
+  {", ".join(f"{name} {kind}" for name, kind in _ADDED.items())},
+  crc INTEGER NOT NULL, raw BLOB);
+CREATE TABLE IF NOT EXISTS delivered (
+  id BLOB PRIMARY KEY, until_uptime REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS delivered_until ON delivered (until_uptime);
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+"""
 COLUMNS = f"{_INDEX_COLUMNS}, crc, raw"
 WIDTH = COLUMNS.count(",") + 1
 # Rows in one statement: each execution costs a hand-over of Python's interpreter lock, and each
@@ -60,9 +64,8 @@ WIDTH = COLUMNS.count(",") + 1
 _ROWS_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the index, as stored."""
+class Row(NamedTuple):
+    """One line of the index, as stored: the columns of _INDEX_COLUMNS."""
 
     key: int
     id: str
@@ -175,8 +178,31 @@ def columns_of(connection: sqlite3.Connection) -> set[str]:
 
 def read_index(connection: sqlite3.Connection) -> Iterator[Row]:
     """The whole index, in order of arrival; sqlite3.DatabaseError where it is damaged."""
-    for values in connection.execute(f"SELECT {_INDEX_COLUMNS} FROM bundle ORDER BY key"):
-        yield Row(*values)
+    yield from map(Row._make, _index(connection))
+
+
+def check_index(connection: sqlite3.Connection) -> None:
+    """sqlite3.DatabaseError where `read_index` would raise it."""
+    deque(_index(connection), maxlen=0)
+
+
+def _index(connection: sqlite3.Connection) -> sqlite3.Cursor:
+    return connection.execute(f"SELECT {_INDEX_COLUMNS} FROM bundle ORDER BY key")
+
+
+def read_rows(connection: sqlite3.Connection, keys: list[int]) -> list[Row]:
+    """Those of them that are there, in order of arrival; sqlite3.DatabaseError."""
+    rows: list[Row] = []
+    for some in _chunks(sorted(keys)):
+        places = ", ".join("?" * len(some))
+        query = f"SELECT {_INDEX_COLUMNS} FROM bundle WHERE key IN ({places}) ORDER BY key"
+        rows += map(Row._make, connection.execute(query, some))
+    return rows
+
+
+def find_key(connection: sqlite3.Connection, bundle_id: str) -> int | None:
+    found = connection.execute("SELECT key FROM bundle WHERE id = ?", (bundle_id,)).fetchone()
+    return None if found is None else int(found[0])
 
 
 def read_meta(connection: sqlite3.Connection, name: str) -> float | None:
@@ -259,25 +285,7 @@ class Writer:
 
 def _values(row: Row, raw: bytes) -> tuple[object, ...]:
     stored = None if row.size > FILE_FROM_BYTES else raw
-    return (
-        row.key,
-        row.id,
-        row.destination,
-        row.priority,
-        row.lifetime_s,
-        row.age_us,
-        row.received_wall,
-        row.received_uptime,
-        row.previous,
-        row.signer,
-        row.size,
-        row.flags,
-        row.report_to,
-        row.custodian,
-        row.total,
-        zlib.crc32(raw),
-        stored,
-    )
+    return (*row, zlib.crc32(raw), stored)
 
 
 def _chunks(items: list[_T]) -> Iterator[list[_T]]:

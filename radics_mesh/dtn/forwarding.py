@@ -180,10 +180,15 @@ class Forwarding:
                 return contact.rest_until
             peers = [other.peer for other in self.contacts]
             pick = self._waiting.pick(contact.peer, peers, self._store.__contains__, now)
-            if pick.held is None:
+            if pick.held is not None:
+                await self._start(contact, pick.held, nursery)
+            elif pick.again is not None or not self._more(contact, peers):
                 return pick.again
-            await self._start(contact, pick.held, nursery)
         return None
+
+    def _more(self, contact: Contact, peers: Collection[Peer]) -> bool:
+        """What is behind others in the store's queues and may go where they may not."""
+        return self._store.more(lambda held: self._waiting.goes_to(held, contact.peer, peers))
 
     async def _start(self, contact: Contact, held: Held, nursery: trio.Nursery) -> None:
         contact.in_flight.add(held)

@@ -9,7 +9,7 @@ from radics_mesh.dtn.bundle import ADMINISTRATIVE, ORDINARY, BundleId
 from radics_mesh.ids import NONE_EID, Eid, NodeId
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Held:
     """`key` orders bundles by arrival and is never used twice. `age_us` was the age at `received`.
 

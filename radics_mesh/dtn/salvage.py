@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from radics_mesh.dtn.database import (
     COLUMNS,
     Files,
-    Row,
+    check_index,
     columns_of,
     connect,
     create_tables,
-    read_index,
 )
 
 
@@ -27,7 +26,6 @@ class Opened:
     """`lost` counts rows (at least) that could not be read; `salvaged`: a new file was begun."""
 
     connection: sqlite3.Connection
-    index: list[Row]
     salvaged: bool
     lost: int
 
@@ -39,7 +37,8 @@ def open_database(files: Files) -> Opened:
         return _salvage(files)
     try:
         create_tables(connection)
-        return Opened(connection, list(read_index(connection)), False, 0)
+        check_index(connection)
+        return Opened(connection, False, 0)
     except sqlite3.DatabaseError:
         connection.close()
         return _salvage(files)
@@ -65,7 +64,7 @@ def _salvage(files: Files) -> Opened:
         path = damaged.with_name(damaged.name + suffix)
         if path.exists():
             files.isolate(path)
-    return Opened(connection, list(read_index(connection)), True, lost)
+    return Opened(connection, True, lost)
 
 
 def _copy_bundles(old: sqlite3.Connection, new: sqlite3.Connection) -> int:

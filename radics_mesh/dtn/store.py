@@ -1,8 +1,8 @@
 """The bundles that this node holds, safe on disk before anybody is told so.
 
 Many callers add at once and share one commit: a writer thread takes all that has come since its
-last commit, makes one transaction of it, and wakes everyone in it. The index of what is held is in
-memory; bytes are read from disk when they are needed.
+last commit, makes one transaction of it, and wakes everyone in it. Of what is held, the first of
+each queue are in memory (`index`), and all are in the database; bytes are read when needed.
 
 Rules:
 - `add` returns only when the bundle would survive power loss; one identity is one bundle.
@@ -16,17 +16,18 @@ Rules:
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import structlog
 import trio
 
 from radics_mesh.clock import Clock, is_plausible
+from radics_mesh.dtn.ages import LIFETIME_MAX_S, Ages, eid
+from radics_mesh.dtn.backlog import LIVE_MAX
 from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.commits import Commits, Write
 from radics_mesh.dtn.database import (
@@ -37,20 +38,22 @@ from radics_mesh.dtn.database import (
     Writer,
     connect,
     read_delivered,
+    read_index,
     read_meta,
     read_raw,
     was_delivered,
 )
 from radics_mesh.dtn.filter import Filter
 from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.index import Index, hashed
 from radics_mesh.dtn.salvage import open_database
-from radics_mesh.errors import CapacityError, UsageError, WireError
-from radics_mesh.ids import Eid, NodeId, VmId
+from radics_mesh.errors import CapacityError, UsageError
+from radics_mesh.ids import Eid, VmId
 
 log = structlog.get_logger(__name__)
 
-# Index entries live in memory, about 1 kB each: this many are 200 MB at worst.
-BUNDLES_MAX = 200_000
+# In memory 24 bytes for each and 1 kB for the first of each queue: see `backlog`.
+BUNDLES_MAX = 1_000_000
 _RESERVE = 1000
 # More than a node sends between a copy of its disk and the day when that is put back.
 _LEAP = 1 << 32
@@ -58,25 +61,25 @@ _LEAP = 1 << 32
 # replay may pretend to be young.
 _REMEMBER_S = 86_400
 _SEQUENCE, _UPTIME, _KEYS = "sequence", "uptime", "keys"
-# Lifetimes on the wire have 64 bits, SQLite's numbers 63.
-_LIFETIME_MAX_S = 1 << 40
-_TOTAL_MAX = (1 << 63) - 1
 
 
 class BundleStore:
     """Made by `open`; `close` it. All methods belong to one Trio thread."""
 
     def __init__(
-        self, files: Files, connection: sqlite3.Connection, clock: Clock, quota_bytes: int
+        self,
+        files: Files,
+        connection: sqlite3.Connection,
+        clock: Clock,
+        quota_bytes: int,
+        live_max: int,
     ) -> None:
         self._files = files
         self._clock = clock
         self._quota_bytes = quota_bytes
         self._reader = connect(files.database)
-        self._started = clock.monotonic()
-        self._uptime_before = read_meta(connection, _UPTIME) or 0.0
-        self._by_key: dict[int, Held] = {}
-        self._by_id: dict[BundleId, Held] = {}
+        self._ages = Ages(clock, read_meta(connection, _UPTIME) or 0.0)
+        self._index = Index(self._reader, self._ages, self._lost, live_max)
         self._adding: dict[BundleId, Write] = {}
         self._just_delivered: set[bytes] = set()
         self._maybe_delivered = Filter(read_delivered(connection))
@@ -90,29 +93,37 @@ class BundleStore:
         self._commits = Commits(Writer(connection, files))
 
     @classmethod
-    def open(cls, directory: Path, *, quota_bytes: int, clock: Clock) -> BundleStore:
-        """Blocks for as long as reading the index takes. One store a directory."""
+    def open(
+        cls, directory: Path, *, quota_bytes: int, clock: Clock, live_max: int = LIVE_MAX
+    ) -> BundleStore:
+        """Blocks for as long as reading the index takes. One store a directory.
+
+        `live_max`: how many of each queue are in memory.
+        """
         files = Files(directory)
         opened = open_database(files)
         if opened.salvaged:
             log.error("bundle database was damaged", lost=opened.lost, isolated=str(files.isolated))
-        store = cls(files, opened.connection, clock, quota_bytes)
-        store._load(opened.index, salvaged=opened.salvaged)
+        store = cls(files, opened.connection, clock, quota_bytes, live_max)
+        store._load(read_index(opened.connection), salvaged=opened.salvaged)
         return store
 
-    def _load(self, index: list[Row], *, salvaged: bool) -> None:
+    def _load(self, index: Iterable[Row], *, salvaged: bool) -> None:
         if self._sequence == 0 and (salvaged or not is_plausible(self._clock.wall())):
             # Without a record and without a clock, numbers used before are avoided by chance.
             self._sequence = self._sequence_end = secrets.randbits(47)
-        if index:
-            self._next_key = max(self._next_key, index[-1].key + 1)
+        large = set()
         for row in index:
-            held = self._restored(row)
-            if held is None or (row.size > FILE_FROM_BYTES and not self._file_is_whole(row)):
-                self._isolate(row.key, row.id, large=row.size > FILE_FROM_BYTES)
-            else:
-                self._index(held)
-        self._files.remove_leftovers(set(self._by_key))
+            self._next_key = max(self._next_key, row.key + 1)
+            is_large = row.size > FILE_FROM_BYTES
+            if (is_large and not self._file_is_whole(row)) or not self._index.enter_row(row):
+                self._isolate(row.key, row.id, large=is_large)
+                continue
+            self.bytes_held += row.size
+            self._count(eid(row.id.partition(" ")[0]), row.size)
+            if is_large:
+                large.add(row.key)
+        self._files.remove_leftovers(large)
 
     def _file_is_whole(self, row: Row) -> bool:
         path = self._files.of(row.key)
@@ -130,7 +141,7 @@ class BundleStore:
     @property
     def uptime(self) -> float:
         """Seconds that a store in this directory has been open, all together."""
-        return self._uptime_before + self._clock.monotonic() - self._started
+        return self._ages.uptime
 
     @property
     def quota_bytes(self) -> int:
@@ -142,30 +153,59 @@ class BundleStore:
         return self._commits.transactions
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self._index)
 
     def __iter__(self) -> Iterator[Held]:
-        """In order of arrival."""
-        return iter(list(self._by_key.values()))
+        """In order of arrival. Reads the database when there is a backlog."""
+        return iter(self._index)
 
     def __contains__(self, held: Held) -> bool:
-        return self._by_key.get(held.key) is held
+        return held in self._index
+
+    def keys(self) -> list[int]:
+        """In order of arrival."""
+        return self._index.keys()
 
     def holds(self, bundle_id: BundleId) -> bool:
         """Whether it is held here now."""
-        return bundle_id in self._by_id
+        return self._index.find(bundle_id) is not None
 
     def find(self, bundle_id: BundleId) -> Held | None:
-        return self._by_id.get(bundle_id)
+        return self._index.find(bundle_id)
+
+    # --- the backlog (see `index`) ---
+
+    def live(self) -> list[Held]:
+        """What is not in the backlog."""
+        return self._index.live()
+
+    def is_live(self, held: Held) -> bool:
+        return self._index.is_live(held)
+
+    def behind(self) -> Iterator[Held]:
+        """What is in the backlog, read from the database."""
+        return self._index.behind()
+
+    def on_live(self, told: Callable[[Held], None]) -> None:
+        """`told` is told of what leaves the backlog because its turn has come."""
+        self._index.on_live = told
+
+    def more(self, leads: Callable[[Held], bool]) -> bool:
+        """Let more come alive of what `leads` somewhere now; whether there was any."""
+        return self._index.more(leads)
+
+    def end_lives(self) -> bool:
+        """Let some of the backlog come alive that has outlived its time; whether there was any."""
+        return self._index.end_lives(self._clock.monotonic())
 
     def seen(self, bundle_id: BundleId) -> bool:
         """Whether this bundle is held here or was delivered here."""
-        if bundle_id in self._by_id:
+        if self.holds(bundle_id):
             return True
-        hashed = _hashed(bundle_id)
-        if hashed not in self._maybe_delivered:
+        id_hash = hashed(bundle_id)
+        if id_hash not in self._maybe_delivered:
             return False
-        return hashed in self._just_delivered or was_delivered(self._reader, hashed)
+        return id_hash in self._just_delivered or was_delivered(self._reader, id_hash)
 
     async def add(self, held: Held, raw: bytes, stored: Callable[[Held], None]) -> bool:
         """Store a bundle; False when it was seen before. CapacityError when it does not fit.
@@ -183,7 +223,9 @@ class BundleStore:
         self._check_room(len(raw))
         held.key, self._next_key = self._next_key, self._next_key + 1
         held.size_bytes = len(raw)
-        write = Write(Batch(added=[(self._row(held), raw)], meta=self._keys_reserved()), len(raw))
+        write = Write(
+            Batch(added=[(self._ages.row(held), raw)], meta=self._keys_reserved()), len(raw)
+        )
         write.then = lambda: self._added(held, write, stored)
         self.bytes_held += len(raw)
         self._adding[held.bundle_id] = write
@@ -195,15 +237,15 @@ class BundleStore:
         """Whether it is held here, or was delivered here for good. What comes for a VM its mailbox
         knows, wherever the VM is by now: it may have come back as it was before."""
         if held.destination.vm_id is not None:
-            return held.bundle_id in self._by_id
+            return self.holds(held.bundle_id)
         return self.seen(held.bundle_id)
 
     def _added(self, held: Held, write: Write, stored: Callable[[Held], None]) -> None:
         """In Trio's thread, right after the commit, whether or not the caller still waits."""
         del self._adding[held.bundle_id]
         if write.error is None:
-            self._by_key[held.key] = self._by_id[held.bundle_id] = held
-            self._count(held, held.size_bytes)
+            self._index.enter(held)
+            self._count(held.bundle_id.source, held.size_bytes)
             stored(held)
         else:
             self.bytes_held -= held.size_bytes
@@ -222,7 +264,7 @@ class BundleStore:
         return {_KEYS: float(self._keys_end)}
 
     def _check_room(self, size_bytes: int) -> None:
-        if len(self._by_key) + len(self._adding) >= BUNDLES_MAX:
+        if len(self._index) + len(self._adding) >= BUNDLES_MAX:
             raise CapacityError(f"the bundle store holds its {BUNDLES_MAX} bundles")
         if self.bytes_held + size_bytes > self._quota_bytes:
             raise CapacityError(f"the bundle store's quota of {self._quota_bytes} bytes is used up")
@@ -245,13 +287,13 @@ class BundleStore:
         if held.destination.vm_id is not None:  # see _is_known
             self.drop(held)
             return
-        hashed = _hashed(held.bundle_id)
-        until = self.uptime + min(held.lifetime_s, _LIFETIME_MAX_S) + _REMEMBER_S
-        self._just_delivered.add(hashed)
-        self._maybe_delivered.add(hashed)
+        id_hash = hashed(held.bundle_id)
+        until = self.uptime + min(held.lifetime_s, LIFETIME_MAX_S) + _REMEMBER_S
+        self._just_delivered.add(id_hash)
+        self._maybe_delivered.add(id_hash)
         batch = self._removal(held)
-        batch.delivered.append((hashed, until))
-        self._commits.put(Write(batch, then=lambda: self._just_delivered.discard(hashed)))
+        batch.delivered.append((id_hash, until))
+        self._commits.put(Write(batch, then=lambda: self._just_delivered.discard(id_hash)))
 
     def drop(self, held: Held) -> None:
         """It was handed on, or its life is over: let it go."""
@@ -293,22 +335,22 @@ class BundleStore:
 
     # --- inside ---
 
-    def _index(self, held: Held) -> None:
-        self._by_key[held.key] = self._by_id[held.bundle_id] = held
-        self.bytes_held += held.size_bytes
-        self._count(held, held.size_bytes)
-
-    def _count(self, held: Held, size_bytes: int) -> None:
-        vm_id = held.bundle_id.source.vm_id
+    def _count(self, source: Eid, size_bytes: int) -> None:
+        vm_id = source.vm_id
         if vm_id is not None:
             self.bytes_of[vm_id] += size_bytes
             if not self.bytes_of[vm_id]:
                 del self.bytes_of[vm_id]
 
     def _forget(self, held: Held) -> None:
-        del self._by_key[held.key], self._by_id[held.bundle_id]
+        self._index.leave(held)
         self.bytes_held -= held.size_bytes
-        self._count(held, -held.size_bytes)
+        self._count(held.bundle_id.source, -held.size_bytes)
+
+    def _lost(self, key: int, size_bytes: int) -> None:
+        """A row of the backlog that can no longer be read."""
+        self.bytes_held -= size_bytes
+        self._isolate(key, "unknown", large=size_bytes > FILE_FROM_BYTES)
 
     def _isolate(self, key: int, bundle_id: str, *, large: bool) -> None:
         self.counters["isolated"] += 1
@@ -317,57 +359,3 @@ class BundleStore:
         if large and path.exists():
             self._files.isolate(path)
         self._commits.put(Write(Batch(removed=[key])))
-
-    def _row(self, held: Held) -> Row:
-        wall = self._clock.wall()
-        elapsed = self._clock.monotonic() - held.received
-        return Row(
-            key=held.key,
-            id=str(held.bundle_id),
-            destination=held.destination,
-            priority=held.priority,
-            lifetime_s=min(held.lifetime_s, _LIFETIME_MAX_S),
-            age_us=min(held.age_us, _LIFETIME_MAX_S * 1_000_000),
-            received_wall=wall - elapsed if is_plausible(wall) else 0.0,
-            received_uptime=self.uptime - elapsed,
-            previous=held.previous,
-            signer=held.signer,
-            size=held.size_bytes,
-            flags=held.flags,
-            report_to=held.report_to,
-            custodian=held.custodian,
-            total=min(held.total, _TOTAL_MAX),
-        )
-
-    def _restored(self, row: Row) -> Held | None:
-        """None for a row that makes no sense: damage that SQLite did not notice."""
-        try:
-            return Held(
-                bundle_id=BundleId.parse(row.id),
-                destination=Eid(row.destination),
-                priority=row.priority,
-                lifetime_s=row.lifetime_s,
-                age_us=row.age_us + int(self._away_s(row) * 1e6),
-                received=self._clock.monotonic(),
-                previous=None if row.previous is None else NodeId(row.previous),
-                signer=None if row.signer is None else NodeId(row.signer),
-                size_bytes=row.size,
-                key=row.key,
-                flags=row.flags,
-                report_to=Eid(row.report_to),
-                custodian=Eid(row.custodian),
-                total=row.total,
-            )
-        except (WireError, TypeError, AttributeError):
-            return None
-
-    def _away_s(self, row: Row) -> float:
-        """Seconds since its arrival: by uptime for certain, by wall clock when that can be true."""
-        by_uptime = self._uptime_before - row.received_uptime
-        wall = self._clock.wall()
-        known = is_plausible(wall) and row.received_wall > 0
-        return max(0.0, by_uptime, wall - row.received_wall if known else 0.0)
-
-
-def _hashed(bundle_id: BundleId) -> bytes:
-    return hashlib.sha256(str(bundle_id).encode("ascii")).digest()[:16]

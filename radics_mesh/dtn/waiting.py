@@ -88,6 +88,10 @@ class Waiting:
         """Whether one of these would get it, if they were all the contacts that there are."""
         return self._route(self._key(held), held.destination, contacts)[0] is not None
 
+    def goes_to(self, held: Held, contact: Peer, contacts: Collection[Peer]) -> bool:
+        """Whether it would be this contact's, were it here."""
+        return self._route(self._key(held), held.destination, contacts)[0] == contact
+
     def _key(self, held: Held) -> GroupKey:
         return GroupKey(
             target=target_of(held.destination),

@@ -18,6 +18,7 @@ from hypothesis.stateful import Bundle as Rules
 from hypothesis.stateful import RuleBasedStateMachine, consumes, invariant, rule
 
 from radics_mesh.clock import EARLIEST_PLAUSIBLE
+from radics_mesh.dtn.backlog import LIVE_MAX
 from radics_mesh.dtn.bundle import ORDINARY, BundleId
 from radics_mesh.dtn.database import FILE_FROM_BYTES
 from radics_mesh.dtn.held import Held
@@ -31,9 +32,14 @@ LARGE = FILE_FROM_BYTES + 1
 
 
 def opened(
-    directory: Path, clock: HandClock | None = None, quota_bytes: int = QUOTA_BYTES
+    directory: Path,
+    clock: HandClock | None = None,
+    quota_bytes: int = QUOTA_BYTES,
+    live_max: int = LIVE_MAX,
 ) -> BundleStore:
-    return BundleStore.open(directory, quota_bytes=quota_bytes, clock=clock or HandClock())
+    return BundleStore.open(
+        directory, quota_bytes=quota_bytes, clock=clock or HandClock(), live_max=live_max
+    )
 
 
 def held(sequence: int, clock: HandClock | None = None, lifetime_s: int = 3600) -> Held:
@@ -389,7 +395,7 @@ class Model:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The store beside a dictionary, with restarts in between."""
+    """The store beside a dictionary, with restarts in between, and most of it in the backlog."""
 
     sequences = Rules("sequences")
 
@@ -397,7 +403,7 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.directory = TemporaryDirectory()
         self.model = Model()
-        self.store = opened(Path(self.directory.name), quota_bytes=5000)
+        self.store = opened(Path(self.directory.name), quota_bytes=5000, live_max=2)
 
     @rule(target=sequences, sequence=st.integers(0, 6), size=st.integers(0, 2000))
     def add(self, sequence: int, size: int) -> int:
@@ -432,7 +438,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.store.close()
-        self.store = opened(Path(self.directory.name), quota_bytes=5000)
+        self.store = opened(Path(self.directory.name), quota_bytes=5000, live_max=2)
 
     @invariant()
     def same_as_the_model(self) -> None:
@@ -441,6 +447,11 @@ class StoreMachine(RuleBasedStateMachine):
         for found in self.store:
             raw = trio.run(self.store.read, found)
             assert raw == self.model.held[found.bundle_id.sequence]
+        assert len(self.store.live()) <= len(self.store) == len(self.model.held)
+        for sequence in self.model.held:
+            known = self.store.find(BundleId(SOURCE, 1, sequence))
+            assert known is not None
+            assert known in self.store
         for sequence in self.model.delivered:
             assert self.store.seen(BundleId(SOURCE, 1, sequence))
 
