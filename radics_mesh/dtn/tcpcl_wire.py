@@ -88,7 +88,8 @@ class Keepalive:
 
 @dataclass(frozen=True)
 class Shutdown:
-    """`delay_s`: how long the peer asks us to wait before we connect again."""
+    """`delay_s`: how long the peer asks us to wait before we connect again; None: no wish. So is
+    0, although section 6.1 has it mean for ever: IBR-DTN writes it at each of its goodbyes."""
 
     reason: int | None
     delay_s: int | None
@@ -121,9 +122,10 @@ def length(total: int) -> bytes:
     return b"\x60" + sdnv.encode(total)
 
 
-def shutdown(reason: int) -> bytes:
-    # IBR-DTN reads both fields whatever the flags say, so both are always there.
-    return bytes((0x53, reason)) + sdnv.encode(0)
+def shutdown(reason: int, delay_s: int = 1) -> bytes:
+    # IBR-DTN reads both fields whatever the flags say, so both are always there. A delay of 0
+    # would ask the peer never to connect again (section 6.1).
+    return bytes((0x53, reason)) + sdnv.encode(max(1, delay_s))
 
 
 class Parser:
@@ -220,7 +222,7 @@ class Parser:
             found = sdnv.decode(self._buffer, at)
             if found is None:
                 return None
-            delay_s, at = found
+            delay_s, at = found[0] or None, found[1]
         # Nothing may follow; IBR-DTN's fields that no flag announces do.
         self._over = True
         return Shutdown(reason, delay_s), at

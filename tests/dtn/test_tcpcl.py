@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,11 +10,14 @@ from radics_mesh.clock import Monotonic
 from radics_mesh.dtn import tcpcl_wire as wire
 from radics_mesh.dtn.tcpcl import (
     SEGMENT_BYTES,
+    SEGMENTS_MAX,
     Acknowledged,
+    Announced,
     Arrived,
     Ended,
     Event,
     Greeted,
+    Part,
     Refused,
     Session,
 )
@@ -27,8 +31,10 @@ ALL = Features.ACKNOWLEDGE | Features.REFUSE | Features.LENGTH
 LIMIT = 1 << 20
 
 
-def session(own: Eid, *, offered: Features = ALL, keepalive_s: int = 10) -> Session:
-    return Session(own, keepalive_s=keepalive_s, bundle_max_bytes=LIMIT, now=T0, offered=offered)
+def session(own: Eid, *, offered: Features = ALL, keepalive_s: int = 10, **more: Any) -> Session:
+    return Session(
+        own, keepalive_s=keepalive_s, bundle_max_bytes=LIMIT, now=T0, offered=offered, **more
+    )
 
 
 def out(core: Session) -> bytes:
@@ -87,7 +93,7 @@ def test_a_long_bundle_goes_in_segments_with_its_length_first() -> None:
     transmission = alice.send(bundle)
     sent = out(alice)
     assert sent.startswith(wire.length(len(bundle)) + wire.segment_head(True, False, SEGMENT_BYTES))
-    assert bob.receive(sent, T0) == [Arrived(0, bundle)]
+    assert bob.receive(sent, T0) == [Announced(0, len(bundle)), Arrived(0, bundle)]
     bob.accept(0)
     answers = out(bob)
     # One acknowledgement a segment: IBR-DTN counts them.
@@ -199,8 +205,8 @@ def test_shutdown_has_both_fields() -> None:
     alice.send(b"not any more")
     alice.shut_down(wire.BUSY)
     goodbye = out(alice)
-    assert goodbye == b"\x53\x02\x00"
-    assert bob.receive(goodbye, T0) == [Ended(wire.BUSY, 0)]
+    assert goodbye == b"\x53\x02\x01"  # not 0, which is for ever
+    assert bob.receive(goodbye, T0) == [Ended(wire.BUSY, 1)]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +216,7 @@ def test_shutdown_has_both_fields() -> None:
         (b"\x50\x00\x00", Ended(None, None)),  # IBR-DTN, fields that no flag announces
         (b"\x52\x01", Ended(1, None)),
         (b"\x51\x05", Ended(None, 5)),
+        (b"\x53\x00\x00", Ended(0, None)),  # IBR-DTN's every goodbye
     ],
 )
 def test_shutdown_forms_that_others_send(sent: bytes, ended: Ended) -> None:
@@ -256,6 +263,152 @@ def test_an_acknowledgement_of_what_was_not_sent() -> None:
     out(alice)
     with pytest.raises(WireError, match="more than was sent"):
         alice.receive(wire.ack(7), T0)
+
+
+# --- LENGTH and refusal before the data ---
+
+
+def test_what_is_too_long_is_refused_before_its_data_comes() -> None:
+    bob = greeted()
+    assert bob.receive(wire.length(LIMIT + 1), T0) == []
+    assert out(bob) == wire.refuse(wire.NO_RESOURCES)
+
+
+def test_an_announced_bundle_may_be_refused_by_the_caller() -> None:
+    bob = greeted()
+    assert bob.receive(wire.length(100), T0) == [Announced(0, 100)]
+    bob.refuse(0, wire.COMPLETED)
+    assert out(bob) == wire.refuse(wire.COMPLETED)
+    # What was on its way is passed over, and the next one taken.
+    begun = wire.segment_head(True, False, 60) + bytes(60)
+    assert bob.receive(begun + b"\x13\x02ok", T0) == [Arrived(1, b"ok")]
+    bob.accept(1)
+    assert out(bob) == wire.ack(2)
+
+
+@pytest.mark.parametrize("follows", [b"\x13\x02ok", b"\x60\x02\x13\x02ok"])
+def test_a_peer_that_was_told_in_time_leaves_the_bundle_out(follows: bytes) -> None:
+    bob = greeted()
+    bob.receive(wire.length(100), T0)
+    bob.refuse(0, wire.NO_RESOURCES)
+    assert bob.receive(follows, T0)[-1] == Arrived(1, b"ok")
+    bob.accept(1)
+    assert out(bob) == wire.refuse(wire.NO_RESOURCES) + wire.ack(2)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"\x60\x05\x60\x05", id="LENGTH twice"),
+        pytest.param(b"\x60\x05\x13\x04abcd", id="shorter"),
+        pytest.param(b"\x60\x05\x12\x06abcdef", id="longer"),
+        pytest.param(b"\x60\x05\x11\x05abcde", id="not its beginning"),
+        pytest.param(b"\x12\x01a\x60\x05", id="inside another bundle"),
+        pytest.param(wire.segment_head(True, True, 1 << 63), id="2^63 in a segment"),
+    ],
+)
+def test_lengths_that_cannot_be(sent: bytes) -> None:
+    with pytest.raises(WireError):
+        greeted().receive(sent, T0)
+
+
+def test_an_endless_length_is_only_refused() -> None:
+    bob = greeted()
+    bob.receive(wire.length((1 << 63) - 1) + wire.segment_head(True, False, LIMIT), T0)
+    assert out(bob) == wire.refuse(wire.NO_RESOURCES)
+
+
+def test_segments_without_number_are_a_breach() -> None:
+    bob = greeted()
+    bob.receive(b"\x12\x01x" + b"\x10\x01x" * (SEGMENTS_MAX - 1), T0)
+    with pytest.raises(WireError, match="segments"):
+        bob.receive(b"\x10\x01x", T0)
+
+
+# --- large bundles, and those that break off ---
+
+
+def test_a_large_bundle_comes_in_parts() -> None:
+    bob = session(BOB, collect_max_bytes=10)
+    bob.receive(hello(), T0)
+    out(bob)
+    bundle = bytes(range(35))
+    events = feed(bob, [bytes((byte,)) for byte in encoded(bundle, 16, announced=False)])
+    *parts, arrived = events
+    assert all(isinstance(part, Part) and len(part.content) == 11 for part in parts)
+    assert arrived == Arrived(0, bundle[33:])
+    assert b"".join(part.content for part in parts if isinstance(part, Part)) == bundle[:33]
+    bob.accept(0)
+    assert out(bob) == wire.ack(16) + wire.ack(32) + wire.ack(35)
+
+
+def reactive() -> tuple[Session, Session]:
+    every = Features(ALL | Features.REACTIVE_FRAGMENTATION)
+    alice = session(ALICE, offered=every, segment_bytes=10)
+    bob = session(BOB, offered=every, collect_max_bytes=10)
+    bob.receive(out(alice), T0)
+    alice.receive(out(bob), T0)
+    assert alice.is_reactive
+    assert bob.is_reactive
+    return alice, bob
+
+
+def test_what_is_durable_is_acknowledged_before_the_rest_has_come() -> None:
+    alice, bob = reactive()
+    sent = alice.send(bytes(range(100)))
+    came = alice.take(50, T0)[0]
+    first, *parts = bob.receive(came[:-5], T0)
+    assert first == Announced(0, 100)
+    durable = sum(len(part.content) for part in parts if isinstance(part, Part))
+    bob.keep(0, durable)
+    alice.receive(out(bob), T0)
+    # Whole segments only: the rest of what came is not promised.
+    assert sent.acked_bytes == durable // 10 * 10 > 0
+    number, rest = bob.unfinished or (None, b"")
+    assert number == 0
+    assert durable + len(rest) == sent.sent_bytes - 5
+
+
+def test_the_end_is_acknowledged_once_for_each_segment() -> None:
+    alice, bob = reactive()
+    sent = alice.send(bytes(25))
+    bob.receive(out(alice), T0)
+    bob.keep(0, 11)
+    assert out(bob) == wire.ack(10)
+    bob.accept(0)
+    answers = out(bob)
+    assert answers == wire.ack(20) + wire.ack(25)
+    assert alice.receive(answers, T0) == [Acknowledged(sent)]
+    assert bob.unfinished is None
+
+
+def test_reactive_fragmentation_needs_acknowledgements() -> None:
+    (event,) = session(BOB).receive(hello(Features.REACTIVE_FRAGMENTATION), T0)
+    assert event == Greeted(ALICE, Features.NONE, 10)
+
+
+# --- idleness ---
+
+
+def test_a_session_without_bundles_is_idle_after_a_while() -> None:
+    bob = session(BOB, idle_s=100.0)
+    bob.receive(hello(), T0)
+    bob.receive(b"\x13\x02ok", Monotonic(T0 + 50))
+    out(bob)
+    for now in (T0 + 60, T0 + 120, T0 + 140):
+        bob.receive(wire.KEEPALIVE, Monotonic(now))
+    assert not bob.is_idle(Monotonic(T0 + 149))  # it waits for its answer
+    bob.accept(0)
+    assert not bob.is_idle(Monotonic(T0 + 248))
+    assert bob.is_idle(Monotonic(T0 + 249))
+
+
+def test_a_writer_that_is_stuck_gets_one_keepalive() -> None:
+    bob = greeted()
+    for now in range(110, 190, 10):
+        bob.receive(wire.KEEPALIVE, Monotonic(float(now)))
+        bob.tick(Monotonic(float(now)))
+    assert bob.backlog_bytes == 1
 
 
 def test_length_must_be_agreed_on() -> None:
@@ -342,8 +495,9 @@ def test_chunking_never_changes_what_garbage_means(junk: bytes, cuts: list[int])
 def test_what_one_side_sends_the_other_gets(sizes: list[int]) -> None:
     alice, bob = pair()
     sent = [alice.send(bytes([n]) * size) for n, size in enumerate(sizes)]
-    arrived = bob.receive(out(alice), T0)
-    assert arrived == [Arrived(n, t.bundle) for n, t in enumerate(sent)]
+    came = bob.receive(out(alice), T0)
+    arrived = [event for event in came if not isinstance(event, Announced)]
+    assert arrived == [Arrived(n, bytes(t.bundle[:])) for n, t in enumerate(sent)]
     for n in range(len(sent)):
         bob.accept(n)
     assert alice.receive(out(bob), T0) == [Acknowledged(t) for t in sent]
