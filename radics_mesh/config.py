@@ -108,6 +108,13 @@ class Config:
     store_quota_bytes: int = 1 << 30
     # Idle seconds before a keepalive; three missed ones end a session.
     keepalive_s: int = 10
+    # Bytes of a bundle in one TCPCL segment. Smaller: keepalives and answers of the other direction
+    # wait less on a slow link, and a break costs less of what was acknowledged; larger: less to
+    # parse. From 1 KB to 64 KB minus 16 bytes, so that a segment fills one sealed record.
+    segment_bytes: int = (1 << 16) - 16
+    # Seconds without a bundle after which a session that a foreign peer opened is shut down; it
+    # opens another when it has something. 0: never.
+    foreign_idle_s: float = 0.0
     # Dial again after a failure: first wait, and the bound to which it doubles (with jitter).
     redial_first_s: float = 0.5
     redial_max_s: float = 15.0

@@ -199,6 +199,10 @@ class Agent:
         self.counters["received" if new else "duplicate"] += 1
         return new
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether a bundle of so many bytes could be taken now."""
+        return self._store.bytes_held + size_bytes <= self._store.quota_bytes
+
     def contact_up(self, peer: Peer, transmit: Transmit) -> Contact:
         """A neighbour can take bundles. See `forwarding` for what `transmit` must do."""
         contact = self._forwarding.contact_up(peer, transmit)

@@ -6,10 +6,12 @@ greets → `_open`: the only one with its peer? → the agent has a contact unti
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -42,6 +44,10 @@ UNPROVED_MAX = 64
 LASTED_S = 5.0
 # Addresses and nodes that are dialled; a mesh that is larger is reached over neighbours.
 TARGETS_MAX = 256
+# Callers of foreign peers that have not greeted yet, as UNPROVED_MAX.
+UNNAMED_MAX = 16
+# Nobody keeps us away for longer when it says goodbye.
+DELAY_MAX_S = 3600.0
 _LOGGED_MAX = 1024
 
 
@@ -49,6 +55,8 @@ class Agent(Protocol):
     """What contacts need of radics_mesh.dtn.agent."""
 
     async def receive(self, raw: bytes, peer: Peer) -> object: ...
+
+    def has_room(self, size_bytes: int) -> bool: ...
 
     def contact_up(
         self, peer: Peer, transmit: Callable[[bytes], Awaitable[None]], /
@@ -98,6 +106,7 @@ class Contacts:
         self._foreign_hosts: dict[Foreign, frozenset[str]] = {}
         self._nursery: trio.Nursery | None = None
         self._unproved = Unproved(UNPROVED_MAX)
+        self._unnamed = Unproved(UNNAMED_MAX)
         self._listen_port = 0
         self._logged: set[tuple[str, object]] = set()
         self.counters: Counter[str] = Counter()
@@ -226,7 +235,16 @@ class Contacts:
         known = [f for f, hosts in self._foreign_hosts.items() if host in hosts]
         if not known:
             raise PeerError("a foreign peer that is not on the list")
-        await self._carry(stream, one_of(known), initiated=False)
+        with self._unnamed.caller(host) as scope:
+            through = partial(self._unnamed.through, scope)
+            await self._carry(
+                stream,
+                one_of(known),
+                initiated=False,
+                idle_s=self._config.foreign_idle_s or math.inf,
+                through=through,
+            )
+        self.counters["crowded"] += scope.cancelled_caught
 
     # --- dialling ---
 
@@ -236,6 +254,8 @@ class Contacts:
             line = self._lines.get(target.peer) if target.peer is not None else None
             if line is not None:
                 await line.over.wait()
+            await trio.sleep(target.delay_s)
+            target.delay_s = 0.0
             began = trio.current_time()
             news = target.news
             await self._try(target)
@@ -287,8 +307,24 @@ class Contacts:
 
     # --- sessions ---
 
-    async def _carry(self, stream: ByteStream, identify: Identify, *, initiated: bool) -> None:
-        """Run a session to its end. MeshError when that is not an orderly one."""
+    async def _carry(
+        self,
+        stream: ByteStream,
+        identify: Identify,
+        *,
+        initiated: bool,
+        idle_s: float = math.inf,
+        through: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Run a session to its end. MeshError when that is not an orderly one.
+
+        `through` is called when the peer has said who it is.
+        """
+
+        def greeted(peer: Peer) -> None:
+            through()
+            self._open(Line(peer, initiated, stream, session))
+
         session = TcpclSession(
             stream,
             own=self._me.identity.eid,
@@ -296,7 +332,10 @@ class Contacts:
             receiver=self._agent,
             keepalive_s=self._config.keepalive_s,
             bundle_max_bytes=min(BUNDLE_MAX_BYTES, self._config.store_quota_bytes),
-            on_greeted=lambda peer: self._open(Line(peer, initiated, stream, session)),
+            segment_bytes=self._config.segment_bytes,
+            idle_s=idle_s,
+            has_room=self._agent.has_room,
+            on_greeted=greeted,
         )
         try:
             await session.run()
@@ -323,6 +362,9 @@ class Contacts:
 
     def _close(self, line: Line) -> None:
         del self._lines[line.peer]
+        for target in self._targets.values():
+            if target.peer == line.peer:
+                target.delay_s = min(line.session.delay_s, DELAY_MAX_S)
         if line.contact is not None:
             line.contact.close()
         line.over.set()

@@ -27,6 +27,8 @@ class Target:
         self.peer = peer
         self.expect = expect
         self.addresses = list(addresses)
+        # How long the peer wants to be left alone, as its last goodbye said.
+        self.delay_s = 0.0
         # Set, and replaced, when there is a new address to try.
         self.news = trio.Event()
         # Where its latest record says that it is.

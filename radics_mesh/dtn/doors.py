@@ -61,6 +61,10 @@ class Unproved:
             finally:
                 self._callers.pop(scope, None)
 
+    def through(self, scope: trio.CancelScope) -> None:
+        """This caller has proved itself, or greeted, and needs its place no more."""
+        self._callers.pop(scope, None)
+
     def _make_room(self) -> None:
         counts = Counter(self._callers.values())
         oldest = max(self._callers, key=lambda scope: counts[self._callers[scope]])

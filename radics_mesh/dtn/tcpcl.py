@@ -41,7 +41,8 @@ OFFERED = Features.ACKNOWLEDGE | Features.REFUSE | Features.LENGTH
 _MISSED = 3
 # The contact header must come within this time.
 _GREETING_TIMEOUT_S = 10.0
-# Segments of one bundle. IBR-DTN's have 4 KB; who sends single bytes wants our memory.
+# Segments of all bundles that wait for answers, each of which takes an answer of its own. IBR-DTN's
+# have 4 KB; who sends single bytes wants our memory.
 SEGMENTS_MAX = 1 << 18
 # A segment cannot be broken off, so a refused one is waited out; not one that is longer than so
 # many of the longest bundles that are taken, or than so many bytes where those are short.
@@ -180,6 +181,7 @@ class Session:
         self._heard = self._spoke = now
         self._numbers = 0
         self._incoming: deque[_Incoming] = deque()  # in order of arrival, unanswered
+        self._segments = 0  # of those
         self._current: _Incoming | None = None
         self._outgoing: deque[Transmission] = deque()  # not wholly written
         self._unanswered: deque[Transmission] = deque()  # wholly or partly written
@@ -235,13 +237,14 @@ class Session:
         """Answers that wait to be written: a peer that does not read makes it grow."""
         return len(self._control)
 
-    def shut_down(self, reason: int = wire.IDLE_TIMEOUT) -> None:
-        """Say that this is the end; nothing is sent after it.
+    def shut_down(self, reason: int = wire.IDLE_TIMEOUT, delay_s: int | None = 1) -> None:
+        """Say that this is the end; nothing is sent after it. IBR-DTN reads a delay whatever the
+        flags say, so only who knows that it is none may leave it out (None).
 
         Never inside a segment (section 6.1), as `take` writes whole segments only.
         """
         if not self._over:
-            self._control += wire.shutdown(reason)
+            self._control += wire.shutdown(reason, delay_s)
             self._over = True
 
     # --- answers ---
@@ -282,6 +285,7 @@ class Session:
             if not head.complete or not (head.accepted or head.is_refused):
                 return
             self._incoming.popleft()
+            self._segments -= len(head.segment_ends)
 
     def _say_yes(self, head: _Incoming) -> None:
         """To the segments that are whole in what is durable."""
@@ -414,8 +418,9 @@ class Session:
         elif self._current is None:
             raise WireError("TCPCL segment outside a bundle")
         current = self._current
-        if len(current.segment_ends) == SEGMENTS_MAX:
-            raise WireError(f"TCPCL bundle of more than {SEGMENTS_MAX} segments")
+        if self._segments == SEGMENTS_MAX:
+            raise WireError(f"more than {SEGMENTS_MAX} TCPCL segments without an answer")
+        self._segments += 1
         current.segment_ends.append(current.size_bytes + segment.length)
         self._check_size(current, segment.end)
         current.complete = segment.end

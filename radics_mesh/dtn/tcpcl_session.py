@@ -3,11 +3,13 @@
 Three tasks and one for each bundle that is being taken: the reader, the only writer, the
 timer. Bundles are handed to the receiver in order of arrival, up to CONCURRENT at once so that its
 store can commit them together; when so many are being taken, nothing more is read, and TCP makes
-the sender wait.
+the sender wait. Nor is anything read while the peer leaves its answers unread: who only writes
+would fill our memory with them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -17,8 +19,11 @@ import trio
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
 from radics_mesh.dtn import tcpcl_wire as wire
+from radics_mesh.dtn.broken_off import BrokenOff
 from radics_mesh.dtn.tcpcl import (
+    SEGMENT_BYTES,
     Acknowledged,
+    Announced,
     Arrived,
     Ended,
     Event,
@@ -40,6 +45,14 @@ Identify = Callable[[Eid], Peer]
 CONCURRENT = 64
 BUNDLE_MAX_BYTES = 1 << 28
 _READ_BYTES = 1 << 18
+# Events of so many bytes are made at once: a bundle can have as few as three.
+_FEED_BYTES = 1 << 14
+# Nothing is read while answers of so many bytes wait to be written.
+_BACKLOG_MAX_BYTES = 1 << 16
+# A write of _WRITE_BYTES that takes longer has a peer that reads nothing at its other end.
+STALLED_S = 300.0
+# How often a bundle is sent again at once because the peer wants it again.
+_RETRANSMIT_MAX = 3
 _WRITE_BYTES = 1 << 18
 _GOODBYE_TIMEOUT_S = 0.5
 _LAST_WORDS_S = 1.0
@@ -49,6 +62,10 @@ class Receiver(Protocol):
     """What takes bundles: returns when one is durable; WireError, PeerError, CapacityError."""
 
     async def receive(self, raw: bytes, peer: Peer) -> object: ...
+
+
+class _Again(MeshError):
+    """The peer wants a bundle once more from its beginning."""
 
 
 class _Waiter:
@@ -75,19 +92,34 @@ class TcpclSession:
         receiver: Receiver,
         keepalive_s: int,
         bundle_max_bytes: int = BUNDLE_MAX_BYTES,
+        segment_bytes: int = SEGMENT_BYTES,
+        idle_s: float = math.inf,
+        has_room: Callable[[int], bool] = lambda size_bytes: True,
         on_greeted: Callable[[Peer], None] | None = None,
     ) -> None:
-        """`on_greeted` is told who is there as soon as `transmit` may be called."""
+        """`on_greeted` is told who is there as soon as `transmit` may be called. `has_room` is
+        asked about a bundle whose length is announced. The session ends when no bundle has passed
+        for `idle_s`."""
         self._stream = stream
         self._identify = identify
         self._receiver = receiver
         self._on_greeted = on_greeted
+        self._has_room = has_room
         self._core = Session(
-            own, keepalive_s=keepalive_s, bundle_max_bytes=bundle_max_bytes, now=_now()
+            own,
+            keepalive_s=keepalive_s,
+            bundle_max_bytes=bundle_max_bytes,
+            now=_now(),
+            segment_bytes=segment_bytes,
+            idle_s=idle_s,
         )
         self._waiters: dict[Transmission, _Waiter] = {}
         self._taking = trio.CapacityLimiter(CONCURRENT)
         self._something_to_write = trio.Event()
+        self._taken = trio.Event()  # by the writer, of the answers that wait
+        self._quiet = trio.Event()  # nothing is left to write
+        self._deaf = False  # it reads nothing any more
+        self._clogged = False
         self._scope = trio.CancelScope()
         self._greeted = trio.Event()
         self._error: MeshError | None = None
@@ -95,6 +127,8 @@ class TcpclSession:
         self._draining = False
         self._over = False
         self.peer: Peer | None = None
+        # How long the peer asked us to stay away when it ended the session.
+        self.delay_s = 0.0
 
     async def run(self, *, task_status: trio.TaskStatus[Peer] = trio.TASK_STATUS_IGNORED) -> None:
         """Greet, report who is there, then carry bundles until the session ends in order.
@@ -113,18 +147,26 @@ class TcpclSession:
                     task_status.started(self.peer)
         finally:
             self._over = True
-            for waiter in self._waiters.values():
-                waiter.finish(LinkError("the session ended"))
+            for transmission, waiter in self._waiters.items():
+                waiter.finish(self._broken_off(transmission))
             await self._say_goodbye()
         if self._error is not None:
             raise self._error
 
     async def transmit(self, bundle: bytes) -> None:
         """Send a bundle; returns when the peer has acknowledged it, CapacityError or PeerError
-        when it refuses, LinkError when the session ends first.
+        when it refuses, LinkError when the session ends first: BrokenOff if the peer has a part.
 
         Cancelled, it may or may not have been sent.
         """
+        for _ in range(_RETRANSMIT_MAX):
+            try:
+                return await self._transmit_once(bundle)
+            except _Again:
+                log.debug("the neighbour wants a bundle again", peer=str(self.peer))
+        raise CapacityError(f"the neighbour wanted a bundle {_RETRANSMIT_MAX} times")
+
+    async def _transmit_once(self, bundle: bytes) -> None:
         if self._over or self.peer is None:
             raise LinkError("the session is not up")
         transmission = self._core.send(bundle)
@@ -137,6 +179,16 @@ class TcpclSession:
             self._core.withdraw(transmission)
         if waiter.error is not None:
             raise waiter.error
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Answers that the peer has not read yet, as far as they are still here."""
+        return self._core.backlog_bytes
+
+    def _broken_off(self, transmission: Transmission) -> LinkError:
+        if self._core.is_reactive and transmission.acked_bytes:
+            return BrokenOff(transmission.acked_bytes)
+        return LinkError("the session ended")
 
     def stop(self) -> None:
         """End the session: `run` says goodbye and returns."""
@@ -171,6 +223,12 @@ class TcpclSession:
         without acknowledgements will not send it again."""
         async with trio.open_nursery() as takes:
             await self._guard(self._read_until_end, takes)
+        # The last answers still go out, to a peer that may read them.
+        self._quiet = trio.Event()
+        self._something_to_write.set()
+        if not self._deaf:
+            with trio.move_on_after(_LAST_WORDS_S):
+                await self._quiet.wait()
         self._scope.cancel()
 
     async def _read_until_end(self, takes: trio.Nursery) -> None:
@@ -179,22 +237,37 @@ class TcpclSession:
             if not data:
                 self._error = LinkError("the peer hung up")
                 self._draining = True
-            for event in self._core.receive(data, _now()):
-                await self._handle(event, takes)
-            self._something_to_write.set()
+            for at in range(0, len(data), _FEED_BYTES):
+                for event in self._core.receive(data[at : at + _FEED_BYTES], _now()):
+                    await self._handle(event, takes)
+                self._something_to_write.set()
+                await self._let_answers_go()
+
+    async def _let_answers_go(self) -> None:
+        self._clogged = True
+        while self._core.backlog_bytes > _BACKLOG_MAX_BYTES:
+            self._taken = trio.Event()
+            await self._taken.wait()
+        self._clogged = False
 
     async def _write(self) -> None:
         while True:
             # Made anew before `take`: what is queued while we write must wake us again.
             self._something_to_write = trio.Event()
             data, sent = self._core.take(_WRITE_BYTES, _now())
+            self._taken.set()
             if not data:
+                self._quiet.set()
                 await self._something_to_write.wait()
                 continue
             self._writing = True
             try:
-                await self._stream.send_all(data)
+                with trio.move_on_after(STALLED_S) as scope:
+                    await self._stream.send_all(data)
+                if scope.cancelled_caught:
+                    raise LinkError("the peer reads nothing")
             except trio.BrokenResourceError:
+                self._deaf = True
                 # The peer left. What it sent before may still wait to be read.
                 await trio.sleep(_LAST_WORDS_S)
                 raise
@@ -204,9 +277,11 @@ class TcpclSession:
 
     async def _watch_time(self) -> None:
         while True:
-            if self._taking.statistics().tasks_waiting:
+            if self._clogged or self._taking.statistics().tasks_waiting:
                 # We do not read, so silence says nothing about the peer.
                 self._core.receive(b"", _now())
+            if self._core.is_idle(_now()):
+                self.stop()
             self._core.tick(_now())
             self._something_to_write.set()
             await trio.sleep_until(self._core.deadline)
@@ -233,12 +308,16 @@ class TcpclSession:
                 self._greeted.set()
                 if self._on_greeted is not None:
                     self._on_greeted(self.peer)
+            case Announced():
+                if not self._has_room(event.length):
+                    self._core.refuse(event.number, wire.NO_RESOURCES)
             case Arrived():
                 await self._taking.acquire_on_behalf_of(event.number)
                 await takes.start(self._guard, self._take, event)
             case Acknowledged():
                 self._finish(event.transmission)
             case Ended():
+                self.delay_s = float(event.delay_s or 0)
                 self._draining = True
             case Refused():
                 self._finish(event.transmission, _refusal(event.reason))
@@ -248,9 +327,15 @@ class TcpclSession:
         if waiter is not None:
             waiter.finish(error)
 
+    def _farewell(self) -> int:
+        """The reason in our SHUTDOWN (section 6.1); who must leave unheard was one too many."""
+        if isinstance(self._error, wire.VersionMismatch):
+            return wire.VERSION_MISMATCH
+        return wire.IDLE_TIMEOUT if self._error or self.peer is not None else wire.BUSY
+
     async def _say_goodbye(self) -> None:
         """SHUTDOWN, if it can be written whole and soon; then close."""
-        self._core.shut_down()
+        self._core.shut_down(self._farewell(), None if isinstance(self.peer, NodeId) else 1)
         with trio.move_on_after(_GOODBYE_TIMEOUT_S) as scope:
             scope.shield = True
             try:
@@ -271,6 +356,8 @@ def _refusal(reason: int) -> MeshError | None:
         return None
     if reason == wire.NO_RESOURCES:
         return CapacityError("the neighbour has no room")
+    if reason == wire.RETRANSMIT:
+        return _Again("the neighbour wants the bundle again")
     return PeerError(f"the neighbour refuses the bundle (reason {reason})")
 
 

@@ -30,6 +30,10 @@ UNKNOWN, COMPLETED, NO_RESOURCES, RETRANSMIT = 0, 1, 2, 3
 IDLE_TIMEOUT, VERSION_MISMATCH, BUSY = 0, 1, 2
 
 
+class VersionMismatch(WireError):
+    """A contact header of another version (section 4.2): the peer is told so."""
+
+
 class Features(IntFlag):
     """What a contact header offers; in force is what both sides offer."""
 
@@ -122,9 +126,10 @@ def length(total: int) -> bytes:
     return b"\x60" + sdnv.encode(total)
 
 
-def shutdown(reason: int, delay_s: int = 1) -> bytes:
-    # IBR-DTN reads both fields whatever the flags say, so both are always there. A delay of 0
-    # would ask the peer never to connect again (section 6.1).
+def shutdown(reason: int, delay_s: int | None = None) -> bytes:
+    """`delay_s`: how long the peer is to stay away. Never 0: that would be for ever."""
+    if delay_s is None:
+        return bytes((0x52, reason))
     return bytes((0x53, reason)) + sdnv.encode(max(1, delay_s))
 
 
@@ -197,7 +202,7 @@ class Parser:
         if not _MAGIC.startswith(head[:4]):
             raise WireError("not a TCPCL contact header")
         if len(head) > 4 and head[4] != _VERSION:
-            raise WireError(f"TCPCL version {head[4]}, not {_VERSION}")
+            raise VersionMismatch(f"TCPCL version {head[4]}, not {_VERSION}")
         found = sdnv.decode(self._buffer, at + _HEADER_BYTES)
         if len(head) < _HEADER_BYTES or found is None:
             return None

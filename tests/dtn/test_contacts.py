@@ -16,7 +16,7 @@ from radics_mesh.admission.join import join_with_token
 from radics_mesh.admission.service import Admission
 from radics_mesh.clock import DtnTime, to_dtn
 from radics_mesh.config import Address, Config, Foreign
-from radics_mesh.dtn.contacts import UNPROVED_MAX, Change, Contacts, Listening
+from radics_mesh.dtn.contacts import UNNAMED_MAX, UNPROVED_MAX, Change, Contacts, Listening
 from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.dtn.tcpcl_wire import Features, Hello, segment_head
 from radics_mesh.errors import UsageError
@@ -371,6 +371,29 @@ async def test_silent_callers_do_not_keep_members_out(tmp_path: Path, members: M
         async with station(a, tmp_path / "a", at_b.address) as at_a:
             await at_a.sees(b.node_id)
         assert at_b.contacts.counters["crowded"] == 11
+
+
+async def test_a_thousand_half_open_connections(
+    with_foreign: Station, tmp_path: Path, members: Members
+) -> None:
+    """Some say nothing, some half a greeting; places are few, and others come through."""
+    contacts, listening = with_foreign.contacts, with_foreign.listening.foreign
+    assert listening is not None
+    greeting = Hello(FOREIGN.eid, Features.NONE, 0).encode()
+    async with AsyncExitStack() as half_open:
+        for number in range(1000):
+            stream = await trio.open_tcp_stream("127.0.0.1", listening.port)
+            half_open.push_async_callback(trio.aclose_forcefully, stream)
+            await stream.send_all(greeting[: number % len(greeting)])
+        await until(lambda: contacts.counters["crowded"] == 1000 - UNNAMED_MAX)
+        node = with_foreign.node
+        node.agent.register(node.id.service("echo"), node.collect)
+        await d3tn(listening.port, "dtn://d3tn/", node.id.service("echo"), b"through")
+        (delivery,) = await node.received(1)
+        assert delivery.payload == b"through"
+        b = members.me("b")
+        async with station(b, tmp_path / "b", with_foreign.address):
+            await with_foreign.sees(b.node_id)
 
 
 async def test_a_peer_that_has_moved_is_dialled_at_its_new_address(

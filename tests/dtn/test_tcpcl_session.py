@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import trio
@@ -42,7 +43,9 @@ def member(expected: Peer) -> Callable[[Eid], Peer]:
     return identify
 
 
-def session_of_bob(stream: ByteStream, inbox: Inbox, limit: int = 1 << 24) -> TcpclSession:
+def session_of_bob(
+    stream: ByteStream, inbox: Inbox, limit: int = 1 << 24, **more: Any
+) -> TcpclSession:
     return TcpclSession(
         stream,
         own=BOB.eid,
@@ -50,6 +53,7 @@ def session_of_bob(stream: ByteStream, inbox: Inbox, limit: int = 1 << 24) -> Tc
         receiver=inbox,
         keepalive_s=10,
         bundle_max_bytes=limit,
+        **more,
     )
 
 
@@ -202,7 +206,7 @@ async def test_a_breach_ends_the_session_with_a_goodbye() -> None:
     with pytest.raises(WireError, match="unknown type"):
         await raw.session.run()
     shown = await raw.stream.receive_some()
-    assert shown.endswith(wire.shutdown(0))
+    assert shown.endswith(wire.shutdown(0, 1))
     assert await raw.stream.receive_some() == b""
 
 
