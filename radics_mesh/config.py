@@ -49,6 +49,8 @@ class Foreign:
     host: str
     # Services of this node that it may reach unsigned.
     services: tuple[str, ...] = ()
+    # It is an IBR-DTN, whose custody signals have a status byte of their own.
+    is_ibr: bool = False
 
 
 EVERYONE = "*"

@@ -30,16 +30,5 @@ class LinkError(MeshError):
     """A link, a session or a control connection is down or broke off."""
 
 
-class BrokenTransferError(LinkError):
-    """A link broke in the middle of a bundle, of which the peer has acknowledged a part.
-
-    `acknowledged_bytes` counts from the bundle's first byte on the wire.
-    """
-
-    def __init__(self, text: str, acknowledged_bytes: int) -> None:
-        super().__init__(text)
-        self.acknowledged_bytes = acknowledged_bytes
-
-
 class GuestError(MeshError):
     """A virtual machine, its QEMU or its image failed or broke the channel's contract."""

@@ -146,6 +146,16 @@ class Eid(str):
         return _vm_in(self)
 
 
+def same_node(one: Eid, other: Eid) -> bool:
+    """Whether two endpoints are named as of one node: `dtn://a/x` and `dtn://a/`, `ipn:1.2` and
+    `ipn:1.0`. Of other schemes nothing is known, so they must be equal."""
+    if one.scheme != other.scheme:
+        return False
+    if one.scheme == "ipn":
+        return one.partition(".")[0] == other.partition(".")[0]
+    return one == other or (bool(one.authority) and one.authority == other.authority)
+
+
 # Every bundle and record asks for the same few names again and again.
 @functools.lru_cache(maxsize=4096)
 def _node_in(eid: Eid) -> NodeId | None:

@@ -26,7 +26,7 @@ from radics_mesh.ids import Eid
 Run = Callable[[Config, Callable[[str], None]], Awaitable[None]]
 CRASH_NAME = "crash.log"
 NAME_MAX_BYTES = 64  # what a certificate has room for
-FOREIGN_FORM = "EID=HOST:PORT:SERVICE,... (port 0: it dials us)"
+FOREIGN_FORM = "EID=HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
 
 
 @click.command()
@@ -152,10 +152,12 @@ def parse_listen(text: str) -> Address:
 
 
 def parse_foreign(text: str) -> Foreign:
-    """A peer of another implementation: EID=HOST:PORT:SERVICE,...; UsageError otherwise."""
+    """A peer of another implementation: EID=HOST:PORT:SERVICE,...[@ibr]; UsageError
+    otherwise."""
     eid, equals, rest = text.partition("=")
+    rest, _, kind = rest.partition("@")
     place, colon, services = rest.rpartition(":")
-    if not equals or not colon:
+    if not equals or not colon or kind not in ("", "ibr"):
         raise UsageError(f"not a foreign peer: {text} (want {FOREIGN_FORM})")
     try:
         address = parse_listen(place)
@@ -164,6 +166,7 @@ def parse_foreign(text: str) -> Foreign:
             address=address if address.port else None,
             host=address.host,
             services=tuple(name for name in services.split(",") if name),
+            is_ibr=kind == "ibr",
         )
     except WireError as error:
         raise UsageError(f"not a foreign peer: {text}: {error}") from error

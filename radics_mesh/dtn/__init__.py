@@ -5,6 +5,9 @@
   bundle       the primary block, a whole bundle, its identity
   security     who signed it: a Payload Integrity Block with Ed25519ph
   processing   decisions, sans-IO: what is made, admitted, changed when it leaves, delivered
+  admin_records  status reports and custody signals as bytes
+  reports      which of them to make;  custody: who answers for a bundle, timers, retransmission
+  coverage     which bytes of a whole are there
   held         one stored bundle's index entry;  ages: made from a row, and a row from it
   index        what is held: the first of each queue in memory, the rest in the backlog (on disk)
   database     the store's files;  salvage: opening damaged ones;  commits: group commit
@@ -14,6 +17,7 @@
   waiting      which waiting bundle a contact takes next, sans-IO
   forwarding   contacts, several bundles in flight on each
   endpoints    local registrations and their handlers
+  administration  reports and custody, told of all that happens to bundles
   offload      large bundles are worked on in a thread
   agent        all of these as one: send, register, receive, contact_up
   tcpcl_wire   TCP convergence layer (RFC 7242): its messages

@@ -19,17 +19,30 @@ import trio
 
 from radics_mesh.clock import Monotonic, to_dtn
 from radics_mesh.config import Foreign
-from radics_mesh.dtn.bundle import BULK, EXPEDITED, NORMAL, BundleId
+from radics_mesh.dtn.admin_records import NOTHING, Reason, Status
+from radics_mesh.dtn.administration import AdminBundle, Administration, Reported
+from radics_mesh.dtn.bundle import (
+    ADMINISTRATIVE,
+    BULK,
+    CUSTODY,
+    EXPEDITED,
+    MUST_NOT_FRAGMENT,
+    NORMAL,
+    PRIORITY_SHIFT,
+    SINGLETON,
+    BundleId,
+)
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Transmit
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer, Refusal, originate
+from radics_mesh.dtn.reports import asked_for
 from radics_mesh.dtn.routing import Router
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Locate, Waiting
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError, WireError
-from radics_mesh.ids import Eid, NodeId, VmId
+from radics_mesh.ids import NONE_EID, Eid, NodeId, VmId
 from radics_mesh.me import Me
 
 __all__ = ["Agent", "BundleSummary", "Contact", "Delivery", "Registration"]
@@ -43,7 +56,8 @@ _LOGGED_MAX = 1024
 
 @dataclass(frozen=True)
 class BundleSummary:
-    """One held bundle, for people. `state`: waiting, in flight, unclaimed or local."""
+    """One held bundle, for people. `state`: waiting, in flight, in custody (handed on, and
+    nobody has answered for it yet), unclaimed or local."""
 
     bundle_id: BundleId
     destination: Eid
@@ -68,6 +82,7 @@ class Agent:
         router: Router,
         locate: Locate,
         lifetime_s: int,
+        of_ibr: Callable[[Eid], bool] = lambda eid: False,
     ) -> None:
         self._me = me
         self._store = store
@@ -80,14 +95,31 @@ class Agent:
         self.heed: Callable[[bytes], bool] = lambda chain: False
         # A neighbour has come into reach.
         self.on_contact: Callable[[Peer], None] = lambda peer: None
+        self._admin = Administration(
+            own=me.identity.eid,
+            store=store,
+            clock=me.clock,
+            counters=self.counters,
+            emit=self._emit,
+            again=lambda held: self._endpoints.route(held),
+            of_ibr=of_ibr,
+        )
         self._forwarding = Forwarding(
             own=me.identity.eid,
             store=store,
             waiting=Waiting(me.node_id, router, locate),
             clock=me.clock,
             counters=self.counters,
+            forwarded=self._admin.forwarded,
         )
-        self._endpoints = Endpoints(me.node_id, store, self.counters, self._forwarding.put)
+        self._endpoints = Endpoints(
+            me.node_id,
+            store,
+            self.counters,
+            elsewhere=self._forwarding.put,
+            delivered=lambda held, accepted: self._admin.delivered(held, accepted=accepted),
+            records=self._admin.handle,
+        )
         self._deadlines: list[tuple[Monotonic, int, Held]] = []
         self._sooner = trio.Event()
         self._logged: set[tuple[str, Peer]] = set()
@@ -100,6 +132,7 @@ class Agent:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._endpoints.run)
             await nursery.start(self._forwarding.run)
+            await nursery.start(self._admin.run)
             nursery.start_soon(self._watch_lifetimes)
             task_status.started()
 
@@ -115,15 +148,50 @@ class Agent:
         stamp: tuple[int, int] | None = None,
         ownership: bytes = b"",
         priority: int = NORMAL,
+        custody: bool = False,
+        reports: Status = NOTHING,
+        report_to: Eid | None = None,
+        must_not_fragment: bool = False,
     ) -> BundleId:
         """Returns when the bundle would survive power loss. CapacityError, UsageError.
 
         `stamp`, (creation time, sequence number), is for senders that count by themselves: the same
         stamp twice is the same bundle. `source` may be a VM's endpoint, with the packed ownership
         chain that ends at this node. On cancellation it may or may not have been sent.
+
+        `reports` are wanted on these things, by every node, at `report_to` (this node's own
+        endpoint unless told: see `watch_reports`).
         """
         source = self._me.identity.eid if source is None else source
-        lifetime_s = self._lifetime_s if lifetime_s is None else lifetime_s
+        asks = asked_for(reports) | (CUSTODY if custody else 0)
+        asks |= MUST_NOT_FRAGMENT if must_not_fragment else 0
+        if report_to is None:
+            report_to = self._me.identity.eid if reports else NONE_EID
+        return await self._send(
+            destination,
+            payload,
+            source=source,
+            lifetime_s=self._lifetime_s if lifetime_s is None else lifetime_s,
+            stamp=stamp,
+            ownership=ownership,
+            priority=priority,
+            asks=asks,
+            report_to=report_to,
+        )
+
+    async def _send(
+        self,
+        destination: Eid,
+        payload: bytes,
+        *,
+        source: Eid,
+        lifetime_s: int,
+        stamp: tuple[int, int] | None,
+        ownership: bytes,
+        priority: int,
+        asks: int,
+        report_to: Eid,
+    ) -> BundleId:
         if lifetime_s <= 0 or not BULK <= priority <= EXPEDITED:
             raise UsageError(f"lifetime {lifetime_s} s, priority {priority}: no such bundle")
         if stamp is None:
@@ -138,6 +206,8 @@ class Agent:
             lifetime_s=lifetime_s,
             ownership=ownership,
             priority=priority,
+            asks=asks,
+            report_to=report_to,
         )
         raw = await sized(len(payload), lambda: make().encode())
         held = Held(
@@ -149,10 +219,36 @@ class Agent:
             received=self._clock.monotonic(),
             previous=None,
             signer=self._me.node_id,
+            size_bytes=len(raw),
+            flags=asks | SINGLETON | priority << PRIORITY_SHIFT,
+            report_to=report_to,
+            total=len(payload),
         )
-        if await self._store.add(held, raw, self._take_up):
+        if asks & CUSTODY and self._admin.take_custody(held) is None:
+            raise CapacityError("this node has custody of as much as it may")
+        if await self._store.add(held, raw, self._originated):
             self.counters["sent"] += 1
         return held.bundle_id
+
+    async def _emit(self, bundle: AdminBundle) -> None:
+        """Send a report or a signal. CapacityError, UsageError."""
+        await self._send(
+            bundle.destination,
+            bundle.record.encode(),
+            source=self._me.identity.eid,
+            lifetime_s=min(max(1, bundle.lifetime_s), self._lifetime_s),
+            stamp=None,
+            ownership=b"",
+            priority=bundle.priority,
+            asks=ADMINISTRATIVE,
+            report_to=NONE_EID,
+        )
+
+    def watch_reports(self, hear: Reported) -> Callable[[], None]:
+        """Have `hear` called with every status report that comes to this node's own endpoint, and
+        its source. What is returned ends that."""
+        self._admin.on_report.append(hear)
+        return lambda: self._admin.on_report.remove(hear)
 
     def leap(self) -> None:
         """This node's disk was set back: bundles from now on bear no names that it gave since."""
@@ -187,14 +283,16 @@ class Agent:
             now, wall = self._clock.monotonic(), self._clock.wall()
             judge = partial(self._gate.judge, raw, peer, now=now, wall=wall)
             admitted = await sized(len(raw), judge)
-            if admitted is None:
+            if admitted.deleted:
                 self.counters["deleted"] += 1
+                self._admin.refused(admitted.held, reported=admitted.unintelligible)
                 return False
             if admitted.vm_chain and self.heed(admitted.vm_chain):
                 raise Refusal("lower branch", "from a branch of its VM that counts no more")
-            new = await self._store.add(admitted.held, admitted.raw, self._take_up)
+            new = await self._keep(admitted)
         if not new:
             self._forwarding.came_from(admitted.held.bundle_id, peer)
+            self._admin.duplicate(admitted.held)
         self.bytes_in += len(raw)
         self.counters["received" if new else "duplicate"] += 1
         return new
@@ -202,6 +300,22 @@ class Agent:
     def has_room(self, size_bytes: int) -> bool:
         """Whether a bundle of so many bytes could be taken now."""
         return self._store.bytes_held + size_bytes <= self._store.quota_bytes
+
+    async def _keep(self, admitted: Admitted) -> bool:
+        """Store what has arrived; False when it was known before."""
+        held = admitted.held
+        held.size_bytes = len(admitted.raw)
+        arrived_with = held.custodian
+        before = self._admin.take_custody(held)
+
+        def stored(held: Held) -> None:
+            self._take_up(held)
+            self._admin.arrived(held, before, unintelligible=admitted.unintelligible)
+
+        new = await self._store.add(held, admitted.raw, stored)
+        if not new:
+            held.custodian = arrived_with
+        return new
 
     def contact_up(self, peer: Peer, transmit: Transmit) -> Contact:
         """A neighbour can take bundles. See `forwarding` for what `transmit` must do."""
@@ -260,7 +374,9 @@ class Agent:
 
     def judge(self, raw: bytes, peer: Peer) -> Admitted | None:
         """What `receive` would store, and who signed it; nothing is stored or counted."""
-        return self._gate.judge(raw, peer, now=self._clock.monotonic(), wall=self._clock.wall())
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        admitted = self._gate.judge(raw, peer, now=now, wall=wall)
+        return None if admitted.deleted else admitted
 
     def routes_changed(self) -> None:
         """Routes or locations of VMs are not what they were."""
@@ -294,8 +410,9 @@ class Agent:
     def _state(self, held: Held) -> str:
         if self._endpoints.is_local(held.destination):
             return "local" if self._endpoints.is_claimed(held) else "unclaimed"
-        flying = any(held in contact.in_flight for contact in self._forwarding.contacts)
-        return "in flight" if flying else "waiting"
+        if any(held in contact.in_flight for contact in self._forwarding.contacts):
+            return "in flight"
+        return "in custody" if self._admin.custody.awaits_signal(held) else "waiting"
 
     # --- inside ---
 
@@ -307,7 +424,12 @@ class Agent:
         heapq.heappush(self._deadlines, entry)
         if self._deadlines[0] is entry:
             self._sooner.set()
+        self._admin.stored(held)
         self._endpoints.route(held)
+
+    def _originated(self, held: Held) -> None:
+        self._take_up(held)
+        self._admin.originated(held)
 
     async def _watch_lifetimes(self) -> None:
         while True:
@@ -330,6 +452,7 @@ class Agent:
                 heapq.heappush(self._deadlines, (Monotonic(now + TICK_S), key, held))
             elif held in self._store:
                 self.counters["expired"] += 1
+                self._admin.deleted(held, Reason.EXPIRED)
                 self._store.drop(held)
         return self._deadlines[0][0] if self._deadlines else float("inf")
 

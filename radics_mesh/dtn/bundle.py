@@ -24,11 +24,20 @@ ADMINISTRATIVE = 0x02
 MUST_NOT_FRAGMENT = 0x04
 CUSTODY = 0x08
 SINGLETON = 0x10
+ACKNOWLEDGEMENT_WANTED = 0x20  # from the application that gets it
 PRIORITY_SHIFT = 7
 # RFC 5050 section 4.2: 0 bulk, 1 normal, 2 expedited; 3 is reserved and treated as expedited.
 BULK, NORMAL, EXPEDITED = 0, 1, 2
 # What a bundle is that asks for nothing.
 ORDINARY = SINGLETON | NORMAL << PRIORITY_SHIFT
+
+# Which status reports are wanted (RFC 5050 section 4.2).
+REPORT_RECEPTION = 0x4000
+REPORT_CUSTODY = 0x8000
+REPORT_FORWARDING = 0x1_0000
+REPORT_DELIVERY = 0x2_0000
+REPORT_DELETION = 0x4_0000
+REPORTS = 0x7_C000
 
 _BLOCKS_MAX = 64
 
@@ -60,6 +69,11 @@ class BundleId:
             return replace(whole, offset=int(offset), length=int(length)) if part else whole
         except ValueError as error:
             raise WireError(f"not a bundle's identity: {text[:80]!r}") from error
+
+    @property
+    def whole(self) -> BundleId:
+        """Of a fragment, the bundle that it was cut from."""
+        return self if self.offset is None else BundleId(self.source, self.created, self.sequence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,9 @@ class Registration:
 
 
 class Endpoints:
-    """All registrations. `elsewhere` gets the bundles whose endpoint has left this node."""
+    """All registrations. `elsewhere` gets the bundles whose endpoint has left this node;
+    `delivered` hears of each that a handler has had, and whether it accepted it;
+    `records` handles administrative records to the node's own endpoint."""
 
     def __init__(
         self,
@@ -61,12 +63,16 @@ class Endpoints:
         store: BundleStore,
         counters: Counter[str],
         elsewhere: Callable[[Held], None],
+        delivered: Callable[[Held, bool], None],
+        records: Handler,
     ) -> None:
         self._own = own
         self._store = store
         self._counters = counters
         self._elsewhere = elsewhere
+        self._delivered = delivered
         self._registrations: list[Registration] = []
+        self._records = Registration(self, own.eid, records, prefix=False)
         self._unclaimed: dict[int, Held] = {}
         self._nursery: trio.Nursery | None = None
         self.in_hands: set[Held] = set()
@@ -75,7 +81,7 @@ class Endpoints:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                for registration in self._registrations:
+                for registration in (self._records, *self._registrations):
                     nursery.start_soon(self._serve, registration)
                 task_status.started()
                 await trio.sleep_forever()
@@ -110,6 +116,8 @@ class Endpoints:
     def put(self, held: Held) -> None:
         """A bundle for a local endpoint. A fragment waits for its siblings, not for a handler."""
         registration = self._find(held.destination)
+        if held.is_administrative and held.destination == self._records.endpoint:
+            registration = self._records
         if registration is None or held.bundle_id.offset is not None:
             self._unclaimed[held.key] = held
         else:
@@ -149,7 +157,7 @@ class Endpoints:
         if held not in self._store:
             return
         self.in_hands.add(held)
-        processed = False
+        processed = accepted = False
         try:
             raw = await self._store.read(held)
             if raw is None:
@@ -158,6 +166,7 @@ class Endpoints:
             try:
                 await registration.handler(delivery)
                 self._counters["delivered"] += 1
+                accepted = True
             except MeshError as error:
                 self._counters["dropped_by_handler"] += 1
                 log.warning(
@@ -172,6 +181,11 @@ class Endpoints:
         finally:
             self.in_hands.discard(held)
             if processed:
-                self._store.finish(held)
+                self._finish(held, accepted)
             else:  # cancelled within the handler, or not its any more: it is delivered again
                 self.route(held)
+
+    def _finish(self, held: Held, accepted: bool) -> None:
+        if held in self._store:  # else custody of it was released meanwhile
+            self._delivered(held, accepted)
+            self._store.finish(held)

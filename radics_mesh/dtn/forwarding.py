@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 
 import structlog
 import trio
@@ -81,12 +82,16 @@ class Forwarding:
         waiting: Waiting,
         clock: Clock,
         counters: Counter[str],
+        forwarded: Callable[[Held, Peer | None], bool],
     ) -> None:
+        """`forwarded` hears of every bundle that a neighbour has taken (None: not at a contact),
+        and says whether it stays here nevertheless."""
         self._own = own
         self._store = store
         self._waiting = waiting
         self._clock = clock
         self._counters = counters
+        self._forwarded = forwarded
         self._nursery: trio.Nursery | None = None
         self.contacts: list[Contact] = []
         self.bytes_out = 0
@@ -141,7 +146,7 @@ class Forwarding:
 
     def taken_over(self, held: Held) -> None:
         """A member has it, by another way than a contact."""
-        self._handed_on(held)
+        self._handed_on(held, None)
 
     def came_from(self, bundle_id: BundleId, peer: Peer) -> None:
         """A neighbour has sent a bundle that is held here. If it is on its way to that neighbour,
@@ -210,13 +215,21 @@ class Forwarding:
         if raw is None:
             return None
         age_us = held.age_at(self._clock.monotonic())
-        return await sized(len(raw), lambda: depart(Bundle.parse(raw), self._own, age_us).encode())
+        custodian = held.custodian
+        return await sized(
+            len(raw),
+            lambda: depart(Bundle.parse(raw), self._own, age_us, custodian).encode(),
+        )
 
     async def _transmit(self, contact: Contact, held: Held, raw: bytes) -> None:
         keep: Callable[[Held], None] = self._put_back
         try:
             await contact.transmit(raw)
-            keep = self._met if held in contact.crossed else self._handed_on
+            keep = (
+                self._met
+                if held in contact.crossed
+                else partial(self._handed_on, peer=contact.peer)
+            )
             contact.forwarded += 1
             contact.bytes_out += len(raw)
             self.bytes_out += len(raw)
@@ -243,10 +256,11 @@ class Forwarding:
         self._waiting.handed_on(held)
         self._put_back(held)
 
-    def _handed_on(self, held: Held) -> None:
+    def _handed_on(self, held: Held, peer: Peer | None) -> None:
         self._counters["forwarded"] += 1
         self._waiting.handed_on(held)
-        if held in self._store:  # else its life ended in flight
+        # Not in the store: its life ended in flight.
+        if held in self._store and not self._forwarded(held, peer):
             self._store.drop(held)
 
     def _rest(self, contact: Contact) -> None:

@@ -35,7 +35,7 @@ class Held:
     # Whoever has custody of it; this node's own EID while it has. The stored bytes may name an
     # earlier custodian: what leaves names this one.
     custodian: Eid = NONE_EID
-    # Of a fragment: bytes of the payload that it was cut from.
+    # Bytes of its payload; of a fragment, of the payload that it was cut from.
     total: int = 0
 
     @property

@@ -20,6 +20,8 @@ from radics_mesh.config import Foreign
 from radics_mesh.dtn import blocks
 from radics_mesh.dtn.blocks import Block
 from radics_mesh.dtn.bundle import (
+    ADMINISTRATIVE,
+    ORDINARY,
     PRIORITY_SHIFT,
     SINGLETON,
     Bundle,
@@ -28,7 +30,7 @@ from radics_mesh.dtn.bundle import (
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.security import BundleVerifier, Signed, ownership_in, sign
 from radics_mesh.errors import PeerError, UsageError
-from radics_mesh.ids import NONE_EID, Eid, NodeId
+from radics_mesh.ids import NONE_EID, Eid, NodeId, same_node
 from radics_mesh.me import Me
 
 Peer = NodeId | Foreign
@@ -56,6 +58,8 @@ class Delivery:
     payload: bytes
     signer: NodeId | None
     vm_chain: bytes
+    # Bundle processing flags.
+    flags: int = ORDINARY
 
 
 class Refusal(PeerError):
@@ -76,10 +80,12 @@ def originate(
     lifetime_s: int,
     ownership: bytes,
     priority: int,
+    asks: int = 0,
+    report_to: Eid = NONE_EID,
 ) -> Bundle:
     """A signed bundle of this node or of a VM that it holds; UsageError when it may not be.
 
-    No reports are asked for: nobody would read them.
+    `asks`: processing flags besides the priority.
     """
     if source.node_id != me.node_id and (source.vm_id is None or not ownership):
         raise UsageError(f"this node cannot send as {source}")
@@ -95,7 +101,8 @@ def originate(
         created=created,
         sequence=sequence,
         lifetime_s=lifetime_s,
-        flags=SINGLETON | priority << PRIORITY_SHIFT,
+        flags=SINGLETON | priority << PRIORITY_SHIFT | asks,
+        report_to=report_to,
         blocks=(blocks.age(0), Block(blocks.PAYLOAD, 0, payload)),
     )
     return sign(unsigned, me.identity, me.chain, ownership)
@@ -109,6 +116,10 @@ class Admitted:
     held: Held
     # The packed ownership chain that came with a VM's bundle.
     vm_chain: bytes = b""
+    # A block that this node does not understand asks it to report that.
+    unintelligible: bool = False
+    # Such a block demands that the bundle be deleted: taken, so that its sender need not keep it.
+    deleted: bool = False
 
 
 class Gate:
@@ -118,15 +129,21 @@ class Gate:
         self._me = me
         self._verifier = BundleVerifier(me.verifier)
 
-    def judge(self, raw: bytes, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted | None:
-        """What to store; None when a block wants the bundle deleted; Refusal or WireError."""
+    def judge(self, raw: bytes, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted:
+        """What to store; Refusal or WireError."""
         arrived = Bundle.parse(raw)
         held = self.admit(arrived, peer, now=now, wall=wall)
         obeyed = obey_flags(arrived)
-        if obeyed is None:
-            return None
         chain = ownership_in(arrived) if held.signer is not None else b""
-        return Admitted(raw if obeyed is arrived else obeyed.encode(), held, chain)
+        reported = any(
+            block.flags & blocks.REPORT_IF_UNPROCESSABLE
+            for block in arrived.blocks
+            if block.kind not in _PROCESSED
+        )
+        if obeyed is None:
+            return Admitted(raw, held, chain, unintelligible=reported, deleted=True)
+        kept = raw if obeyed is arrived else obeyed.encode()
+        return Admitted(kept, held, chain, unintelligible=reported)
 
     def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Held:
         """Its line in the index; Refusal or WireError."""
@@ -152,7 +169,7 @@ class Gate:
             flags=bundle.flags,
             report_to=bundle.report_to,
             custodian=bundle.custodian,
-            total=bundle.fragment.total if bundle.fragment else 0,
+            total=bundle.fragment.total if bundle.fragment else len(bundle.payload),
         )
 
     def _check_sender(self, bundle: Bundle, signed: Signed | None, peer: Peer) -> None:
@@ -164,6 +181,10 @@ class Gate:
         if bundle.source.node_id is not None or bundle.source.vm_id is not None:
             raise Refusal("unsigned", f"unsigned bundle in the name of a member: {bundle.id}")
         here = bundle.destination.node_id == self._me.node_id
+        if here and bundle.flags & ADMINISTRATIVE and not bundle.destination.service_name:
+            if not same_node(bundle.source, peer.eid):
+                raise Refusal("closed", f"a record of {bundle.source} from {peer.eid}")
+            return
         if not here or bundle.destination.service_name not in peer.services:
             raise Refusal("closed", f"{bundle.destination} is not open to {peer.eid}")
 
@@ -194,8 +215,8 @@ def obey_flags(bundle: Bundle) -> Bundle | None:
     return bundle if tuple(kept) == bundle.blocks else bundle.with_blocks(tuple(kept))
 
 
-def depart(bundle: Bundle, own: Eid, age_us: int) -> Bundle:
-    """The bundle as the next hop gets it.
+def depart(bundle: Bundle, own: Eid, age_us: int, custodian: Eid | None = None) -> Bundle:
+    """The bundle as the next hop gets it. `custodian`: who has custody of it by now.
 
     New blocks go in front: dissectors that stumble over the PIB have shown them by then. An Age
     of IBR-DTN's number is replaced by ours.
@@ -205,7 +226,10 @@ def depart(bundle: Bundle, own: Eid, age_us: int) -> Bundle:
         for block in bundle.blocks
         if block.kind not in _REWRITTEN and blocks.read_age(block) is None
     )
-    return bundle.with_blocks((blocks.previous_hop(own), blocks.age(age_us), *others))
+    leaving = (blocks.previous_hop(own), blocks.age(age_us), *others)
+    return replace(
+        bundle, blocks=leaving, custodian=bundle.custodian if custodian is None else custodian
+    )
 
 
 def open_delivery(bundle: Bundle, signer: NodeId | None) -> Delivery:
@@ -217,4 +241,5 @@ def open_delivery(bundle: Bundle, signer: NodeId | None) -> Delivery:
         payload=bundle.payload,
         signer=signer,
         vm_chain=ownership_in(bundle) if signer else b"",
+        flags=bundle.flags,
     )

@@ -32,7 +32,7 @@ from radics_mesh.dtn.routing import NeighbourGraph
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.service import Hosting
-from radics_mesh.ids import NodeId
+from radics_mesh.ids import NodeId, same_node
 from radics_mesh.images.service import Images
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.link import (
@@ -106,6 +106,9 @@ class Services:
             router=self.graph,
             locate=self.directory.locate,
             lifetime_s=config.bundle_lifetime_s,
+            of_ibr=lambda eid: any(
+                peer.is_ibr and same_node(peer.eid, eid) for peer in config.foreign
+            ),
         )
         self.admission = Admission(me, state=state, own=self.addresses)
         self.contacts = Contacts(

@@ -130,10 +130,10 @@ def test_block_flags_are_obeyed() -> None:
     untouched = plain(extra=(blocks.age(1),))
     assert obey_flags(untouched) is untouched
     bundle = sign(plain(A.identity.eid, extra=(must,)), A.identity, A.chain)
-    assert Gate(B).judge(bundle.encode(), A.node_id, now=NOW, wall=START) is None
+    assert Gate(B).judge(bundle.encode(), A.node_id, now=NOW, wall=START).deleted
     lighter = sign(plain(A.identity.eid, extra=(may_go,)), A.identity, A.chain)
     judged = Gate(B).judge(lighter.encode(), A.node_id, now=NOW, wall=START)
-    assert judged is not None
+    assert not judged.deleted
     assert Bundle.parse(judged.raw).block(201) is None
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
 from radics_mesh.config import Foreign
-from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn import blocks
+from radics_mesh.dtn.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
+from radics_mesh.dtn.blocks import Block
+from radics_mesh.dtn.bundle import ADMINISTRATIVE, SINGLETON, Bundle, BundleId
 from radics_mesh.dtn.tcpcl_session import Peer, TcpclSession
 from radics_mesh.dtn.tcpcl_wire import Features, Hello, segment_head
 from radics_mesh.ids import Eid
@@ -124,3 +128,53 @@ def test_the_decoder_and_we_agree_on_others_bundles(name: str, tmp_path: Path) -
     assert f"Lifetime: {bundle.lifetime_s}" in text
     assert f"Payload Length: {len(bundle.payload)}" in text, text
     assert "Malformed" not in text
+
+
+SUBJECT = BundleId(Eid("dtn://a/x"), 0x1234, 5)
+PIECE = replace(SUBJECT, offset=300, length=7)
+NOW = Moment(853_315_200, 5)
+SAID = "Jan 15, 2027 08:00:00.000000005 UTC"
+EVERYTHING = Status(0x1F)
+
+
+def test_the_decoder_reads_administrative_records(tmp_path: Path) -> None:
+    """One of each kind that this node makes, in bundles without a PIB, see above."""
+    records: list[StatusReport | CustodySignal] = [
+        StatusReport(SUBJECT, status, reason, (NOW,))
+        for status, reason in (
+            (Status.RECEIVED, Reason.UNINTELLIGIBLE_BLOCK),
+            (Status.CUSTODY_ACCEPTED, Reason.NONE),
+            (Status.FORWARDED, Reason.NONE),
+            (Status.DELIVERED, Reason.NONE),
+            (Status.DELETED, Reason.EXPIRED),
+            (Status.DELETED, Reason.DEPLETED_STORAGE),
+        )
+    ]
+    records.append(StatusReport(PIECE, EVERYTHING, Reason.NONE, (NOW,) * 5))
+    records.append(CustodySignal(SUBJECT, True, Reason.NONE, NOW))
+    records.append(CustodySignal(PIECE, False, Reason.REDUNDANT, NOW))
+    records.append(CustodySignal(SUBJECT, False, Reason.UNINTELLIGIBLE_BLOCK, NOW))
+    stream = Hello(OTHER, Features(0), 10).encode()
+    for sequence, record in enumerate(records):
+        payload = Block(blocks.PAYLOAD, 0, record.encode())
+        flags = SINGLETON | ADMINISTRATIVE
+        raw = Bundle(OTHER, OTHER, 1, sequence, 60, (payload,), flags).encode()
+        stream += segment_head(start=True, end=True, length=len(raw)) + raw
+    text = decoded(stream, tmp_path)
+    assert "Malformed" not in text
+    found = text.split("    Administrative Record\n")[1:]
+    expected = (
+        ("Received Bundle: True", f"Received Time: {SAID}", "Unintelligible (8)"),
+        ("Accepted Custody: True", f"Accepted Time: {SAID}", "Record for Fragment: No"),
+        ("Forwarded Bundle: True", f"Forwarded Time: {SAID}", "Delivered Bundle: False"),
+        ("Delivered Bundle: True", f"Delivered Time: {SAID}", "No Additional Information (0)"),
+        ("Deleted Bundle: True", f"Deleted Time: {SAID}", "Code: Lifetime Expired (1)"),
+        ("Deleted Bundle: True", "Code: Depleted Storage (4)"),
+        ("Fragment Offset: 300", "Fragment Length: 7", f"Deleted Time: {SAID}"),
+        ("Transfer Succeeded Flag: True", f"Signal Time: {SAID}"),
+        ("Transfer Succeeded Flag: False", "Redundant Reception (3)", "Fragment Offset: 300"),
+        ("Transfer Succeeded Flag: False", "Unintelligible (8)"),
+    )
+    for part, lines in zip(found, expected, strict=True):
+        for line in (*lines, "Timestamp Sequence Number: 5", "Bundle Endpoint ID: dtn://a/x"):
+            assert line in part, part
