@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import subprocess
@@ -21,17 +22,29 @@ _UP_WITHIN_S = 60.0
 Found = TypeVar("Found")
 
 
+# Below those that systems give to who asks for any port, so that nobody gets one of a peer that is
+# down for the moment.
+_PORTS = range(20_000, 32_000)
+# What this process has reserved.
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port that is free for both TCP and UDP now; a peer binds it a moment later."""
-    for _ in range(100):
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind((HOST, 0))
-            port: int = tcp.getsockname()[1]
-            try:
+    """A port that is free for both TCP and UDP, and stays a peer's as long as this process lives,
+    whoever else uses this function, and however often the peer ends and begins."""
+    for port in random.sample(_PORTS, 200):
+        # A name, in the same network namespace as the ports, that ends with its holder.
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0radics-port-{port}")
+            with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+                tcp.bind((HOST, port))
                 udp.bind((HOST, port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            name.close()
+            continue
+        _reserved.append(name)
+        return port
     raise UsageError("no port is free for both TCP and UDP")
 
 
