@@ -3,6 +3,7 @@ from __future__ import annotations
 import trio
 
 from radics_mesh.broadcast import BUFFERED_MAX, Broadcast
+from tests.patience import PATIENCE_S
 
 
 async def test_everyone_hears_everything() -> None:
@@ -34,7 +35,7 @@ async def test_who_stopped_listening_is_forgotten() -> None:
 async def test_a_waiting_listener_wakes() -> None:
     news: Broadcast[int] = Broadcast()
     listener = news.listen()
-    with trio.fail_after(1):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.receive)
             await trio.testing.wait_all_tasks_blocked()

@@ -27,11 +27,12 @@ from radics_mesh.control import (
     state_lock,
 )
 from radics_mesh.errors import CapacityError, GuestError, LinkError, MeshError, UsageError
+from tests.patience import PATIENCE_S
 
 
 @asynccontextmanager
 async def serving(server: ControlServer) -> AsyncIterator[ControlClient]:
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
             yield ControlClient(server.path.parent)

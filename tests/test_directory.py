@@ -19,6 +19,7 @@ from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.ownership import Ownership, born
 from radics_mesh.records import Kind, dht_key, sign
 from tests.members import Members, member
+from tests.patience import PATIENCE_S
 
 PERIOD_S = 10.0
 
@@ -259,7 +260,7 @@ async def test_locate_looks_in_the_background(members: Members, clock: MockClock
     assert late.locate(birth.vm_id.eid) is None
     for _ in range(100):
         late.locate(birth.vm_id.eid)
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while (await changes.receive()).subject != birth.vm_id.text:
             pass
     assert late.locate(birth.vm_id.eid) == a.me

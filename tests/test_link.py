@@ -19,6 +19,7 @@ from radics_mesh.link import (
     resolve_all,
 )
 from radics_mesh.link_memory import MemoryNetwork
+from tests.patience import PATIENCE_S
 
 KEY = bytes(range(32))
 HERE, THERE, ELSEWHERE = ("10.0.0.1", 5050), ("10.0.0.2", 5050), ("10.0.0.3", 5050)
@@ -40,7 +41,7 @@ async def udp_pair() -> AsyncIterator[tuple[UdpLink, UdpLink]]:
 
 async def test_udp_carries_datagrams(udp_pair: tuple[UdpLink, UdpLink]) -> None:
     one, other = udp_pair
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await one.send(b"hello", other.local)
         assert await other.receive() == (b"hello", one.local)
 
@@ -48,7 +49,7 @@ async def test_udp_carries_datagrams(udp_pair: tuple[UdpLink, UdpLink]) -> None:
 async def test_udp_over_both_families_at_once() -> None:
     both = await UdpLink.open(("::", 0))
     old = await UdpLink.open(("127.0.0.1", 0))
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await both.send(b"to v4", ("127.0.0.1", old.local[1]))
         data, source = await old.receive()
         assert data == b"to v4"
@@ -118,6 +119,7 @@ async def test_sealed_datagrams_reach_the_channel_of_their_tag(clock: MockClock)
         bytes(SecretBox(KEY).encrypt(b"")),
         bytes(SecretBox(KEY).encrypt(b"\x99unknown tag")),
     ],
+    ids=["empty", "short", "zeros", "another key", "nothing in it", "unknown tag"],
 )
 async def test_an_outsiders_datagram_reaches_nobody(clock: MockClock, datagram: bytes) -> None:
     network = MemoryNetwork(Random(1))

@@ -23,6 +23,7 @@ from radics_mesh.sealed import (
     initiate,
 )
 from tests.meshes import World
+from tests.patience import PATIENCE_S
 
 WORLD = World()
 ALICE, BOB, MALLORY = WORLD.member(2), WORLD.member(3), WORLD.member(4)
@@ -231,7 +232,7 @@ async def bobs_door(nursery: trio.Nursery) -> AsyncIterator[Listener]:
 
 async def test_over_real_sockets(bobs_door: Listener) -> None:
     address, accepted, _ = bobs_door
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         sealed = await connect(address, ALICE, expect=BOB.node_id, local_host="127.0.0.1")
         await sealed.send_all(b"over tcp")
         assert await sealed.receive_some() == b"OVER TCP"
@@ -241,7 +242,7 @@ async def test_over_real_sockets(bobs_door: Listener) -> None:
 
 async def test_connecting_to_the_wrong_member(bobs_door: Listener) -> None:
     address, accepted, refused = bobs_door
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         with pytest.raises(PeerError, match="answers where"):
             await connect(address, ALICE, expect=MALLORY.node_id)
         while not refused:
@@ -252,13 +253,13 @@ async def test_connecting_to_the_wrong_member(bobs_door: Listener) -> None:
 async def test_an_expired_caller_never_gets_a_stream(bobs_door: Listener) -> None:
     address, accepted, _ = bobs_door
     expired = WORLD.member(7, expiry=WORLD.clock.now)
-    with trio.fail_after(5), pytest.raises(LinkError):
+    with trio.fail_after(PATIENCE_S), pytest.raises(LinkError):
         await connect(address, expired, expect=BOB.node_id)
     assert not accepted
 
 
 async def test_nobody_there() -> None:
-    with trio.fail_after(5), pytest.raises(LinkError, match="nobody answers at"):
+    with trio.fail_after(PATIENCE_S), pytest.raises(LinkError, match="nobody answers at"):
         await connect(Address("127.0.0.1", 1), ALICE, expect=None)
 
 
@@ -275,7 +276,7 @@ async def test_a_peer_that_ends_while_it_is_dialled(nursery: trio.Nursery) -> No
         thread.start()
         nursery.start_soon(hold_up)
         address = Address("127.0.0.1", listener.getsockname()[1])
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             for _ in range(40):
                 with pytest.raises((LinkError, trio.BrokenResourceError)):
                     await connect(address, ALICE, expect=BOB.node_id)

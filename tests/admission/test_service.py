@@ -20,6 +20,7 @@ from radics_mesh.me import Me
 from radics_mesh.membership import Verifier, invite
 from radics_mesh.sealed import ADMISSION_MAGIC, AdmissionRequest, accept
 from tests.meshes import NEXT_YEAR, World, identity
+from tests.patience import PATIENCE_S
 
 ELSEWHERE = Address("10.0.0.1", 5050)
 
@@ -65,7 +66,7 @@ async def door(world: World, tmp_path: Path, nursery: trio.Nursery) -> AsyncIter
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     door.address = Address("127.0.0.1", listener.socket.getsockname()[1])
     nursery.start_soon(partial(trio.serve_listeners, door.serve, [listener]))
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         yield door
     nursery.cancel_scope.cancel()
     door.admission.close()

@@ -17,6 +17,7 @@ import trio
 from radics_mesh.control import SOCKET_NAME, Answer, ControlServer
 from radics_mesh.errors import UsageError
 from tests import answers
+from tests.patience import PATIENCE_S
 
 Done = subprocess.CompletedProcess[bytes]
 
@@ -39,7 +40,7 @@ async def node(state: Path, **handlers: Any) -> AsyncIterator[ControlServer]:
     server = ControlServer(state / SOCKET_NAME)
     for name, handler in handlers.items():
         server.handle(name, handler)
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
             yield server

@@ -12,13 +12,14 @@ import pytest
 import trio
 
 from radics_mesh.control import SOCKET_NAME
+from tests.patience import PATIENCE_S
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_stops_the_node_in_order(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "radics_mesh", "join", "--state", str(tmp_path)]
     options = ["--listen", "127.0.0.1:0", "--accelerator", "tcg"]
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         process = await trio.lowlevel.open_process(
             [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

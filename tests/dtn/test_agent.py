@@ -28,6 +28,7 @@ from radics_mesh.me import Me
 from radics_mesh.ownership import born
 from tests.dtn.bundles import plain
 from tests.dtn.world import Members, Node, TrioClock, carry, connect, nowhere, running, until
+from tests.patience import PATIENCE_S
 
 IBR = Foreign(Eid("dtn://ibr/"), None, "192.0.2.1", ("echo",))
 
@@ -35,13 +36,6 @@ IBR = Foreign(Eid("dtn://ibr/"), None, "192.0.2.1", ("echo",))
 @pytest.fixture
 def members() -> Members:
     return Members(TrioClock())
-
-
-@pytest.fixture
-def real_time_jumps(mock_clock: MockClock) -> MockClock:
-    """A clock that runs at its usual rate (the stores' threads are real) and can jump ahead."""
-    mock_clock.rate = 1.0
-    return mock_clock
 
 
 def made(sender: Me, to: Eid, payload: bytes = b"hello", sequence: int = 1) -> bytes:
@@ -331,7 +325,7 @@ async def test_a_bundle_that_crosses_itself_is_not_lost(tmp_path: Path, members:
         at_b[0] = a.node_id
         node_a.agent.contact_up(b.node_id, partial(crossing, node_b, a))
         node_b.agent.contact_up(a.node_id, partial(crossing, node_a, b))
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             await both.wait()
             await until(lambda: node_a.agent.counters["duplicate"] > 0)
             await until(lambda: node_b.agent.counters["duplicate"] > 0)
@@ -462,7 +456,7 @@ async def test_what_was_in_flight_to_a_full_neighbour_is_one_refusal(
         await until(lambda: [s.state for s in node_a.agent.bundles()].count("waiting") == refused)
         full = False
         real_time_jumps.jump(1.0)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await until(lambda: len(node_b.store) == IN_FLIGHT_MAX)
 
 

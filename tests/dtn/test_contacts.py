@@ -25,6 +25,7 @@ from radics_mesh.me import Me
 from radics_mesh.membership import Verifier
 from radics_mesh.sealed import ADMISSION_MAGIC, AdmissionRequest, connect
 from tests.dtn.world import Members, Node, TrioClock, identity, running, until
+from tests.patience import PATIENCE_S
 
 ANYWHERE = Address("127.0.0.1", 0)
 
@@ -202,7 +203,7 @@ async def test_strangers_are_passed_on_or_turned_away(tmp_path: Path, members: M
             stream = await trio.open_tcp_stream("127.0.0.1", door.address.port)
             async with stream:
                 await stream.send_all(ADMISSION_MAGIC)
-                with trio.fail_after(5):
+                with trio.fail_after(PATIENCE_S):
                     assert await stream.receive_some() == b""
         assert len(asked) == 1
         assert closed_door.contacts.counters["refused_PeerError"] == 1
@@ -331,7 +332,7 @@ async def test_a_foreign_peer_from_elsewhere_is_shown_nothing(
         assert at_a.listening.foreign is not None
         stream = await trio.open_tcp_stream("127.0.0.1", at_a.listening.foreign.port)
         async with stream:
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 assert await stream.receive_some() == b""
 
 
@@ -342,7 +343,7 @@ async def test_members_do_not_speak_plainly(with_foreign: Station) -> None:
         await stream.send_all(b"dtn!\x03\x00\x00\x00\x0bdtn://d3tn/")
         shown = b""
         # What the node left unread makes its kernel reset the connection.
-        with trio.fail_after(5), suppress(trio.BrokenResourceError):
+        with trio.fail_after(PATIENCE_S), suppress(trio.BrokenResourceError):
             shown = bytes(await stream.receive_some())
         assert shown == b""
 
@@ -411,7 +412,7 @@ async def test_a_peer_that_has_moved_is_dialled_at_its_new_address(
         assert (await changes.receive()).up
         for stated in ([home, work], [work], [work]):
             at_a.contacts.learn(b.node_id, stated)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert [(await changes.receive()).up for _ in range(2)] == [False, True]
         await at_b.sees(a.node_id)
         assert at_a.contacts.counters["moved"] == 1

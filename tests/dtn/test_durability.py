@@ -16,6 +16,7 @@ import pytest
 from radics_mesh.dtn.store import BundleStore
 from tests.dtn.store_child import payload
 from tests.dtn.world import HandClock
+from tests.patience import PATIENCE_S
 from tests.power_loss import build_recorder
 from tests.power_loss.disk import Disk, read_recording
 
@@ -97,7 +98,7 @@ async def test_power_loss(tmp_path: Path, recorder: Path) -> None:
     child = start(
         root, 0, 20, LD_PRELOAD=str(recorder), RECORD_ROOT=str(root), RECORD_LOG=str(recording)
     )
-    out, _ = child.communicate(timeout=60)
+    out, _ = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 0
     records = list(read_recording(recording.read_bytes()))
     assert b"".join(r.data for r in records if r.kind == "o") == out

@@ -14,6 +14,7 @@ from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError, W
 from radics_mesh.ids import Eid
 from radics_mesh.sealed import ByteStream
 from tests.meshes import identity
+from tests.patience import PATIENCE_S
 
 ALICE, BOB = identity(2).node_id, identity(3).node_id
 
@@ -125,7 +126,7 @@ async def test_a_bundle_of_many_segments() -> None:
     inbox = Inbox()
     bundle = bytes(range(256)) * 8000
     async with sessions(inbox) as (alice, _):
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await alice.transmit(bundle)
     assert inbox.bundles == [bundle]
 

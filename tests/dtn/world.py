@@ -20,6 +20,7 @@ from radics_mesh.identity import Identity
 from radics_mesh.ids import Eid, NodeId
 from radics_mesh.me import Me
 from radics_mesh.membership import Verifier, found, invite
+from tests.patience import PATIENCE_S
 
 START = Wall(1_800_000_000.0)
 QUOTA_BYTES = 64 << 20
@@ -73,7 +74,7 @@ def identity(name: str) -> Identity:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let all tasks (and the stores' threads) go on until it holds."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         while not condition():
             await wait_all_tasks_blocked(0.001)
 

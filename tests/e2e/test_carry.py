@@ -19,9 +19,9 @@ from radics_mesh.identity import Identity
 from radics_mesh.vmm.build import build_image
 from scenarios.peers import Peer, until
 from tests.e2e.conftest import MakePeer
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 150.0
 COUNT = re.compile(rb"^count (\d+) on (\S+)$", re.MULTILINE)
 
 

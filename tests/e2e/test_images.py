@@ -14,8 +14,8 @@ from radics_mesh.vmm.build import build_image
 from scenarios.peers import Peer
 from tests.e2e.conftest import MakePeer
 from tests.e2e.test_mesh import knows
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 60.0
 PROGRAM = """
 #include <stdio.h>
 int main(int count, char **words) { printf("%s runs\\n", count > 1 ? words[1] : "nothing"); }

@@ -22,8 +22,8 @@ import trio
 
 from radics_mesh.errors import MeshError, UsageError
 from scenarios.peers import Peer, stop_all, until
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 60.0
 UP_WITHIN_S = 30.0
 PORT = 5050
 
@@ -199,7 +199,7 @@ async def test_what_is_sent_over_failing_links_arrives_once(line: Line) -> None:
         for receiver in (d, a):
             assert sorted(map(int, await receive(receiver, count))) == list(range(count))
         await until(lambda: nothing_held(peers))
-    with trio.fail_after(25):  # two publish periods, and a poll
+    with trio.fail_after(PATIENCE_S):  # two publish periods, and a poll
         await until(lambda: all_know_all(peers, 20))
 
 

@@ -11,8 +11,9 @@ import trio
 
 from radics_mesh.vmm.build import build_image
 from tests.e2e.conftest import MakePeer
-from tests.e2e.test_images import PATIENCE_S, command, shown
+from tests.e2e.test_images import command, shown
 from tests.hosting.conftest import PROGRAMS
+from tests.patience import PATIENCE_S
 
 
 async def test_limits_are_seen_and_kill_ends(make_peer: MakePeer, tmp_path: Path) -> None:

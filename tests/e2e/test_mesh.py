@@ -13,8 +13,7 @@ import trio
 from radics_mesh.errors import UsageError
 from scenarios.peers import Peer, until
 from tests.e2e.conftest import MakePeer
-
-PATIENCE_S = 60.0
+from tests.patience import PATIENCE_S
 
 
 async def chain_of_three(make_peer: MakePeer) -> tuple[Peer, Peer, Peer]:

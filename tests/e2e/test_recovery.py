@@ -16,8 +16,8 @@ from scenarios.peers import Peer
 from tests.e2e.conftest import MakePeer
 from tests.e2e.test_images import command
 from tests.e2e.test_mesh import knows
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 180.0
 PROGRAM = """
 #include <stdio.h>
 #include <unistd.h>

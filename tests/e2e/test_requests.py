@@ -14,9 +14,9 @@ from radics_mesh.vmm.build import build_image
 from scenarios.peers import Peer, until
 from tests.e2e.conftest import MakePeer
 from tests.e2e.test_mesh import knows
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 45.0
 
 
 async def refusal(peer: Peer, request: str, **params: object) -> str:

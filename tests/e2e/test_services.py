@@ -15,9 +15,9 @@ from radics_mesh.vmm.build import build_image
 from scenarios.peers import Peer, until
 from tests.e2e.conftest import MakePeer
 from tests.e2e.test_mesh import knows
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
 
 
 async def row(peer: Peer, name: str, state: str) -> dict[str, Any] | None:

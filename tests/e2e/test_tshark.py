@@ -20,6 +20,7 @@ from radics_mesh.dtn.tcpcl_wire import Features, Hello, segment_head
 from radics_mesh.ids import Eid
 from scenarios.peers import HOST
 from tests.e2e.conftest import MakePeer
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("tshark"), reason="set-up installs tshark on Debian only"
@@ -90,7 +91,7 @@ async def test_a_bundle_of_ours_on_a_plain_session(make_peer: MakePeer, tmp_path
             recorder, own=OTHER, identify=identify, receiver=recorder, keepalive_s=10
         ).run()
 
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             (listener,) = await trio.open_tcp_listeners(0, host=HOST)
             nursery.start_soon(trio.serve_listeners, serve, [listener])

@@ -22,6 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE_S
+
 LOW_BYTES = 1 << 20
 PAGE = 4096
 HELLO, OUT_ACK, DATA, PARK, STAGE, ERROR = 1, 2, 3, 4, 5, 7
@@ -30,7 +32,7 @@ ERROR_BACK = 0x87
 LOG, SEND, SUBSCRIBE, EXIT, REQUEST, SERVE, CLOSE, CHECKPOINT, HINT = 1, 2, 3, 4, 5, 6, 7, 8, 9
 REPLIES, STDIN = 62, 63
 STACKS, STACKS_BACK = 6, 0x88
-DEADLINE_S = 30.0
+DEADLINE_S = PATIENCE_S
 PARK_NONCE = 77
 
 _BARE = ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot")

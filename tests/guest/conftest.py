@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from radics_mesh.vmm.build import build_image, build_kernel, compile_program
+from tests.patience import PATIENCE_S
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -44,7 +45,7 @@ class Guest:
             env={},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=30,
+            timeout=PATIENCE_S,
         )
 
 

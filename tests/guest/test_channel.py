@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 
 import pytest
@@ -128,11 +127,9 @@ def test_output_without_acknowledgement_is_repeated_after_a_time(
 def test_exit_ends_without_acknowledgement(guest: Build, world: World) -> None:
     with host(guest, world, "about", acknowledge=False) as h:
         h.until(lambda: world.exit is not None)
-        started = time.monotonic()
         while h.turn():
             pass
         assert h.wait() == plain_status(5)
-        assert time.monotonic() - started < 10
 
 
 def test_dies_by_a_signal(guest: Build, world: World) -> None:

@@ -18,6 +18,7 @@ from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.threads import ThreadReport
 from tests.guest.channel_host import Host, World, plain_status
 from tests.guest.conftest import PROGRAMS
+from tests.patience import PATIENCE_S
 
 MEMORY_MB = 32
 WHERE = {
@@ -103,7 +104,7 @@ def gdb(waiters: Path, core: Path, *commands: str) -> str:
         ["gdb-multiarch", "-nx", "-batch", *words, str(waiters.with_suffix(".debug")), str(core)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     )
     return done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -132,8 +133,13 @@ def test_parked_again_and_again_before_it_can_breathe(guest: Build) -> None:
 
 
 def test_what_comes_with_the_hello_wakes_a_waiting_program(guest: Build) -> None:
+    """Else it wakes a second later, always; that it once takes long says something of the host."""
+    assert any(answers_at_once(guest("talker").image) for _ in range(9))
+
+
+def answers_at_once(image: Path) -> bool:
     world = World()
-    with journey(guest("talker").image, world, args=("talker", "echo")) as move:
+    with journey(image, world, args=("talker", "echo")) as move:
         host = move()
         host.until_ready()
         host = move(hello=False)
@@ -144,10 +150,11 @@ def test_what_comes_with_the_hello_wakes_a_waiting_program(guest: Build) -> None
         host.turn()
         started = time.monotonic()
         host.until(lambda: bool(world.sent))
-        assert time.monotonic() - started < 0.9
+        took_s = time.monotonic() - started
         world.publish(0, b"stop")
         host.finish()
     assert world.sent == [("dtn://source/", b"echo at once")]
+    return took_s < 0.9
 
 
 def test_parked_with_a_full_window(guest: Build) -> None:

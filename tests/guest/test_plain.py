@@ -11,6 +11,7 @@ import pytest
 
 from tests.guest.channel_host import PLAIN, plain_status, run_plain, without_end
 from tests.guest.conftest import Guest
+from tests.patience import PATIENCE_S
 
 SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGSEGV, SIGTERM = 4, 5, 6, 7, 11, 15
 SAME_AS_HERE = ["hello", "threads", "files", "plenty", "uncaught"]
@@ -59,7 +60,7 @@ def test_without_a_battery_clock(guest_x86_64: Callable[[str], Guest]) -> None:
     """As QEMU's microvm is under KVM; the battery clock's ports then read as all ones."""
     plain = [word.replace("acpi=off", "acpi=off,rtc=off") for word in PLAIN]
     words = ("-serial", "stdio", "-m", "16", "-kernel", guest_x86_64("wall").image)
-    done = subprocess.run([*plain, *words], capture_output=True, timeout=30)
+    done = subprocess.run([*plain, *words], capture_output=True, timeout=PATIENCE_S)
     assert int(done.stdout) in (0, 1)
 
 

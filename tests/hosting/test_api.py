@@ -16,6 +16,7 @@ from radics_mesh.hosting.life import Life
 from radics_mesh.ids import Eid
 from radics_mesh.vmm import qemu
 from tests.hosting.world import Site, World, until
+from tests.patience import PATIENCE_S
 
 MEMORY_BYTES = 16 << 20
 
@@ -37,7 +38,7 @@ async def log_of(site: Site, name: str) -> str:
 
 async def printed(site: Site, name: str, text: str) -> None:
     """Until a VM has printed it here."""
-    with trio.fail_after(40):
+    with trio.fail_after(PATIENCE_S):
         while text not in await log_of(site, name):  # noqa: ASYNC110 - another process prints
             await trio.sleep(0.01)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import trio
 
 from radics_mesh.records import Kind
-from tests.hosting.world import MEMORY_BYTES, PATIENCE_S, World, until
+from tests.hosting.world import MEMORY_BYTES, World, until
+from tests.patience import PATIENCE_S
 
 
 async def test_the_image_comes_from_the_source_and_another_holder(

@@ -8,7 +8,8 @@ from radics_mesh.hosting.host import SERVICE
 from radics_mesh.ids import Digest
 from radics_mesh.ownership import born
 from radics_mesh.vmm.handoff_messages import Release, encode
-from tests.hosting.world import PATIENCE_S, World, until
+from tests.hosting.world import World, until
+from tests.patience import PATIENCE_S
 
 
 async def test_a_release_that_comes_too_late_for_its_vm_begins_it_anew(world: World) -> None:

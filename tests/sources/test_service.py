@@ -15,6 +15,7 @@ from radics_mesh.sources import publications
 from radics_mesh.sources.messages import Ack, Data, Fence, Key, Subscribe, encode
 from tests.dtn.world import until
 from tests.members import member
+from tests.patience import PATIENCE_S
 from tests.sources.world import Vm, World, take
 
 LINES = [b"line %d" % n for n in range(1, 2001)]
@@ -93,15 +94,16 @@ async def test_a_partition_delays_and_loses_nothing(world: World, file: Path) ->
 async def test_a_killed_publisher_goes_on_where_it_was(world: World, file: Path) -> None:
     here, there = await world.start(0), await world.start(1)
     world.connect(0, 1)
-    await there.sources.publish("s", file, 2000.0)
+    await there.sources.publish("s", file, 50.0)
     feed = Vm().attach(here, "s", 0)
-    got = await take(feed, 300)
+    got = await take(feed, 20)
     await world.stop(1)
     there = await world.start(1)
     world.connect(0, 1)
-    got += await take(feed, 500)
+    got += await take(feed, 20)
     # It did not begin again, and it paces: nobody asked it to.
     assert there.sources.publications.served["s"].core.head < len(LINES)
+    await there.sources.publish("s", file, None)
     assert got + await take(feed, len(LINES)) == LINES
 
 
@@ -147,7 +149,7 @@ async def test_a_vm_moves_away_and_a_stale_copy_is_told(world: World, file: Path
     vm.move(0)
     got = await take(vm.attach(here, "s", 0), 100)
     copy = stale.attach(there, "s", 0)
-    with trio.fail_after(10), pytest.raises(PeerError, match="higher epoch"):
+    with trio.fail_after(PATIENCE_S), pytest.raises(PeerError, match="higher epoch"):
         await copy.receive(100)
     assert got == LINES[: len(got)]
 
@@ -163,7 +165,7 @@ async def test_a_local_feed_is_cut_off_by_a_higher_epoch(world: World, file: Pat
     new = vm.attach(there, "s", len(got))
     got += await take(new, 10)
     assert got == LINES[: len(got)]
-    with trio.fail_after(10), pytest.raises(PeerError, match="higher epoch"):
+    with trio.fail_after(PATIENCE_S), pytest.raises(PeerError, match="higher epoch"):
         await take(old, len(LINES))
 
 
@@ -315,10 +317,10 @@ async def test_unpublishing_ends_local_feeds_and_a_bad_chain_ends_only_its_feed(
     await take(feed, 2)
     bad = site.sources.attach(Vm().id.eid, 1, "t", 0, b"no chain")
     await site.sources.publish("t", file, None)
-    with trio.fail_after(10), pytest.raises(WireError):
+    with trio.fail_after(PATIENCE_S), pytest.raises(WireError):
         await bad.receive(10)
     await site.sources.unpublish("s")
-    with trio.fail_after(10), pytest.raises(UsageError, match="any more"):
+    with trio.fail_after(PATIENCE_S), pytest.raises(UsageError, match="any more"):
         await take(feed, len(LINES))
 
 

@@ -16,6 +16,7 @@ import trio
 
 from radics_mesh.control import SOCKET_NAME, Answer, ControlServer
 from tests import answers
+from tests.patience import PATIENCE_S
 
 
 @asynccontextmanager
@@ -70,7 +71,7 @@ async def test_the_screen_survives_the_nodes_restart_and_quits(tmp_path: Path) -
     terminal = Terminal()
     command = [sys.executable, "-m", "radics_mesh", "status", "--state", str(tmp_path)]
     environment = {**os.environ, "TERM": "xterm-256color"}
-    with trio.fail_after(15):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             async with node(tmp_path, "barn"):
                 process = await trio.lowlevel.open_process(

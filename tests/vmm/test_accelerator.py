@@ -10,6 +10,7 @@ import trio
 
 from radics_mesh.errors import UsageError
 from radics_mesh.vmm import accelerator, architecture, probe
+from tests.patience import PATIENCE_S
 from tests.vmm import stubs
 
 SHM = Path("/dev/shm")
@@ -24,7 +25,7 @@ async def test_a_guest_that_ends_is_timed(name: str) -> None:
 
 
 async def test_a_guest_that_does_not_end_meets_its_deadline() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         assert (
             await accelerator.time_guest(probe.kernel(stubs.IDLE), SHM, "tcg", deadline_s=0.3)
             is None

@@ -33,6 +33,7 @@ from radics_mesh.vmm.manifest import Signer, Subject
 from radics_mesh.vmm.outputs import Exit, Log, Output, Send, Subscribe
 from radics_mesh.vmm.snapshot import Snapshot
 from radics_mesh.vmm.survey import Survey
+from tests.patience import PATIENCE_S
 
 NOW = Wall(1_800_000_000.0)
 MEMORY_BYTES = 16 << 20
@@ -125,7 +126,7 @@ class Peer:
 @asynccontextmanager
 async def attended(machine: Machine) -> AsyncIterator[Peer]:
     peer = Peer(machine)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.attend)
             await nursery.start(machine.run)
@@ -195,7 +196,7 @@ async def test_a_program_runs_to_its_end(vm: Launch) -> None:
 async def test_a_slow_program_holds_the_sender_back(vm: Launch) -> None:
     """The guest takes nothing while nobody acknowledges, so that the window fills."""
     machine = await launch(vm)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(machine.run)
             async for event in machine.events:
@@ -376,7 +377,7 @@ async def test_a_killed_nodes_guest_goes_on_with_the_next(vm: Launch) -> None:
         [sys.executable, "-c", ABANDON, str(vm.directory), str(vm.image)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     *first, acknowledged = done.stderr.splitlines()

@@ -18,6 +18,7 @@ from radics_mesh.vmm.ends import Died, Killed
 from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
 from radics_mesh.vmm.machine import Event, Machine
+from tests.patience import PATIENCE_S
 from tests.vmm import stubs
 
 HELLO = Hello("test", "dtn://vm.test/", "here", "dtn://here/")
@@ -57,7 +58,7 @@ def with_guest(vm: Launch, code: bytes) -> Launch:
 async def last_event(machine: Machine) -> Event:
     """How the machine ended, after all its other events."""
     last: Event | None = None
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async for event in machine.events:
             last = event
     assert last is not None
@@ -75,7 +76,7 @@ async def test_kill_returns_when_qemu_is_gone(vm: Launch, nursery: trio.Nursery)
     machine = await launch(vm)
     nursery.start_soon(machine.run)
     assert not lock.is_free(machine.files.lock)
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         await machine.kill()
     assert lock.is_free(machine.files.lock)
     assert not Path(f"/proc/{machine.pid}").exists()
@@ -84,7 +85,7 @@ async def test_kill_returns_when_qemu_is_gone(vm: Launch, nursery: trio.Nursery)
 
 async def test_kill_works_without_run(vm: Launch) -> None:
     machine = await launch(vm)
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         await machine.kill()
         await machine.kill()
     assert lock.is_free(machine.files.lock)
@@ -224,7 +225,7 @@ def abandoned(vm: Launch, how: str) -> int:
     """The pid of a QEMU whose node was killed."""
     where = [str(vm.directory), str(vm.ram_directory), str(vm.image), how]
     done = subprocess.run(
-        [sys.executable, "-c", ABANDON, *where], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", ABANDON, *where], capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     return int(done.stderr)

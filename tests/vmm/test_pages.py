@@ -23,6 +23,7 @@ from radics_mesh.errors import CapacityError, GuestError, UsageError, WireError
 from radics_mesh.vmm import packindex, pagepack
 from radics_mesh.vmm.pagepack import PACK_PAGES, Page, page_hash
 from radics_mesh.vmm.pages import PageStore
+from tests.patience import PATIENCE_S
 from tests.power_loss import build_recorder
 from tests.power_loss.disk import Disk, read_recording
 from tests.vmm.power_loss_pages import content_of, pages_of
@@ -382,7 +383,7 @@ def test_power_loss(tmp_path: Path) -> None:
     child = start(
         root, 8, LD_PRELOAD=str(library), RECORD_ROOT=str(root), RECORD_LOG=str(recording)
     )
-    out, _ = child.communicate(timeout=60)
+    out, _ = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 0
     records = list(read_recording(recording.read_bytes()))
     disk, said, chance = Disk(), "", random.Random(5050)

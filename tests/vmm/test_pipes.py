@@ -13,6 +13,7 @@ import trio
 
 from radics_mesh.vmm import pipes
 from radics_mesh.vmm.pipes import Pipes
+from tests.patience import PATIENCE_S
 
 
 @contextmanager
@@ -43,7 +44,7 @@ async def test_the_last_words_are_read_after_the_end(tmp_path: Path) -> None:
         os.write(from_guest, b"x" * 300_000)
         os.close(from_guest)
         assert ours.rest() == b"x" * 300_000
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await ours.receive() == b""
 
 
@@ -61,7 +62,7 @@ async def test_a_full_window_of_small_writes_fits(tmp_path: Path) -> None:
 async def test_a_guest_that_takes_nothing_holds_the_sender_back(tmp_path: Path) -> None:
     with line(tmp_path / "channel") as (ours, to_guest, from_guest):
         data = bytes(range(256)) * 1024
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ours.send, data)
                 taken = b""

@@ -15,6 +15,7 @@ from radics_mesh.errors import GuestError, LinkError
 from radics_mesh.vmm.launch import Launch, launch
 from radics_mesh.vmm.qemu import control
 from radics_mesh.vmm.qmp import Qmp
+from tests.patience import PATIENCE_S
 from tests.vmm import stubs
 from tests.vmm.test_machine import HELLO, MEMORY_BYTES
 
@@ -56,7 +57,7 @@ async def talking(
     ours, theirs = trio.testing.memory_stream_pair()
     nursery.start_soon(server, theirs, greeting, answers)
     qmp = Qmp(ours)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await qmp.negotiate()
     return qmp
 
@@ -117,7 +118,7 @@ async def test_an_endless_line_is_a_link_error(nursery: trio.Nursery) -> None:
             await trio.lowlevel.checkpoint()
 
     nursery.start_soon(flood)
-    with trio.fail_after(5), pytest.raises(LinkError, match="endless"):
+    with trio.fail_after(PATIENCE_S), pytest.raises(LinkError, match="endless"):
         await Qmp(ours).negotiate()
     nursery.cancel_scope.cancel()
 
@@ -131,7 +132,7 @@ async def test_a_real_qemu(tmp_path: Path) -> None:
     with pytest.raises(GuestError, match="frob"):
         await qmp.execute("frob")
     await qmp.execute("stop")
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         assert (await qmp.event("STOP"))["event"] == "STOP"
     await qmp.aclose()
     await machine.kill()

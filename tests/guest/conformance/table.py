@@ -24,7 +24,7 @@ HERE = "x86_64"
 WORKERS = 2
 # Quick to compile is what counts here; -w because some programs do what a compiler warns of.
 FLAGS = ("-O1", "-w", "-lm")
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 
 Outcome = tuple[bytes, int]
 
