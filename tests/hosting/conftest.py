@@ -67,7 +67,7 @@ def ram() -> Iterator[Path]:
 
 @pytest.fixture
 def world(nursery: trio.Nursery, tmp_path: Path, ram: Path) -> Iterator[World]:
-    yield World(nursery, tmp_path, ram)
+    yield World(nursery, tmp_path, ram=ram)
     for path in tmp_path.glob("node*/hosting/*/*/lock"):
         found = lock.holder(path)
         if found is not None:  # it would outlive us, as it should outlive a node

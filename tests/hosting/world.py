@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
 import trio
 
 from radics_mesh.config import Config, Quota
 from radics_mesh.directory import Directory
-from radics_mesh.dtn.agent import Agent, Contact, Delivery
+from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.dtn.bundle import Bundle
 from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.dtn.store import BundleStore
@@ -20,16 +18,14 @@ from radics_mesh.hosting.service import Hosting
 from radics_mesh.hosting.status import VmStatus
 from radics_mesh.ids import NodeId
 from radics_mesh.images.service import Images
-from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.me import Me
-from radics_mesh.membership import Verifier
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.handoff_messages import Message, decode
 from radics_mesh.vmm.image_store import ImageStore
-from tests.dht.world import TrioClock
-from tests.members import MESH, Members, announce_node, member
+from tests import world
+from tests.members import announce_node, member
+from tests.world import until as until
 
-PATIENCE_S = 40.0
 MEMORY_BYTES = 32 << 20
 
 
@@ -64,10 +60,8 @@ class Site:
 
 
 @dataclass
-class World:
-    nursery: trio.Nursery
-    path: Path
-    ram: Path
+class World(world.World[Site]):
+    ram: Path = field(kw_only=True)
     memory_bytes: int = 128 << 20
     pool_size: int = 0
     # By number; a node reads its own when it starts.
@@ -76,23 +70,11 @@ class World:
     require_witness: set[int] = field(default_factory=set)
     # By number: through which neighbour bundles for another node go; read when a node starts.
     routes: dict[int, dict[int, int]] = field(default_factory=dict)
-    members: Members = field(init=False)
-    sites: dict[int, Site] = field(default_factory=dict)
-    lost: Callable[[int, int, bytes], bool] = lambda one, other, raw: False
-    _contacts: dict[tuple[int, int], Contact] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.members = Members(self.nursery, MemoryNetwork(Random(1)), self.path)
 
     async def start(self, number: int) -> Site:
-        """A node; started again under the same number it has what it had on disk."""
-        if number not in self.members.peers:
-            await self.members.start(number, bootstrap=[0] if number else [])
-        identity, chain = member(number)
-        me = Me(identity, Verifier(MESH), chain, TrioClock())
-        await self.nursery.start(self.run, number, me)
+        site = await super().start(number)
         await announce_node(self.members[number], f"node{number}")
-        return self.sites[number]
+        return site
 
     async def run(
         self,
@@ -101,7 +83,6 @@ class World:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """A node until it is stopped."""
         path = self.path / f"node{number}"
         path.mkdir(exist_ok=True)
         directory = self.members[number]
@@ -164,32 +145,6 @@ class World:
             self.sites.pop(number, None)
             store.close()
 
-    async def stop(self, number: int) -> None:
-        """As a kill: nothing is said to anybody, guests go on."""
-        for ends in [ends for ends in self._contacts if number in ends]:
-            self._contacts.pop(ends).close()
-        self.sites[number].scope.cancel()
-        await until(lambda: number not in self.sites)
-
-    def connect(self, one: int, other: int) -> None:
-        for a, b in ((one, other), (other, one)):
-            self._contacts[a, b] = self.sites[a].agent.contact_up(
-                self.sites[b].id, self._carrier(a, b)
-            )
-
-    def _carrier(self, a: int, b: int) -> Callable[[bytes], Awaitable[None]]:
-        here, there = self.sites[a], self.sites[b]
-
-        async def transmit(raw: bytes) -> None:
-            if not self.lost(a, b, raw):
-                await there.agent.receive(raw, here.id)
-
-        return transmit
-
-    def cut(self, one: int, other: int) -> None:
-        for ends in ((one, other), (other, one)):
-            self._contacts.pop(ends).close()
-
 
 def _id(number: int) -> NodeId:
     return member(number)[0].node_id
@@ -201,13 +156,6 @@ def step(to: int, raw: bytes) -> Message | None:
     if not bundle.destination.endswith("/handoff"):
         return None
     return decode(bundle.payload, member(to)[0])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Until it holds, looking every few milliseconds: guests are other processes."""
-    with trio.fail_after(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - nothing in this process knows when
-            await trio.sleep(0.005)
 
 
 def fnv(lines: list[str]) -> int:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from random import Random
 
 import trio
 
 from radics_mesh.directory import Directory
-from radics_mesh.dtn.agent import Contact
+from radics_mesh.dtn.agent import Agent
 from radics_mesh.ids import Digest, NodeId, VmId
-from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.me import Me
-from radics_mesh.membership import Verifier
 from radics_mesh.ownership import Ownership, born
 from radics_mesh.sources.feed import Feed
 from radics_mesh.sources.service import Sources
-from tests.dht.world import TrioClock
-from tests.dtn.world import Node, carry, running, until
-from tests.members import MESH, Members, member
-
-PATIENCE_S = 20.0
+from tests import world
+from tests.dtn.world import Node, running
+from tests.members import member
+from tests.patience import PATIENCE_S
 
 
 @dataclass
@@ -37,28 +32,14 @@ class Site:
     def id(self) -> NodeId:
         return self.node.id
 
+    @property
+    def agent(self) -> Agent:
+        return self.node.agent
+
 
 @dataclass
-class World:
-    nursery: trio.Nursery
-    path: Path
-    members: Members = field(init=False)
-    sites: dict[int, Site] = field(default_factory=dict)
-    _contacts: dict[tuple[int, int], Contact] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.members = Members(self.nursery, MemoryNetwork(Random(1)), self.path)
-
-    async def start(self, number: int) -> Site:
-        """A node; started again under the same number it has what it had on disk."""
-        if number not in self.members.peers:
-            await self.members.start(number, bootstrap=[0] if number else [])
-        identity, chain = member(number)
-        me = Me(identity, Verifier(MESH), chain, TrioClock())
-        await self.nursery.start(self._run, number, me)
-        return self.sites[number]
-
-    async def _run(
+class World(world.World[Site]):
+    async def run(
         self,
         number: int,
         me: Me,
@@ -85,22 +66,6 @@ class World:
                     await trio.sleep_forever()
         finally:
             del self.sites[number]
-
-    async def stop(self, number: int) -> None:
-        """As a kill: nothing is said to anybody."""
-        for ends in [ends for ends in self._contacts if number in ends]:
-            self._contacts.pop(ends).close()
-        self.sites[number].scope.cancel()
-        await until(lambda: number not in self.sites)
-
-    def connect(self, one: int, other: int) -> None:
-        for a, b in ((one, other), (other, one)):
-            here, there = self.sites[a].node, self.sites[b].node
-            self._contacts[a, b] = here.agent.contact_up(there.id, carry(there, here.id))
-
-    def cut(self, one: int, other: int) -> None:
-        for ends in ((one, other), (other, one)):
-            self._contacts.pop(ends).close()
 
 
 @dataclass
