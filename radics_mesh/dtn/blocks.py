@@ -22,9 +22,12 @@ from radics_mesh.ids import NONE_EID, Eid
 
 PAYLOAD = 1
 INTEGRITY = 3
+CONFIDENTIALITY = 4
 PREVIOUS_HOP = 5
 AGE_OF_OTHERS = 10  # IBR-DTN's and DTN2's number for Age; elsewhere a custody block (CTEB)
 AGE = 20
+# Of the private numbers, 192 to 255, IBR-DTN uses 193, 198, 199, 202 and 242.
+CHAIN = 222  # a membership or ownership chain (radics_mesh.dtn.chains)
 
 IN_EVERY_FRAGMENT = 0x01
 REPORT_IF_UNPROCESSABLE = 0x02

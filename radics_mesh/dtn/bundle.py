@@ -212,6 +212,14 @@ class _Primary:
         )
 
 
+def with_block_in_front(raw: bytes, block: Block) -> bytes:
+    """An encoded bundle with one more block, which refers to no EIDs; nothing is parsed anew."""
+    _, offset = number(raw, 1)
+    length, offset = number(raw, offset)
+    end = offset + length
+    return raw[:end] + blocks.encode(block, Dictionary(()), last=False) + raw[end:]
+
+
 def _parse_blocks(data: bytes, offset: int, names: Names) -> tuple[Block, ...]:
     found: list[Block] = []
     last = False
