@@ -4,6 +4,8 @@
   blocks       blocks after the primary one; dictionary and CBHE; previous hop, Age
   bundle       the primary block, a whole bundle, its identity
   security     who signed it: a Payload Integrity Block with Ed25519ph
+  security_block  the form of security blocks (RFC 6257)
+  chains       what proves a signer: beside the bundle, or left out where it is known
   processing   decisions, sans-IO: what is made, admitted, changed when it leaves, delivered
   admin_records  status reports and custody signals as bytes
   reports      which of them to make;  custody: who answers for a bundle, timers, retransmission

@@ -32,6 +32,7 @@ from radics_mesh.dtn.bundle import (
     SINGLETON,
     BundleId,
 )
+from radics_mesh.dtn.chains import ChainUnknown, Shared, name_of
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Transmit
 from radics_mesh.dtn.held import Held
@@ -276,7 +277,7 @@ class Agent:
         """Take a bundle from a neighbour; on return it may be acknowledged. Whether it is news.
 
         A duplicate (held, or delivered here) is taken and forgotten. Any other error means refused:
-        WireError, PeerError, CapacityError;
+        WireError, PeerError (ChainUnknown: the same again, whole), CapacityError;
         counted, and logged once a reason and peer.
         """
         with self._counting_refusals(peer):
@@ -290,6 +291,7 @@ class Agent:
             if admitted.vm_chain and self.heed(admitted.vm_chain):
                 raise Refusal("lower branch", "from a branch of its VM that counts no more")
             new = await self._keep(admitted)
+        self._forwarding.came_with(admitted.chains, peer)
         if not new:
             self._forwarding.came_from(admitted.held.bundle_id, peer)
             self._admin.duplicate(admitted.held)
@@ -317,9 +319,17 @@ class Agent:
             held.custodian = arrived_with
         return new
 
-    def contact_up(self, peer: Peer, transmit: Transmit) -> Contact:
-        """A neighbour can take bundles. See `forwarding` for what `transmit` must do."""
-        contact = self._forwarding.contact_up(peer, transmit)
+    def contact_up(self, peer: Peer, transmit: Transmit, *, shown: bytes | None = None) -> Contact:
+        """A neighbour can take bundles. See `forwarding` for what `transmit` must do.
+
+        `shown` is the neighbour's packed membership chain, where a handshake has proved both
+        sides to each other and `transmit` may raise ChainUnknown: then chains travel by hash.
+        """
+        shared = None
+        if shown is not None:
+            self._gate.learn(shown)
+            shared = Shared(name_of(self._me.chain), name_of(shown))
+        contact = self._forwarding.contact_up(peer, transmit, shared)
         self.on_contact(peer)
         return contact
 
@@ -470,7 +480,7 @@ class Agent:
 
 
 def _reason(error: MeshError) -> str:
-    if isinstance(error, Refusal):
+    if isinstance(error, Refusal | ChainUnknown):
         return error.reason
     return {WireError: "malformed", CapacityError: "full"}.get(type(error), "forbidden")
 

@@ -59,7 +59,12 @@ class Agent(Protocol):
     def has_room(self, size_bytes: int) -> bool: ...
 
     def contact_up(
-        self, peer: Peer, transmit: Callable[[bytes], Awaitable[None]], /
+        self,
+        peer: Peer,
+        transmit: Callable[[bytes], Awaitable[None]],
+        /,
+        *,
+        shown: bytes | None = None,
     ) -> Contact: ...
 
 
@@ -356,7 +361,8 @@ class Contacts:
             self._close(old)
         self._lines[line.peer] = line
         self.counters["sessions"] += 1
-        line.contact = self._agent.contact_up(line.peer, line.session.transmit)
+        shown = line.stream.peer_chain if isinstance(line.stream, SealedStream) else None
+        line.contact = self._agent.contact_up(line.peer, line.session.transmit, shown=shown)
         log.info("contact up", peer=_name(line.peer))
         self.changes.tell(Change(line.peer, up=True))
 

@@ -5,6 +5,7 @@ that returns when the neighbour has acknowledged. What `transmit` raises decides
 
   returns         the neighbour has it: it leaves this store (unless `came_from` that neighbour)
   CapacityError   the neighbour is full: it waits here, and the contact rests for a while
+  ChainUnknown    the neighbour gets it once more, whole (radics_mesh.dtn.chains)
   PeerError       the neighbour refuses this bundle: not offered again while this contact lasts
   LinkError       the contact is over; everything in flight waits for another one
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -21,6 +23,7 @@ import trio
 
 from radics_mesh.clock import Clock, Monotonic
 from radics_mesh.dtn.bundle import Bundle, BundleId
+from radics_mesh.dtn.chains import ChainUnknown, Shared, carried, without
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Peer, depart
@@ -43,9 +46,16 @@ class Contact:
     """A neighbour that can take bundles now. Made by `Forwarding.contact_up`."""
 
     def __init__(
-        self, forwarding: Forwarding, peer: Peer, transmit: Transmit, since: Monotonic
+        self,
+        forwarding: Forwarding,
+        peer: Peer,
+        transmit: Transmit,
+        since: Monotonic,
+        shared: Shared | None = None,
     ) -> None:
+        """`shared`: chains that travel by hash; None: bundles go whole, with their previous hop."""
         self.peer = peer
+        self.shared = shared
         self.since = since
         self.forwarded = 0
         self.bytes_out = 0
@@ -69,6 +79,15 @@ class Contact:
     def close(self) -> None:
         """The neighbour is gone. What was not acknowledged waits again. Idempotent."""
         self._forwarding.contact_down(self)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """What goes on the wire, and the chains' names: of those in it, and of those left out."""
+
+    raw: bytes
+    chains: frozenset[bytes] = frozenset()
+    left_out: frozenset[bytes] = frozenset()
 
 
 class Forwarding:
@@ -107,8 +126,8 @@ class Forwarding:
             finally:
                 self._nursery = None
 
-    def contact_up(self, peer: Peer, transmit: Transmit) -> Contact:
-        contact = Contact(self, peer, transmit, self._clock.monotonic())
+    def contact_up(self, peer: Peer, transmit: Transmit, shared: Shared | None = None) -> Contact:
+        contact = Contact(self, peer, transmit, self._clock.monotonic(), shared)
         self.contacts.append(contact)
         if self._nursery is not None:
             self._nursery.start_soon(self._serve, contact)
@@ -155,6 +174,12 @@ class Forwarding:
             if contact.peer == peer:
                 contact.crossed |= {h for h in contact.in_flight if h.bundle_id == bundle_id}
 
+    def came_with(self, chains: Collection[bytes], peer: Peer) -> None:
+        """A neighbour has sent a bundle, so it holds the chains of these names."""
+        for contact in self.contacts if chains else ():
+            if contact.peer == peer and contact.shared is not None:
+                contact.shared.holds(chains)
+
     def routes_changed(self) -> None:
         self._waiting.changed()
         self._wake()
@@ -197,9 +222,9 @@ class Forwarding:
 
     async def _start(self, contact: Contact, held: Held, nursery: trio.Nursery) -> None:
         contact.in_flight.add(held)
-        departing: bytes | None = None
+        departing: Leaving | None = None
         try:
-            departing = await self.departing(held)
+            departing = await self._leaving(held, contact.shared)
         finally:
             if departing is None:  # damaged, or cancelled while reading
                 contact.in_flight.discard(held)
@@ -210,29 +235,56 @@ class Forwarding:
             nursery.start_soon(self._transmit, contact, held, departing)
 
     async def departing(self, held: Held) -> bytes | None:
-        """What goes on the wire; None when it is damaged and so no longer held."""
+        """The whole of it for the wire; None when it is damaged and so no longer held."""
+        leaving = await self._leaving(held, None)
+        return None if leaving is None else leaving.raw
+
+    async def _leaving(self, held: Held, shared: Shared | None) -> Leaving | None:
         raw = await self._store.read(held)
         if raw is None:
             return None
         age_us = held.age_at(self._clock.monotonic())
-        custodian = held.custodian
-        return await sized(
-            len(raw),
-            lambda: depart(Bundle.parse(raw), self._own, age_us, custodian).encode(),
-        )
+        leave = partial(self._leave, age_us=age_us, custodian=held.custodian, shared=shared)
+        return await sized(len(raw), lambda: leave(Bundle.parse(raw)))
 
-    async def _transmit(self, contact: Contact, held: Held, raw: bytes) -> None:
+    def _leave(self, bundle: Bundle, age_us: int, custodian: Eid, shared: Shared | None) -> Leaving:
+        if shared is None:
+            return Leaving(depart(bundle, self._own, age_us, custodian).encode())
+        names = frozenset(carried(bundle))
+        left_out = frozenset(shared.among(names))
+        lighter = without(depart(bundle, None, age_us, custodian), left_out)
+        return Leaving(lighter.encode(), names - left_out, left_out)
+
+    async def _hand_over(self, contact: Contact, held: Held, leaving: Leaving) -> int:
+        """How many bytes the neighbour took; else what `transmit` raised."""
+        try:
+            await contact.transmit(leaving.raw)
+        except ChainUnknown:
+            if contact.shared is None or not leaving.left_out:
+                raise
+            self._counters["sent_whole"] += 1
+            contact.shared.lacks(leaving.left_out)
+            whole = await self._leaving(held, Shared())
+            if whole is None:
+                raise
+            leaving = whole
+            await contact.transmit(leaving.raw)
+        if contact.shared is not None:
+            contact.shared.holds(leaving.chains)
+        return len(leaving.raw)
+
+    async def _transmit(self, contact: Contact, held: Held, leaving: Leaving) -> None:
         keep: Callable[[Held], None] = self._put_back
         try:
-            await contact.transmit(raw)
+            size_bytes = await self._hand_over(contact, held, leaving)
             keep = (
                 self._met
                 if held in contact.crossed
                 else partial(self._handed_on, peer=contact.peer)
             )
             contact.forwarded += 1
-            contact.bytes_out += len(raw)
-            self.bytes_out += len(raw)
+            contact.bytes_out += size_bytes
+            self.bytes_out += size_bytes
             contact.rest_s = 0.0
         except CapacityError:
             self._rest(contact)

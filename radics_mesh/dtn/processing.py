@@ -26,9 +26,11 @@ from radics_mesh.dtn.bundle import (
     SINGLETON,
     Bundle,
     BundleId,
+    with_block_in_front,
 )
+from radics_mesh.dtn.chains import ChainUnknown
 from radics_mesh.dtn.held import Held
-from radics_mesh.dtn.security import BundleVerifier, Signed, ownership_in, sign
+from radics_mesh.dtn.security import BundleVerifier, Signed, named, ownership_in, sign
 from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.ids import NONE_EID, Eid, NodeId, same_node
 from radics_mesh.me import Me
@@ -38,6 +40,8 @@ Peer = NodeId | Foreign
 _PROCESSED = {
     blocks.PAYLOAD,
     blocks.INTEGRITY,
+    blocks.CONFIDENTIALITY,
+    blocks.CHAIN,
     blocks.PREVIOUS_HOP,
     blocks.AGE,
     blocks.AGE_OF_OTHERS,
@@ -110,7 +114,8 @@ def originate(
 
 @dataclass(frozen=True)
 class Admitted:
-    """`raw` is what to keep: other bytes than arrived when a block had to be dropped or marked."""
+    """`raw` is what to keep: other bytes than arrived when a block had to be dropped or marked,
+    or a chain was left out on the way here."""
 
     raw: bytes
     held: Held
@@ -120,6 +125,8 @@ class Admitted:
     unintelligible: bool = False
     # Such a block demands that the bundle be deleted: taken, so that its sender need not keep it.
     deleted: bool = False
+    # Names of the chains that whoever brought it therefore holds.
+    chains: tuple[bytes, ...] = ()
 
 
 class Gate:
@@ -128,22 +135,36 @@ class Gate:
     def __init__(self, me: Me) -> None:
         self._me = me
         self._verifier = BundleVerifier(me.verifier)
+        self.learn(me.chain)
+
+    def learn(self, chain: bytes) -> None:
+        """A packed membership chain that a session's handshake has proved."""
+        self._verifier.learn(chain)
 
     def judge(self, raw: bytes, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted:
-        """What to store; Refusal or WireError."""
+        """What to store; Refusal or WireError, and ChainUnknown when the peer is a member that
+        can send it whole."""
         arrived = Bundle.parse(raw)
         held = self.admit(arrived, peer, now=now, wall=wall)
         obeyed = obey_flags(arrived)
-        chain = ownership_in(arrived) if held.signer is not None else b""
         reported = any(
             block.flags & blocks.REPORT_IF_UNPROCESSABLE
             for block in arrived.blocks
             if block.kind not in _PROCESSED
         )
-        if obeyed is None:
-            return Admitted(raw, held, chain, unintelligible=reported, deleted=True)
-        kept = raw if obeyed is arrived else obeyed.encode()
-        return Admitted(kept, held, chain, unintelligible=reported)
+        kept = raw if obeyed is None or obeyed is arrived else obeyed.encode()
+        left_out = self._verifier.left_out(arrived) if held.signer is not None else ()
+        for block in left_out:
+            kept = with_block_in_front(kept, block)
+        whole = arrived.with_blocks((*left_out, *arrived.blocks))
+        return Admitted(
+            kept,
+            held,
+            vm_chain=ownership_in(whole) if held.signer is not None else b"",
+            chains=named(arrived) if held.signer is not None else (),
+            unintelligible=reported,
+            deleted=obeyed is None,
+        )
 
     def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Held:
         """Its line in the index; Refusal or WireError."""
@@ -154,6 +175,11 @@ class Gate:
             raise Refusal("expired", f"bundle {bundle.id} has outlived its {bundle.lifetime_s} s")
         try:
             signed = self._verifier.verify(bundle, wall)
+        except ChainUnknown as error:
+            if isinstance(peer, NodeId):
+                raise
+            # Another implementation would only send the same again.
+            raise Refusal(error.reason, str(error)) from error
         except PeerError as error:
             raise Refusal("signature", str(error)) from error
         self._check_sender(bundle, signed, peer)
@@ -215,8 +241,9 @@ def obey_flags(bundle: Bundle) -> Bundle | None:
     return bundle if tuple(kept) == bundle.blocks else bundle.with_blocks(tuple(kept))
 
 
-def depart(bundle: Bundle, own: Eid, age_us: int, custodian: Eid | None = None) -> Bundle:
-    """The bundle as the next hop gets it. `custodian`: who has custody of it by now.
+def depart(bundle: Bundle, own: Eid | None, age_us: int, custodian: Eid | None = None) -> Bundle:
+    """The bundle as the next hop gets it. `custodian`: who has custody of it by now. `own` None:
+    without a previous-hop block, on a session whose peer knows for certain who is at this end.
 
     New blocks go in front: dissectors that stumble over the PIB have shown them by then. An Age
     of IBR-DTN's number is replaced by ours.
@@ -226,7 +253,8 @@ def depart(bundle: Bundle, own: Eid, age_us: int, custodian: Eid | None = None) 
         for block in bundle.blocks
         if block.kind not in _REWRITTEN and blocks.read_age(block) is None
     )
-    leaving = (blocks.previous_hop(own), blocks.age(age_us), *others)
+    hop = () if own is None else (blocks.previous_hop(own),)
+    leaving = (*hop, blocks.age(age_us), *others)
     return replace(
         bundle, blocks=leaving, custodian=bundle.custodian if custodian is None else custodian
     )

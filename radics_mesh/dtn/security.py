@@ -111,6 +111,11 @@ def ownership_in(bundle: Bundle) -> bytes:
     return chains.carried(bundle)[said.names[1]] if len(said.names) > 1 else b""
 
 
+def named(bundle: Bundle) -> tuple[bytes, ...]:
+    """The chains that its signatures name; of a fragment also those of its whole. WireError."""
+    return tuple(dict.fromkeys(name for _, said in _ours(bundle) for name in said.names))
+
+
 class BundleVerifier:
     """Checks bundles, and remembers chains that held (one chain signs many bundles)."""
 
@@ -148,11 +153,9 @@ class BundleVerifier:
         return Signed(signer.node_id, ownership)
 
     def left_out(self, bundle: Bundle) -> tuple[Block, ...]:
-        """Blocks of the chains that its signatures name and that did not come with it: also
-        those of a whole, of which this is a fragment. ChainUnknown."""
-        names = dict.fromkeys(n for _, said in _ours(bundle) for n in said.names)
+        """Blocks of the chains that are `named` and did not come with it. ChainUnknown."""
         there = chains.carried(bundle)
-        return tuple(chains.block(self._known(n)) for n in names if n not in there)
+        return tuple(chains.block(self._known(n)) for n in named(bundle) if n not in there)
 
     def _known(self, name: bytes) -> bytes:
         packed = self._chains.get(name)

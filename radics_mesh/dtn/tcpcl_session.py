@@ -20,6 +20,7 @@ from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
 from radics_mesh.dtn import tcpcl_wire as wire
 from radics_mesh.dtn.broken_off import BrokenOff
+from radics_mesh.dtn.chains import ChainUnknown
 from radics_mesh.dtn.tcpcl import (
     SEGMENT_BYTES,
     Acknowledged,
@@ -293,6 +294,8 @@ class TcpclSession:
             await self._receiver.receive(arrived.bundle, self.peer)
         except CapacityError:
             self._core.refuse(arrived.number, wire.NO_RESOURCES)
+        except ChainUnknown:
+            self._core.refuse(arrived.number, wire.CHAIN_UNKNOWN)
         except (WireError, PeerError):
             self._core.refuse(arrived.number, wire.UNKNOWN)
         else:
@@ -358,6 +361,8 @@ def _refusal(reason: int) -> MeshError | None:
         return CapacityError("the neighbour has no room")
     if reason == wire.RETRANSMIT:
         return _Again("the neighbour wants the bundle again")
+    if reason == wire.CHAIN_UNKNOWN:
+        return ChainUnknown("the neighbour asks for the whole bundle")
     return PeerError(f"the neighbour refuses the bundle (reason {reason})")
 
 

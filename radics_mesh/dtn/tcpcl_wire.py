@@ -26,6 +26,8 @@ _S, _E = 2, 1
 
 # Reasons of REFUSE_BUNDLE (section 5.4).
 UNKNOWN, COMPLETED, NO_RESOURCES, RETRANSMIT = 0, 1, 2, 3
+# An unassigned one, between members only: the same bundle with the chains (radics_mesh.dtn.chains).
+CHAIN_UNKNOWN = 4
 # Reasons of SHUTDOWN (section 6.1).
 IDLE_TIMEOUT, VERSION_MISMATCH, BUSY = 0, 1, 2
 

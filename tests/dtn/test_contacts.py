@@ -90,6 +90,9 @@ async def test_bundles_over_sealed_sessions_through_b(tmp_path: Path, members: M
         got = await at_c.node.received(50)
         assert sorted(d.bundle_id.sequence for d in got) == [s.sequence for s in sent]
         assert {d.signer for d in got} == {a.node_id}
+        # b has seen a's chain in the handshake; c has not.
+        assert at_b.node.agent.counters["refused_chain"] == 0
+        assert at_c.node.agent.counters["refused_chain"] == 0
         assert set(at_b.contacts.peers()) == {a.node_id, c.node_id}
         await until(lambda: not len(at_a.node.store) and not len(at_b.node.store))
 

@@ -141,7 +141,8 @@ def test_departure_says_who_and_how_old() -> None:
     first = depart(made(), A.identity.eid, 5)
     second = depart(Bundle.parse(first.encode()), B.identity.eid, 10)
     kinds = [block.kind for block in second.blocks]
-    assert kinds == [blocks.PREVIOUS_HOP, blocks.AGE, blocks.INTEGRITY, blocks.PAYLOAD]
+    signed = blocks.INTEGRITY, blocks.CHAIN, blocks.PAYLOAD
+    assert kinds == [blocks.PREVIOUS_HOP, blocks.AGE, *signed]
     assert blocks.read_previous_hop(second.blocks[0]) == B.identity.eid
     assert second.age_us == 10
     assert Gate(B).admit(second, A.node_id, now=NOW, wall=START).age_us == 10

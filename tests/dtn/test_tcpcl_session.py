@@ -8,6 +8,7 @@ import trio
 from trio.testing import MemorySendStream, MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from radics_mesh.dtn import tcpcl_wire as wire
+from radics_mesh.dtn.chains import ChainUnknown
 from radics_mesh.dtn.tcpcl_session import CONCURRENT, Peer, TcpclSession
 from radics_mesh.dtn.tcpcl_wire import Features, Hello
 from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError, WireError
@@ -137,6 +138,7 @@ async def test_a_bundle_of_many_segments() -> None:
         (CapacityError("full"), CapacityError),
         (PeerError("unsigned"), PeerError),
         (WireError("garbage"), PeerError),
+        (ChainUnknown("send it whole"), ChainUnknown),
     ],
 )
 async def test_refusals(refusal: MeshError, seen: type[MeshError]) -> None:
