@@ -9,5 +9,6 @@ requests   what the control socket answers
 rows       nodes, sources, bundles, knocks as its answers show them;  vm_rows: VMs
 recovery_requests, ...  more of the answers, by subject
 replicas   stateless VMs of one name on several nodes
+addressees whom people mean by NAME/SERVICE
 journal    what happened here lately
 """

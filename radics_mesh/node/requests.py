@@ -22,8 +22,9 @@ from radics_mesh.errors import LinkError, UsageError, WireError
 from radics_mesh.hosting.commit import Commit
 from radics_mesh.hosting.conduct import Conduct
 from radics_mesh.hosting.policy import Survival
-from radics_mesh.ids import Eid, VmId
+from radics_mesh.ids import Eid
 from radics_mesh.node import rows, vm_rows
+from radics_mesh.node.addressees import endpoint_of
 from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
@@ -271,7 +272,7 @@ class Requests:
 
     async def send(self, destination: str, payload: bytes, lifetime_s: int | None) -> Answer:
         bundle_id = await self._node.agent.send(
-            self._endpoint(destination), payload, lifetime_s=lifetime_s
+            await endpoint_of(self._node, destination), payload, lifetime_s=lifetime_s
         )
         return {"id": str(bundle_id)}
 
@@ -279,7 +280,7 @@ class Requests:
         """A bundle from an address that only it knows; the reply is what comes there first."""
         if not 0 < timeout_s <= REQUEST_MAX_S:
             raise UsageError(f"a timeout is more than 0 and at most {REQUEST_MAX_S} s")
-        to = self._endpoint(destination)
+        to = await endpoint_of(self._node, destination)
         endpoint = self._node.me.node_id.service(REPLY_PREFIX + os.urandom(8).hex())
         replies, taken = trio.open_memory_channel[Delivery](1)
 
@@ -333,34 +334,6 @@ class Requests:
         while self._node.store.holds(delivery.bundle_id):
             await trio.lowlevel.checkpoint()
         await self._node.store.flushed()
-
-    def _endpoint(self, destination: str) -> Eid:
-        """An EID as it is, or NAME/SERVICE, NAME being what people call a node or a VM."""
-        try:
-            if ":" in destination:
-                return Eid(destination)
-            name, slash, service = destination.partition("/")
-            if slash and service:
-                return Eid(f"{self._called(name)}{service}")
-        except WireError as error:
-            raise UsageError(str(error)) from error
-        raise UsageError(f"not a destination: {destination} (want an EID or NODE/SERVICE)")
-
-    def _called(self, name: str) -> Eid:
-        """A node's endpoint, or that of the one VM of the name that goes on."""
-        vms = {
-            row["id"]
-            for row in vm_rows.vm_rows(self._node)
-            if row["name"] == name and row["state"] not in vm_rows.ENDED
-        }
-        try:
-            return self._node.node_called(name).eid
-        except UsageError:
-            if (replica := vm_rows.a_replica(self._node, name)) is not None:
-                return replica.eid
-            if len(vms) != 1:
-                raise
-        return VmId.parse(vms.pop()).eid
 
     def _own_service(self, service: str) -> Eid:
         if not service:

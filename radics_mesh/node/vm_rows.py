@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from radics_mesh.control_api import CheckpointsRow, Moved, MoveRow, VmRow, Whereabouts
 from radics_mesh.control_api import Link as LinkRow
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.custody import State
-from radics_mesh.hosting.policy import Survival
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.ids import NodeId, VmId
 from radics_mesh.knowledge.book import Entry
@@ -27,16 +24,6 @@ def vm_row(node: Services, name: str) -> VmRow:
         if row["local"] and row["name"] == name:
             return row
     raise UsageError(not_here(node, name) or f"no VM named {name} is here; `ps` lists them")
-
-
-def a_replica(node: Services, name: str) -> VmId | None:
-    """One of the replicas of that name: of this node, else the nearest by this node's sessions."""
-    rows = [r for r in vm_rows(node) if r["name"] == name and r["state"] not in ENDED]
-    if not rows or any(row["policy"] != Survival.REPLICATED.value for row in rows):
-        return None
-    rtt_s = {node.name_of(peer): rtt for peer, rtt in node.sessions()}
-    best = min(rows, key=lambda r: (not r["local"], rtt_s.get(r["node"], math.inf), r["id"]))
-    return VmId.parse(best["id"])
 
 
 def not_here(node: Services, name: str) -> str | None:

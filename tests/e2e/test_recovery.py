@@ -90,6 +90,7 @@ async def test_replicas_are_started_and_moved_without_a_hand_over(
         assert any(row["name"] == "many" and row["local"] for row in rows)
         sent = await a.call("send", destination="many/text", payload=b"to any of them")
         assert sent["id"]
+        assert (await b.call("send", destination="many/text", payload=b"from there"))["id"]
         await command(b, "stop", "many")
         await command(a, "migrate", "many", "--to", "B")
         rows = (await b.call("ps"))["vms"]
