@@ -2,7 +2,7 @@
 
 zygote    forks node processes: their imports are done once
 node      one node: its process, its QEMUs, its disk as after power loss
-line      the wire between two nodes, that can be cut
+line      the wire between two nodes, that can be cut; loopback: addresses of a mesh's own
 watch     which guests execute, seen from their memory, whatever nodes say
 ticker.c  the guest's program: it says what it got, and counts
 mesh      four nodes, observer - relay - source and target

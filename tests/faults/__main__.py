@@ -24,9 +24,9 @@ import trio
 from radics_mesh.vmm.build import build_image
 from tests.faults.node import end_qemus
 from tests.faults.outcome import Outcome
-from tests.faults.plans import ROLLBACK
+from tests.faults.plans import REPLICAS, ROLLBACK
 from tests.faults.scripts import SCRIPTS
-from tests.faults.table import apart, complaint, coverage, rows
+from tests.faults.table import apart, complaint, coverage, policies, rows
 from tests.faults.worker import LENGTH
 from tests.power_loss import build_recorder
 
@@ -56,10 +56,15 @@ def orders_of(options: argparse.Namespace) -> Iterator[tuple[int, str]]:
 async def work(
     orders: Iterator[tuple[int, str]], options: argparse.Namespace, place: Path, done: list[Outcome]
 ) -> None:
-    """One worker process, until there are no more orders."""
+    """One worker process, until there are no more orders. A session of its own: what a terminal
+    sends to all is for us to act upon."""
     command = [sys.executable, "-m", "tests.faults.worker", place, LOGS]
     worker = await trio.lowlevel.open_process(
-        list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+        list(map(str, command)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
     )
     assert worker.stdin is not None
     assert worker.stdout is not None
@@ -72,6 +77,8 @@ async def work(
             _tell(outcome, len(done), options)
     finally:
         worker.kill()
+        with trio.CancelScope(shield=True):
+            await worker.wait()
 
 
 async def _exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
@@ -120,7 +127,7 @@ def main() -> int:
     parser.add_argument("runs", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="Runs at a time.")
-    parser.add_argument("--kind", choices=list(SCRIPTS), default="", help="In each run.")
+    parser.add_argument("--kind", choices=[*SCRIPTS, REPLICAS], default="", help="In each run.")
     parser.add_argument("-v", "--verbose", action="store_true")
     options = parser.parse_args()
     began = time.monotonic()
@@ -133,13 +140,17 @@ def main() -> int:
         shutil.rmtree(place, ignore_errors=True)
     bad = [outcome for outcome in outcomes if not outcome.is_good]
     ordinary = [outcome for outcome in outcomes if outcome.plan.kind != ROLLBACK]
-    for line in (*rows(ordinary), coverage(ordinary), "", *apart(outcomes), *map(complaint, bad)):
+    told = (*apart(outcomes), *policies(outcomes), *map(complaint, bad))
+    for line in (*rows(ordinary), coverage(ordinary), "", *told):
         print(line)
     minutes = (time.monotonic() - began) / 60
     print(f"{len(outcomes) - len(bad)} of {len(outcomes)} runs good, in {minutes:.1f} min")
+    asked = options.runs if options.kind else options.runs + options.runs // APART_SHARE
+    if len(outcomes) < asked:
+        print(f"ended by a signal: {asked - len(outcomes)} runs were not done")
     if bad:
         print(f"logs of the nodes of the others are in {LOGS.relative_to(ROOT)}/SEED")
-    return 1 if bad else 0
+    return 1 if bad or len(outcomes) < asked else 0
 
 
 if __name__ == "__main__":

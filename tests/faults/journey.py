@@ -12,17 +12,18 @@ import trio
 from radics_mesh.errors import MeshError
 from tests.faults.mesh import VM, Mesh, until
 from tests.faults.outcome import Outcome
-from tests.faults.plans import Plan
+from tests.faults.plans import MAILS, RESTART, Plan
 
 MESSAGES = 120
 RATE = 60.0
-MAILS = 20
 MAIL_EVERY_S = 0.1
-# How long mail may be under way.
-MAIL_S = 15.0
+# How long mail may be under way; what a branch took that has stopped will not come.
+MAIL_S, MAIL_OF_BRANCHES_S = 15.0, 3.0
 # How long what is under way when a run has come to its end may still arrive.
 LATE_S = 0.3
 READY = ("running", "exited")
+# The silence in the policy of a restartable VM; zygote.HASTE lets it be short.
+AFTER_S = 3
 
 
 class LostError(Exception):
@@ -52,7 +53,7 @@ class Journey:
             nursery.start_soon(mesh.knows, "S", "O")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(mesh.collect)
-            await mesh.start_vm(self.place, MESSAGES, RATE, commit=self.plan.commit)
+            await mesh.start_vm(self.place, MESSAGES, RATE, **self._options())
             nursery.start_soon(self._mail)
             await until(lambda: len(mesh.reports) >= 5)
             await script(self)
@@ -61,6 +62,15 @@ class Journey:
             await self._move_again()
             await self._come_to_an_end()
             nursery.cancel_scope.cancel()
+
+    def _options(self) -> dict[str, object]:
+        """What the VM is run with."""
+        options: dict[str, object] = {"commit_output": self.plan.commit}
+        if self.plan.commit or self.plan.kind == RESTART:
+            options["checkpoint_every_s"] = 0.3
+        if self.plan.kind == RESTART:
+            options |= {"policy": f"restartable:{AFTER_S}", "keep_at": ["T"]}
+        return options
 
     async def _mail(self) -> None:
         """Mail all the time while things happen."""
@@ -93,6 +103,13 @@ class Journey:
         while await self.settled() != name:  # noqa: ASYNC110
             await trio.sleep(0.03)
 
+    async def is_shown(self) -> bool:
+        """What S did alone is a divergent state, or nothing could be kept, and that is said."""
+        found = await self.mesh["S"].ask("doctor", name=VM) or {}
+        if any(state["kind"] == "divergent" for state in found.get("states", [])):
+            return True
+        return await self.mesh.said("S", "it left no state")
+
     async def _move_again(self) -> None:
         """Undisturbed, wherever it is: the faults have left nothing behind."""
         here = await self.settled()
@@ -105,7 +122,7 @@ class Journey:
     async def _come_to_an_end(self) -> None:
         """All that was said to it has come, as far as it will; then it is told to stop."""
         mesh = self.mesh
-        with trio.move_on_after(MAIL_S):
+        with trio.move_on_after(MAIL_OF_BRANCHES_S if self.plan.kind == RESTART else MAIL_S):
             await until(lambda: not self._mailing and len(mesh.count("m")) >= mesh.mails)
         if len(mesh.count("m")) < mesh.mails:
             await self._note_what_is_left()

@@ -23,9 +23,9 @@ from radics_mesh.ids import VmId
 from radics_mesh.membership import YEAR_S, found, invite
 from radics_mesh.node.state import Membership, StateDirectory
 from radics_mesh.vmm.image_store import ImageStore
-from scenarios.peers import free_port
 from tests.faults.line import End, Line
-from tests.faults.node import HOST, Node
+from tests.faults.loopback import PORT, Block
+from tests.faults.node import Node
 from tests.faults.watch import Watch
 from tests.faults.zygote import Zygote
 
@@ -68,24 +68,30 @@ class Mesh:
                 nursery.start_soon(node.start)
 
     async def start_vm(
-        self, directory: Path, messages: int, rate: float, *, commit: bool = False
+        self, directory: Path, messages: int, rate: float, **options: object
     ) -> None:
         """The source at O, the VM at S, its reports to O; on return it executes."""
         text = directory / "text"
         text.write_text("".join(f"line-{number}\n" for number in range(1, messages + 1)))
         await self["O"].client.call("publish", name=SOURCE, file=str(text), rate=rate)
+        self.vm_eid = await self._run("S", [SOURCE], **options)
+
+    async def start_replica(self, node: Node) -> str:
+        """That reports to O what is mailed to it; its endpoint."""
+        return await self._run(node.name, [], policy="replicated")
+
+    async def _run(self, node: str, sources: list[str], **options: object) -> str:
         own = (await self["O"].client.call("status"))["node"]["id"]
-        answer = await self["S"].client.call(
+        answer = await self[node].client.call(
             "run",
             image=str(self.image),
             name=VM,
-            sources=[SOURCE],
-            arguments=[f"dtn://{own}/report", SOURCE],
+            sources=sources,
+            arguments=[f"dtn://{own}/report", *sources],
             memory_bytes=MEMORY_BYTES,
-            commit_output=commit,
-            checkpoint_every_s=0.3 if commit else 0.0,
+            **options,
         )
-        self.vm_eid = VmId.parse(answer["vm"]["id"]).eid
+        return VmId.parse(answer["vm"]["id"]).eid
 
     async def knows(self, node: str, other: str) -> None:
         """Until one can name the other."""
@@ -100,12 +106,17 @@ class Mesh:
             async for item in items:
                 self.reports.append(item["payload"].decode())
 
-    async def mail(self, text: str | None = None) -> None:
-        """To the VM, wherever it is; numbered when no text is given."""
+    async def mail(self, text: str | None = None, to: str = "") -> None:
+        """To the VM, wherever it is, or to somebody else; numbered when no text is given."""
         if text is None:
             self.mails += 1
             text = f"mail-{self.mails}"
-        await self["O"].client.call("send", destination=self.vm_eid, payload=text.encode())
+        await self["O"].client.call("send", destination=to or self.vm_eid, payload=text.encode())
+
+    def has_answer(self, text: str, host: str = "") -> bool:
+        """Whether a VM (on that host) has reported this mail."""
+        parts = [report.split(" ") for report in self.reports]
+        return any(part[2] == text and host in ("", part[3]) for part in parts)
 
     async def said(self, node: str, words: str) -> bool:
         """Whether a node's journal has a line with these words."""
@@ -137,10 +148,12 @@ async def open_mesh(
 ) -> AsyncIterator[Mesh]:
     """Members with states on disk, not started yet. `images_at`: who has the image beforehand.
     `settings`: of each node's configuration."""
+    block = Block()
     nodes = {
-        name: Node(name, place / name, free_port(), zygote, settings=settings) for name in NAMES
+        name: Node(name, place / name, block.host(number), PORT, zygote, settings=settings)
+        for number, name in enumerate(NAMES, 1)
     }
-    lines = _wire(nodes)
+    lines = _wire(nodes, block)
     _admit(nodes)
     for name in images_at:
         ImageStore(nodes[name].state / "images").put(image.read_bytes())
@@ -156,16 +169,17 @@ async def open_mesh(
             with trio.CancelScope(shield=True):
                 for node in nodes.values():
                     await node.end()
+            block.release()
             nursery.cancel_scope.cancel()
 
 
-def _wire(nodes: dict[str, Node]) -> dict[str, Line]:
+def _wire(nodes: dict[str, Node], block: Block) -> dict[str, Line]:
     relay = nodes["R"]
     lines = {}
     for number, name in enumerate(("S", "T")):
         node = nodes[name]
-        one = End(HOST, node.port, f"127.0.1.{2 * number + 1}")
-        other = End(HOST, relay.port, f"127.0.1.{2 * number + 2}")
+        one = End(node.host, node.port, block.host(5 + 2 * number))
+        other = End(relay.host, relay.port, block.host(6 + 2 * number))
         lines[name] = Line(one, other)
         node.neighbours = [other.address]
         relay.neighbours.append(one.address)

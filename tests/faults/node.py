@@ -22,7 +22,6 @@ from tests.faults.zygote import Zygote
 from tests.power_loss.disk import Disk, read_recording
 from tests.power_loss.page import Page
 
-HOST = "127.0.0.1"
 UP_WITHIN_S = 20.0
 GUEST_MEMORY_BYTES = 64 << 20
 # Written by QEMU itself, or of no content: not in the recording.
@@ -43,6 +42,7 @@ class Node:
 
     name: str
     place: Path
+    host: str
     port: int
     zygote: Zygote
     neighbours: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Node:
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     # --- its process ----------------------------------------------------------------------------
 

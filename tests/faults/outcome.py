@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.faults.plans import REPLAY, ROLLBACK, Plan
+from tests.faults.plans import REPLAY, REPLICAS, RESTART, ROLLBACK, Plan
 
 
 @dataclass
@@ -26,10 +26,13 @@ class Outcome:
     # The run proves nothing: it could not be carried out.
     harness: str = ""
     seconds: float = 0.0
-    # After a disk was set back: how long two copies executed while its node was alone, and after
-    # how long in contact the one that counts less had stopped.
+    # After a disk was set back, or a keeper went on: how long two copies executed, after how long
+    # in contact the one that counts less had stopped, and when that was.
     alone_s: float = 0.0
     found_s: float = 0.0
+    apart_until: float = 0.0
+    # Of a replicated service: the longest that somebody waited for an answer.
+    unanswered_s: float = 0.0
     # What exactly it was that failed.
     detail: str = ""
     # Of an undisturbed move: durable steps and the like.
@@ -43,5 +46,9 @@ class Outcome:
         kept = exact or (self.set_back and not self.plan.commit and all_there)
         # What a disk that was put away had taken for others is gone with it.
         kept |= self.plan.kind == ROLLBACK and self.source[0] == 0
+        # So is, once a keeper went on, the mail that the lower branch took after its checkpoint.
+        kept |= self.plan.kind == RESTART and self.source[0] == 0
+        # Who gets no answer asks again.
+        kept |= self.plan.kind == REPLICAS and all_there
         kept |= self.plan.kind == REPLAY and self.source[1] == self.mail[1] == 0
         return kept and not self.two_live and not self.lost and not self.harness

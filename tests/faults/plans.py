@@ -14,6 +14,9 @@ FULL = "disk full"
 FLIP = "flipped bit"
 REPLAY = "relay set back"
 ROLLBACK = "disk set back"
+# Other policies than at-most-one: a host is lost for a while.
+RESTART = "restartable"
+REPLICAS = "replicated"
 NOTHING = "no fault"
 
 # Durable steps of each node in one move, and pieces over each line, as `--measure` shows them;
@@ -21,6 +24,10 @@ NOTHING = "no fault"
 STEPS = {"S": 200, "R": 160, "T": 60}
 PIECES = {"S": 140, "T": 35}
 GROWTHS = {"S": 450, "R": 300, "T": 110}
+
+
+# What is mailed to the VM of a run while things happen.
+MAILS = 20
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,9 @@ class Plan:
     witness: bool = False
     # What the VM sends leaves once a checkpoint covers it.
     commit: bool = False
+    # How `host` is lost: SIGKILL (its guest goes on), POWER or CUT.
+    loss: str = POWER
+    host: str = "S"
 
     @property
     def lifetime_s(self) -> int:
@@ -67,6 +77,7 @@ class Plan:
         side = "after" if self.after else "before"
         told = "silent" if self.silent else "reset"
         torn = ", torn" if self.torn else ""
+        lost = f"{self.loss}, {told}" if self.loss == CUT else f"{self.loss}{torn}"
         what = {
             SIGKILL: f"of {self.victim} {side} step {self.step}",
             POWER: f"of {self.victim} {side} step {self.step}{torn}",
@@ -81,8 +92,15 @@ class Plan:
             ROLLBACK: "of S to before it gave the VM away"
             + (", with --require-witness" if self.witness else ""),
             REPLAY: "to before it delivered the release, a day later",
+            RESTART: f"VM, its holder is lost ({lost})",
+            REPLICAS: f"VM, {self.host} is lost ({lost})",
         }
         return f"{self.kind} {what.get(self.kind, '')}, {how}"
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the kind is the seed's own."""
+        return plan(self.seed).kind == self.kind
 
 
 WEIGHTS = {
@@ -94,6 +112,8 @@ WEIGHTS = {
     FULL: 10,
     FLIP: 6,
     REPLAY: 4,
+    RESTART: 8,
+    REPLICAS: 6,
 }
 
 
@@ -123,6 +143,8 @@ def plan(seed: int, kind: str | None = None) -> Plan:
         one_way=chance.random() < 0.25,
         image_at_target=chance.random() < 0.8,
         pool=int(chance.random() < 0.2),
-        commit=chance.random() < 0.3,
+        commit=chance.random() < 0.3 and kind != REPLICAS,
         witness=kind == ROLLBACK and seed % 2 == 0,
+        loss=chance.choice((SIGKILL, POWER, CUT)),
+        host=chance.choice("ST") if kind == REPLICAS else "S",
     )

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import trio
 
+from tests.faults import losses
 from tests.faults.journey import MESSAGES, Journey, LostError, WrongError
 from tests.faults.mesh import VM, Mesh, open_mesh
 from tests.faults.node import DownError, RecordingError
 from tests.faults.outcome import Outcome
-from tests.faults.plans import Plan
+from tests.faults.plans import REPLICAS, Plan
 from tests.faults.scripts import SCRIPTS
 from tests.faults.zygote import Zygote
 
@@ -29,13 +30,18 @@ async def run(plan: Plan, place: Path, zygote: Zygote, image: Path) -> Outcome:
     began = trio.current_time()
     images_at = ("S", "T") if plan.image_at_target else ("S",)
     settings = {"bundle_lifetime_s": plan.lifetime_s, "pool_size": plan.pool}
+    if plan.kind == REPLICAS:
+        settings["record_ttl_s"] = losses.RECORDS_LIVE_S
     try:
         async with open_mesh(place, zygote, image, images_at, settings) as mesh:
             if plan.witness:
                 mesh["S"].settings = {**settings, "require_witness": True}
             with trio.move_on_after(PATIENCE_S) as patience:
                 journey = Journey(plan, mesh, place, outcome)
-                await journey.travel(SCRIPTS[plan.kind])
+                if plan.kind == REPLICAS:
+                    await losses.answers(journey)
+                else:
+                    await journey.travel(SCRIPTS[plan.kind])
             if patience.cancelled_caught:
                 outcome.lost = f"not at its end after {PATIENCE_S:.0f} s: {await states(mesh)}"
             _judge(mesh, outcome)
@@ -67,12 +73,12 @@ async def states(mesh: Mesh) -> str:
 def _judge(mesh: Mesh, outcome: Outcome) -> None:
     if not mesh.watch.has_executed("S"):
         outcome.harness = "the watch did not see the guest execute that S had started"
-    outcome.two_live = mesh.watch.two_live()
-    if outcome.alone_s and outcome.found_s:
-        outcome.two_live = []  # while it was alone, which nothing can prevent; reported apart
     source, mail = mesh.count("s"), mesh.count("m")
     mail.pop("stop", None)
-    outcome.source = _lost_and_doubled(source, "line", MESSAGES)
+    if outcome.plan.kind != REPLICAS:
+        # While one was alone, which nothing can prevent, it is reported apart.
+        outcome.two_live = mesh.watch.two_live(outcome.apart_until)
+        outcome.source = _lost_and_doubled(source, "line", MESSAGES)
     outcome.mail = _lost_and_doubled(mail, "mail", mesh.mails)
 
 

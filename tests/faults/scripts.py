@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import trio
 import trio.testing
 
 from radics_mesh.errors import GuestError
+from tests.faults import losses
 from tests.faults.journey import Journey, WrongError
 from tests.faults.mesh import VM, until
 from tests.faults.node import Node
@@ -20,6 +20,7 @@ from tests.faults.plans import (
     NOTHING,
     POWER,
     REPLAY,
+    RESTART,
     ROLLBACK,
     SIGKILL,
     TWICE,
@@ -306,27 +307,18 @@ async def _set_back(journey: Journey) -> None:
     if scope.cancelled_caught:
         raise WrongError(f"S was not told that its disk is old: {await mesh.holders()}")
     journey.outcome.alone_s = max(0.0, watch.last_executed("S") - began)
-    journey.outcome.found_s = trio.current_time() - mended
+    journey.outcome.apart_until = trio.current_time()
+    journey.outcome.found_s = journey.outcome.apart_until - mended
     if watch.executing("S", began):
-        await _shown(journey)
+        with trio.move_on_after(SHOWN_WITHIN_S) as scope:
+            while not await journey.is_shown():  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        if scope.cancelled_caught:
+            raise WrongError("what S did alone is not shown")
     stopped = trio.current_time()
     await trio.sleep(LATE_S)
     if watch.executing("S", stopped):
         raise WrongError("a guest still executes at S")
-
-
-async def _shown(journey: Journey) -> None:
-    """What S did alone is a divergent state, or nothing could be kept, and that is said."""
-    found: dict[str, Any] = {}
-    with trio.move_on_after(SHOWN_WITHIN_S):
-        while True:
-            found = await journey.mesh["S"].ask("doctor", name=VM) or {}
-            if any(state["kind"] == "divergent" for state in found.get("states", [])):
-                return
-            if await journey.mesh.said("S", "it left no state"):
-                return
-            await trio.sleep(0.05)
-    raise WrongError(f"what S did alone is not shown: {found}")
 
 
 SCRIPTS: dict[str, Script] = {
@@ -340,4 +332,5 @@ SCRIPTS: dict[str, Script] = {
     FLIP: _flip,
     REPLAY: _relay_set_back,
     ROLLBACK: _set_back,
+    RESTART: losses.restarted,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.faults.outcome import Outcome
-from tests.faults.plans import POWER, ROLLBACK, SIGKILL
+from tests.faults.plans import MAILS, POWER, REPLICAS, RESTART, ROLLBACK, SIGKILL
 
 _HEAD = (
     "fault",
@@ -48,6 +48,28 @@ def apart(outcomes: Sequence[Outcome]) -> list[str]:
             f" {len(ran)}" + (f" (at most {max(ran):.1f} s)" if ran else "") + "; in contact found"
             f" out within {max(o.found_s for o in some):.1f} s, the lower epoch stopped and what it"
             f" did shown, in {sum(o.is_good for o in some)}"
+        )
+    return lines
+
+
+def policies(outcomes: Sequence[Outcome]) -> list[str]:
+    """Of VMs that are not at-most-one: what was promised of them, and the price."""
+    lines = []
+    if some := [o for o in outcomes if o.plan.kind == RESTART and o.found_s]:
+        ran = [o.alone_s for o in some if o.alone_s]
+        lines.append(
+            f"{RESTART}, its holder lost: {len(some)} runs; its keeper went on in all of them, the"
+            f" lost branch executed beside it in {len(ran)}"
+            + (f" (at most {max(ran):.1f} s)" if ran else "")
+            + f", and had stopped within {max(o.found_s for o in some):.1f} s of contact; mail that"
+            f" it had taken since its checkpoint: {sum(o.mail[0] for o in some)} of"
+            f" {len(some) * MAILS} lost"
+        )
+    if some := [o for o in outcomes if o.plan.kind == REPLICAS and o.hit]:
+        waited_s = max(o.unanswered_s for o in some)
+        lines.append(
+            f"{REPLICAS}, a host lost: {len(some)} runs; the service answered in"
+            f" {sum(o.is_good for o in some)}, after at most {waited_s:.1f} s"
         )
     return lines
 
@@ -110,7 +132,7 @@ def complaint(outcome: Outcome) -> str:
         f"seed {outcome.plan.seed}: {outcome.plan.words}:\n    "
         + "\n    ".join(line for line in wrong if line)
         + f"\n    again with: make faults RUNS=1 SEED={outcome.plan.seed}"
-        + (f" ARGS='--kind \"{ROLLBACK}\"'" if outcome.plan.kind == ROLLBACK else "")
+        + ("" if outcome.plan.is_drawn else f" ARGS='--kind \"{outcome.plan.kind}\"'")
     )
 
 

@@ -12,7 +12,7 @@ import trio
 
 from tests.faults.__main__ import prepare
 from tests.faults.outcome import Outcome
-from tests.faults.plans import CUT, POWER, SIGKILL, Plan
+from tests.faults.plans import CUT, POWER, REPLICAS, RESTART, SIGKILL, Plan
 from tests.faults.run import run
 from tests.faults.table import complaint
 from tests.faults.zygote import Zygote
@@ -44,10 +44,15 @@ PLANS = (
         Plan(3, POWER, victim="R", step=20, after=True, lasts_s=0.1),
         Plan(4, CUT, line="S", piece=25, silent=False, lasts_s=0.2, one_way=True),
     ),
+    # A keeper goes on while the holder's guest lives, unheard; a service loses one of its hosts.
+    (
+        Plan(5, RESTART, loss=SIGKILL, lasts_s=0.1),
+        Plan(6, REPLICAS, loss=POWER, host="S", lasts_s=0.1),
+    ),
 )
 
 
-@pytest.mark.parametrize("pair", PLANS, ids=["hosts", "between"])
+@pytest.mark.parametrize("pair", PLANS, ids=["hosts", "between", "policies"])
 async def test_a_vm_moves_whatever_fails(
     place: Path, zygote: Zygote, pair: tuple[Plan, Plan]
 ) -> None:
@@ -64,4 +69,4 @@ async def test_a_vm_moves_whatever_fails(
     for outcome in outcomes:
         assert outcome.is_good, complaint(outcome)
         assert outcome.hit
-        assert outcome.moves
+        assert outcome.moves or outcome.plan.kind == REPLICAS

@@ -1,10 +1,10 @@
 /*
  * ticker: says what it got, each thing once, and counts in its memory as long as it executes.
  *
- *   ticker REPORTS SOURCE      REPORTS is an EID
+ *   ticker REPORTS [SOURCE]     REPORTS is an EID
  *
  * Of each message of the source and each mail it says: "s N TEXT HOST" or "m N TEXT HOST". It ends
- * with the source, once it has got a mail "stop".
+ * with the source, if there is one, once it has got a mail "stop".
  */
 #include <errno.h>
 #include <stdint.h>
@@ -33,9 +33,9 @@ int main(int argc, char **argv)
 {
     static char payload[RADICS_MESSAGE_MAX + 1];
     struct radics_message message;
-    int stream, told_to_stop = 0, ended = 0;
+    int stream = RADICS_MAILBOX, told_to_stop = 0, ended = argc == 2;
 
-    if (argc != 3 || (stream = radics_subscribe(argv[2])) < 0)
+    if (argc < 2 || argc > 3 || (argc == 3 && (stream = radics_subscribe(argv[2])) < 0))
         return 2;
     while (!ended || !told_to_stop) {
         long n = radics_receive(ended ? RADICS_MAILBOX : RADICS_ANY, payload, sizeof payload - 1,
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         payload[strcspn(payload, "\n")] = 0;
         if (message.stream == RADICS_MAILBOX && !strcmp(payload, "stop"))
             told_to_stop = 1;
-        if (report(argv[1], message.stream == stream ? 's' : 'm', &message, payload))
+        if (report(argv[1], message.stream == RADICS_MAILBOX ? 'm' : 's', &message, payload))
             return 4;
     }
     return 0;

@@ -93,12 +93,18 @@ class Watch:
         """When a guest on that host was last seen to execute; 0: never."""
         return max((c.last or 0.0 for c in self.copies.values() if c.host == host), default=0.0)
 
-    def two_live(self) -> list[str]:
-        """Pairs of copies that executed at the same time; there must be none."""
+    def first_executed(self, host: str) -> float:
+        """When a guest on that host was first seen to execute."""
+        return min(c.first for c in self.copies.values() if c.host == host and c.first is not None)
+
+    def two_live(self, since: float = 0.0) -> list[str]:
+        """Pairs of copies that executed at the same time, then or later; there must be none."""
         lives = [
-            (copy.first, copy.last, copy.host)
+            (max(since, copy.first), copy.last, copy.host)
             for copy in self.copies.values()
-            if copy.first is not None and copy.last is not None and copy.last > copy.first
+            if copy.first is not None
+            and copy.last is not None
+            and copy.last > max(since, copy.first)
         ]
         lives.sort()
         return [

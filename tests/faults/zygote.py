@@ -31,6 +31,7 @@ HASTE: dict[str, object] = {
     "FROZEN_S": 6.0,
     "RESERVED_S": 20.0,
     "QUIET_S": 0.4,
+    "AFTER_MIN_S": 2,
 }
 
 
