@@ -99,6 +99,12 @@ class Config:
     # A plain TCPCLv3 listener for foreign peers; None: there is none.
     foreign_listen: Address | None = None
 
+    # Interfaces on which this node says that it is there and listens for others (IPND beacons, UDP
+    # port 4551); "all": every one but the loopback. They tell anybody in reach its EID and ports.
+    discover: tuple[str, ...] = ()
+    # Seconds between two of its beacons, give or take a quarter. Shorter: met sooner, more air.
+    discover_every_s: float = 5.0
+
     # Directories that are carried about (a folder on a USB stick): whenever one is there, bundles
     # are taken from it, and those that no contact leads to the destination of are written to it.
     carry: tuple[Path, ...] = ()

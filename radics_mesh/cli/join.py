@@ -50,6 +50,12 @@ FOREIGN_FORM = "EID=HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
 @click.option("--foreign", multiple=True, metavar="PEER", help=f"Admit {FOREIGN_FORM}.")
 @click.option("--foreign-listen", metavar="HOST:PORT", help="Plain TCPCLv3 for --foreign peers.")
 @click.option(
+    "--discover",
+    multiple=True,
+    metavar="INTERFACE",
+    help="Find peers on this link, and be found, by beacons; all: on every one.",
+)
+@click.option(
     "--carry",
     multiple=True,
     type=StatePath(),
@@ -117,6 +123,7 @@ def config_from(options: dict[str, Any]) -> Config:
         invite=options["invite"],
         neighbours=_addresses(options["neighbours"]),
         foreign=foreign,
+        discover=tuple(options["discover"]),
         carry=tuple(options["carry"]),
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
         guest_memory_bytes=memory << 20 if memory is not None else None,

@@ -29,6 +29,8 @@
   lines        which of two sessions with one peer stays
   contacts     the service that dials, listens and keeps one session a neighbour
   memory_layer the same between agents of one process, for simulations: delay, rate, loss, schedule
+  ipnd         discovery beacons on the wire;  heard: what they are worth, sans-IO
+  discovery    their sockets;  interfaces: the links of this machine
   carried      bundles as files that somebody carries: names, receipts, sans-IO
   stick        such a directory, its files;  carrier: writes and takes them, watches for sticks
 

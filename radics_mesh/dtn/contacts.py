@@ -108,7 +108,7 @@ class Contacts:
         self._opening: set[NodeId] = set()
         self._targets: dict[Address | NodeId | Foreign, Target] = {}
         self._neighbours: frozenset[SocketAddress] | None = None
-        self._foreign_hosts: dict[Foreign, frozenset[str]] = {}
+        self.foreign_hosts: dict[Foreign, frozenset[str]] = {}
         self._nursery: trio.Nursery | None = None
         self._unproved = Unproved(UNPROVED_MAX)
         self._unnamed = Unproved(UNNAMED_MAX)
@@ -130,7 +130,7 @@ class Contacts:
             self._neighbours = await resolve_all(self._config.neighbours)
         for listed in self._config.foreign:
             found = await resolve_all([Address(listed.host)])
-            self._foreign_hosts[listed] = frozenset(host for host, _ in found)
+            self.foreign_hosts[listed] = frozenset(host for host, _ in found)
         async with AsyncExitStack() as stack:
             # Before the nursery: a taken port is the user's mistake, not a group of exceptions.
             members = await listen(stack, self._config.listen)
@@ -175,10 +175,33 @@ class Contacts:
         """The member as one to dial; None when it is not to be dialled, or they are too many."""
         target = self._targets.get(node_id)
         if target is None and node_id != self._me.node_id and len(self._targets) < TARGETS_MAX:
-            target = self._targets[node_id] = Target(node_id, [], expect=node_id)
-            if self._nursery is not None:
-                self._nursery.start_soon(self._keep_dialling, target)
+            target = self._start(node_id, Target(node_id, [], expect=node_id))
         return target
+
+    def _start(self, key: NodeId | Foreign, target: Target) -> Target:
+        self._targets[key] = target
+        if self._nursery is not None:
+            self._nursery.start_soon(self._keep_dialling, target)
+        return target
+
+    def hear(self, peer: Peer, address: Address) -> None:
+        """A beacon says that a peer is there: try it too, after its other addresses."""
+        if not self._may_dial(address):
+            return
+        if isinstance(peer, Foreign):
+            target = self._targets.get(peer) or self._start(peer, Target(peer, []))
+        else:
+            known = self._target(peer)
+            if known is None:
+                return
+            target = known
+        target.hear(address)
+
+    def hear_no_more(self, peer: Peer) -> None:
+        """Beacons of it have stopped; it is forgotten if they were all that was known of it."""
+        target = self._targets.get(peer)
+        if target is not None:
+            target.hear(None)
 
     def _may_dial(self, address: Address) -> bool:
         return self._neighbours is None or (address.host, address.port) in self._neighbours
@@ -237,7 +260,7 @@ class Contacts:
 
     async def _accept_foreign(self, stream: trio.SocketStream) -> None:
         host = _remote(stream)[0]
-        known = [f for f, hosts in self._foreign_hosts.items() if host in hosts]
+        known = [f for f, hosts in self.foreign_hosts.items() if host in hosts]
         if not known:
             raise PeerError("a foreign peer that is not on the list")
         with self._unnamed.caller(host) as scope:
@@ -255,7 +278,7 @@ class Contacts:
 
     async def _keep_dialling(self, target: Target) -> None:
         backoff = Backoff(self._config.redial_first_s, self._config.redial_max_s, self._random)
-        while True:
+        while target.places:
             line = self._lines.get(target.peer) if target.peer is not None else None
             if line is not None:
                 await line.over.wait()
@@ -269,10 +292,12 @@ class Contacts:
             with trio.move_on_after(backoff.next_s()):
                 await news.wait()
                 backoff.reset()
+        for key in [key for key, other in self._targets.items() if other is target]:
+            del self._targets[key]
 
     async def _try(self, target: Target) -> None:
         """Dial its addresses in turn until one leads to a session, and stay until that ends."""
-        for address in target.addresses:
+        for address in target.places:
             if target.peer in self._lines:
                 return
             with self._refusing((address.host, address.port)):

@@ -27,6 +27,8 @@ class Target:
         self.peer = peer
         self.expect = expect
         self.addresses = list(addresses)
+        # Where a beacon says that it is: unproved, so tried last, and displacing nothing.
+        self.heard: Address | None = None
         # How long the peer wants to be left alone, as its last goodbye said.
         self.delay_s = 0.0
         # Set, and replaced, when there is a new address to try.
@@ -42,6 +44,18 @@ class Target:
             self.news = trio.Event()
         old = [address for address in self.addresses if address not in new]
         self.addresses = (new + old)[:_ADDRESSES_MAX]
+
+    @property
+    def places(self) -> list[Address]:
+        """Everywhere it may be, the likeliest first."""
+        heard = [] if self.heard is None or self.heard in self.addresses else [self.heard]
+        return [*self.addresses, *heard]
+
+    def hear(self, address: Address | None) -> None:
+        """A beacon of it came from there; None: none came for long."""
+        self.heard = address
+        self.news.set()
+        self.news = trio.Event()
 
     def states(self, addresses: Iterable[Address]) -> frozenset[str]:
         """As `learn`, from the peer's own record; the hosts that it has left since the last one.

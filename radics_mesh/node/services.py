@@ -44,6 +44,7 @@ from radics_mesh.link import (
     resolve_all,
 )
 from radics_mesh.me import Me
+from radics_mesh.node.discovering import discovery_of
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
@@ -180,7 +181,10 @@ class Services:
                 await nursery.start(self.images.run)
                 await nursery.start(self.hosting.run)
                 await nursery.start(self.replicas.run)
-                await nursery.start(self.contacts.run)
+                listening = await nursery.start(self.contacts.run)
+                if self.config.discover:
+                    discovery = discovery_of(self.me, self.config, self.contacts, listening)
+                    await nursery.start(discovery.run)
                 nursery.start_soon(self._follow_directory)
                 nursery.start_soon(self._follow_contacts)
                 nursery.start_soon(self._follow_hosting)

@@ -1,0 +1,28 @@
+"""This node's beacons: what it announces, and what becomes of those that it hears."""
+
+from __future__ import annotations
+
+import random
+
+from radics_mesh.config import Config
+from radics_mesh.dtn.contacts import Contacts, Listening
+from radics_mesh.dtn.discovery import Discovery
+from radics_mesh.dtn.heard import FOREIGN_SERVICE, MEMBER_SERVICE, Heard
+from radics_mesh.dtn.ipnd import Service
+from radics_mesh.me import Me
+
+
+def discovery_of(me: Me, config: Config, contacts: Contacts, listening: Listening) -> Discovery:
+    """For contacts that run already, so that their ports and listed hosts are known."""
+    services = [Service(MEMBER_SERVICE, f"port={listening.members.port};")]
+    if listening.foreign is not None:
+        services.append(Service(FOREIGN_SERVICE, f"port={listening.foreign.port};"))
+    return Discovery(
+        own=me.identity.eid,
+        services=services,
+        heard=Heard(me.node_id, contacts.foreign_hosts, contacts.hear_no_more),
+        on_found=lambda found: contacts.hear(found.peer, found.address),
+        names=config.discover,
+        every_s=config.discover_every_s,
+        random=random.random,
+    )
