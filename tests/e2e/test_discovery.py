@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from scenarios.peers import stop_all
-from tests.e2e.test_links import PATIENCE_S, PORT, Cable, RemotePeer, namespaces, receive, why_not
+from tests.e2e.test_links import PORT, Cable, RemotePeer, namespaces, receive, why_not
+from tests.patience import PATIENCE_S
 
 
 async def test_beacons_bring_two_nodes_together(tmp_path: Path) -> None:
@@ -16,7 +17,7 @@ async def test_beacons_bring_two_nodes_together(tmp_path: Path) -> None:
     if reason is not None:
         pytest.skip(reason)
     a, b = RemotePeer("A", tmp_path), RemotePeer("B", tmp_path)
-    with trio.fail_after(2 * PATIENCE_S), namespaces([a, b]):
+    with trio.fail_after(PATIENCE_S), namespaces([a, b]):
         cable = Cable(a, b, "10.78.0")
         try:
             await a.start("--verbose")
