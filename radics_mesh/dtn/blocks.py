@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from radics_mesh.dtn import sdnv
+from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.errors import WireError
 from radics_mesh.ids import NONE_EID, Eid
 
@@ -49,6 +50,33 @@ class Block:
     flags: int
     data: bytes
     references: tuple[Eid, ...] = ()
+
+    @property
+    def content(self) -> Content:
+        """The data, wherever it is."""
+        return self.data
+
+
+class LargeBlock(Block):
+    """A block whose data is in a file. `data` reads it all: whoever can, goes through `content`."""
+
+    __slots__ = ("_file",)
+    _file: FileBytes
+
+    def __init__(
+        self, kind: int, flags: int, file: FileBytes, references: tuple[Eid, ...] = ()
+    ) -> None:
+        for name, value in (("kind", kind), ("flags", flags), ("references", references)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_file", file)
+
+    @property
+    def data(self) -> bytes:
+        return bytes(self._file)
+
+    @property
+    def content(self) -> Content:
+        return self._file
 
 
 def number(data: bytes, offset: int) -> tuple[int, int]:
@@ -122,6 +150,12 @@ class Dictionary:
         return self._pairs[eid]
 
 
+@functools.lru_cache(maxsize=1024)
+def packed(eids: tuple[Eid, ...]) -> Dictionary:
+    """Remembered, as `_eid`."""
+    return Dictionary(eids)
+
+
 def _compress(eid: Eid) -> bytes | None:
     if eid == NONE_EID:
         return b"\0\0"
@@ -134,7 +168,8 @@ def _compress(eid: Eid) -> bytes | None:
     return sdnv.encode(node) + sdnv.encode(service)
 
 
-def encode(block: Block, dictionary: Dictionary, *, last: bool) -> bytes:
+def encode_head(block: Block, dictionary: Dictionary, *, last: bool) -> bytes:
+    """All of a block but its data."""
     flags = block.flags & ~(LAST | HAS_REFERENCES)
     if last:
         flags |= LAST
@@ -148,14 +183,25 @@ def encode(block: Block, dictionary: Dictionary, *, last: bool) -> bytes:
             bytes((block.kind,)),
             sdnv.encode(flags),
             references,
-            sdnv.encode(len(block.data)),
-            block.data,
+            sdnv.encode(len(block.content)),
         )
     )
 
 
 def decode(data: bytes, offset: int, names: Names) -> tuple[Block, bool, int]:
     """(block, whether it is the last one, offset of what follows); WireError."""
+    kind, flags, references, start, length = decode_head(data, offset, names)
+    end = start + length
+    if end > len(data):
+        raise WireError("bundle: ends within a block")
+    block = Block(kind, flags & ~(LAST | HAS_REFERENCES), data[start:end], references)
+    return block, bool(flags & LAST), end
+
+
+def decode_head(
+    data: bytes, offset: int, names: Names
+) -> tuple[int, int, tuple[Eid, ...], int, int]:
+    """(type, flags as on the wire, references, offset of the data, its length); WireError."""
     if offset >= len(data):
         raise WireError("bundle: ends without a last block")
     kind = data[offset]
@@ -164,15 +210,7 @@ def decode(data: bytes, offset: int, names: Names) -> tuple[Block, bool, int]:
     if flags & HAS_REFERENCES:
         references, offset = _references(data, offset, names)
     length, offset = number(data, offset)
-    if offset + length > len(data):
-        raise WireError("bundle: ends within a block")
-    block = Block(
-        kind,
-        flags & ~(LAST | HAS_REFERENCES),
-        data[offset : offset + length],
-        references,
-    )
-    return block, bool(flags & LAST), offset + length
+    return kind, flags, references, offset, length
 
 
 def _references(data: bytes, offset: int, names: Names) -> tuple[tuple[Eid, ...], int]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from radics_mesh.dtn import blocks, sdnv
-from radics_mesh.dtn.blocks import Block, Dictionary, Names, number
+from radics_mesh.dtn.blocks import Block, Dictionary, LargeBlock, Names, number, packed
+from radics_mesh.dtn.content import Content, FileBytes, Joined, joined, rest
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import NONE_EID, Eid
 
@@ -40,6 +41,10 @@ REPORT_DELETION = 0x4_0000
 REPORTS = 0x7_C000
 
 _BLOCKS_MAX = 64
+# Of a bundle in a file: a primary block or a block's head is not longer, and all blocks but the
+# payload, which are in memory, have not more.
+_HEAD_BYTES = 1 << 16
+_OTHERS_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +108,19 @@ class Bundle:
     def id(self) -> BundleId:
         if self.fragment is None:
             return BundleId(self.source, self.created, self.sequence)
-        place = self.fragment.offset, len(self.payload)
+        place = self.fragment.offset, len(self.content)
         return BundleId(self.source, self.created, self.sequence, *place)
 
     @property
     def payload(self) -> bytes:
         """Empty when there is no payload block (RFC 5050 allows that)."""
+        return bytes(self.content)
+
+    @property
+    def content(self) -> Content:
+        """The payload, in memory or in a file."""
         block = self.block(blocks.PAYLOAD)
-        return block.data if block else b""
+        return block.content if block else b""
 
     @property
     def priority(self) -> int:
@@ -131,21 +141,24 @@ class Bundle:
 
     def encode(self) -> bytes:
         """The bytes that go on the wire."""
+        return b"".join([bytes(part) for part in self._parts()])
+
+    def encoded(self) -> bytes | Joined:
+        """The same, but what is in a file stays there."""
+        return joined(self._parts())
+
+    def _parts(self) -> list[Content]:
         if not self.blocks:
             raise UsageError("a bundle has at least one block besides the primary one")
         own = self.destination, self.source, self.report_to, self.custodian
         referred = (eid for block in self.blocks for eid in block.references)
-        dictionary = Dictionary((*own, *referred))
-        final = len(self.blocks) - 1
-        return b"".join(
-            (
-                self._primary(own, dictionary),
-                *(
-                    blocks.encode(block, dictionary, last=place == final)
-                    for place, block in enumerate(self.blocks)
-                ),
-            )
-        )
+        dictionary = packed((*own, *referred))
+        last = self.blocks[-1]
+        parts: list[Content] = [self._primary(own, dictionary)]
+        for block in self.blocks:
+            parts.append(blocks.encode_head(block, dictionary, last=block is last))
+            parts.append(block.content)
+        return parts
 
     def _primary(self, eids: tuple[Eid, ...], dictionary: Dictionary) -> bytes:
         flags = self.flags & ~FRAGMENT | (FRAGMENT if self.fragment else 0)
@@ -158,8 +171,12 @@ class Bundle:
         return bytes((VERSION,)) + sdnv.encode(flags) + sdnv.encode(len(body)) + body
 
     @classmethod
-    def parse(cls, data: bytes) -> Bundle:
-        """The one complete bundle that `data` is; WireError."""
+    def parse(cls, data: Content) -> Bundle:
+        """The one complete bundle that `data` is; WireError. Of one in a file the payload stays
+        there; LinkError when it cannot be read."""
+        if isinstance(data, FileBytes):
+            return _parse_file(data)
+        data = bytes(data)
         if not data or data[0] != VERSION:
             raise WireError("bundle: not version 6")
         flags, offset = number(data, 1)
@@ -212,12 +229,52 @@ class _Primary:
         )
 
 
-def with_block_in_front(raw: bytes, block: Block) -> bytes:
+def with_block_in_front(raw: Content, block: Block) -> bytes | Joined:
     """An encoded bundle with one more block, which refers to no EIDs; nothing is parsed anew."""
-    _, offset = number(raw, 1)
-    length, offset = number(raw, offset)
+    head = raw[:_HEAD_BYTES]
+    _, offset = number(head, 1)
+    length, offset = number(head, offset)
     end = offset + length
-    return raw[:end] + blocks.encode(block, Dictionary(()), last=False) + raw[end:]
+    own = blocks.encode_head(block, Dictionary(()), last=False)
+    return joined([raw[:end], own, block.content, rest(raw, end)])
+
+
+def _parse_file(file: FileBytes) -> Bundle:
+    """Reads the primary block and all others but the payload."""
+    head = file[:_HEAD_BYTES]
+    if not head or head[0] != VERSION:
+        raise WireError("bundle: not version 6")
+    flags, offset = number(head, 1)
+    length, offset = number(head, offset)
+    end = offset + length
+    if end > len(head):
+        raise WireError("bundle: ends within the primary block, or that is too large")
+    primary = _Primary(head[:end], offset, flags)
+    bundle = primary.bundle(_parse_blocks_of(file, end, primary.names))
+    _check_fragment(bundle)
+    return bundle
+
+
+def _parse_blocks_of(file: FileBytes, offset: int, names: Names) -> tuple[Block, ...]:
+    found: list[Block] = []
+    last, others_bytes = False, 0
+    while not last:
+        window = file[offset : offset + _HEAD_BYTES]
+        kind, flags, references, start, length = blocks.decode_head(window, 0, names)
+        if offset + start + length > len(file):
+            raise WireError("bundle: ends within a block")
+        flags, last = flags & ~(blocks.LAST | blocks.HAS_REFERENCES), bool(flags & blocks.LAST)
+        data = file.part(offset + start, length)
+        if kind == blocks.PAYLOAD:
+            found.append(LargeBlock(kind, flags, data, references))
+        else:
+            others_bytes += length
+            if others_bytes > _OTHERS_MAX_BYTES:
+                raise WireError("bundle: more than that beside the payload is not taken")
+            found.append(Block(kind, flags, bytes(data), references))
+        offset += start + length
+        _check_count(found)
+    return _checked(found, offset, len(file))
 
 
 def _parse_blocks(data: bytes, offset: int, names: Names) -> tuple[Block, ...]:
@@ -226,9 +283,17 @@ def _parse_blocks(data: bytes, offset: int, names: Names) -> tuple[Block, ...]:
     while not last:
         block, last, offset = blocks.decode(data, offset, names)
         found.append(block)
-        if len(found) > _BLOCKS_MAX:
-            raise WireError(f"bundle: more than {_BLOCKS_MAX} blocks")
-    if offset != len(data):
+        _check_count(found)
+    return _checked(found, offset, len(data))
+
+
+def _check_count(found: list[Block]) -> None:
+    if len(found) > _BLOCKS_MAX:
+        raise WireError(f"bundle: more than {_BLOCKS_MAX} blocks")
+
+
+def _checked(found: list[Block], end: int, size_bytes: int) -> tuple[Block, ...]:
+    if end != size_bytes:
         raise WireError("bundle: bytes after the last block")
     if sum(block.kind == blocks.PAYLOAD for block in found) > 1:  # RFC 5050 section 4
         raise WireError("bundle: two payload blocks")
@@ -237,5 +302,5 @@ def _parse_blocks(data: bytes, offset: int, names: Names) -> tuple[Block, ...]:
 
 def _check_fragment(bundle: Bundle) -> None:
     place = bundle.fragment
-    if place and place.offset + len(bundle.payload) > place.total:
+    if place and place.offset + len(bundle.content) > place.total:
         raise WireError("bundle: a fragment that reaches past its whole")

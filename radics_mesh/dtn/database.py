@@ -26,7 +26,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from radics_mesh.dtn.bundle import ORDINARY
+from radics_mesh.dtn.content import Content, FileBytes, pieces
+from radics_mesh.dtn.spool import Spooled
 from radics_mesh.durable import sync_directory
+from radics_mesh.errors import LinkError
 from radics_mesh.ids import NONE_EID
 
 # Above this a bundle is a file: SQLite would write it twice, to its log and to its table.
@@ -88,7 +91,7 @@ class Row(NamedTuple):
 class Batch:
     """What one transaction changes."""
 
-    added: list[tuple[Row, bytes]] = field(default_factory=list)
+    added: list[tuple[Row, Content]] = field(default_factory=list)
     removed: list[int] = field(default_factory=list)
     # Those of the removed ones that have files.
     unlinked: list[int] = field(default_factory=list)
@@ -120,14 +123,36 @@ class Files:
     def of(self, key: int) -> Path:
         return self.large / f"{key}.bundle"
 
-    def write(self, key: int, raw: bytes) -> None:
-        """On return the bytes and the name are on the medium; a torn one has no row yet."""
-        descriptor = os.open(self.of(key), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
+    def write(self, key: int, content: Content) -> int:
+        """On return the bytes and the name are on the medium; a torn one has no row yet. Their
+        CRC."""
+        if isinstance(content, Spooled):
+            content.sync()
+            content.path.replace(self.of(key))
+            crc = content.crc
+        else:
+            crc = self._write_new(self.of(key), content)
         sync_directory(self.large)
+        return crc
+
+    def _write_new(self, path: Path, content: Content) -> int:
+        crc = 0
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            for piece in pieces(content):
+                crc = zlib.crc32(piece, crc)
+                left = memoryview(piece)
+                while left:
+                    left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        return crc
+
+    def withdraw(self, key: int, content: Content) -> None:
+        """Undo a `write`, as far as it came."""
+        if len(content) > FILE_FROM_BYTES:
+            self.remove(key)
+        if isinstance(content, Spooled):
+            content.path.unlink(missing_ok=True)
 
     def remove(self, key: int) -> None:
         self.of(key).unlink(missing_ok=True)
@@ -221,19 +246,28 @@ def was_delivered(connection: sqlite3.Connection, hashed: bytes) -> bool:
     return found is not None
 
 
-def read_raw(connection: sqlite3.Connection, files: Files, key: int) -> bytes | None:
-    """The bundle's bytes, None when they are damaged or gone."""
+def read_raw(connection: sqlite3.Connection, key: int) -> bytes | None:
+    """A bundle's bytes from the database, None when they are damaged or gone."""
     try:
         found = connection.execute("SELECT crc, raw FROM bundle WHERE key = ?", (key,)).fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    intact = found and isinstance(found[1], bytes) and zlib.crc32(found[1]) == found[0]
+    return found[1] if intact else None
+
+
+def read_file(connection: sqlite3.Connection, files: Files, key: int) -> FileBytes | None:
+    """A large bundle, gone through once; None when it is damaged or gone."""
+    try:
+        found = connection.execute("SELECT crc FROM bundle WHERE key = ?", (key,)).fetchone()
         if found is None:
             return None
-        crc, raw = found
-        if raw is None:
-            raw = files.of(key).read_bytes()
-    except (sqlite3.DatabaseError, OSError):
+        content, crc = FileBytes.of(files.of(key)), 0
+        for piece in pieces(content):
+            crc = zlib.crc32(piece, crc)
+    except (sqlite3.DatabaseError, OSError, LinkError):
         return None
-    intact = isinstance(raw, bytes) and zlib.crc32(raw) == crc
-    return raw if intact else None
+    return content if crc == found[0] else None
 
 
 class Writer:
@@ -245,26 +279,31 @@ class Writer:
 
     def apply(self, batch: Batch) -> None:
         """On return the batch is on the medium; sqlite3.Error or OSError: nothing of it counts."""
-        for row, raw in batch.added:
-            if row.size > FILE_FROM_BYTES:
-                self._files.write(row.key, raw)
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._change(batch)
+            values = [self._values(row, raw) for row, raw in batch.added]
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._change(batch, values)
             self._connection.execute("COMMIT")
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            for row, raw in batch.added:
+                self._files.withdraw(row.key, raw)
             raise
         for key in batch.unlinked:
             self._files.remove(key)
 
-    def _change(self, batch: Batch) -> None:
+    def _values(self, row: Row, raw: Content) -> tuple[object, ...]:
+        if row.size > FILE_FROM_BYTES:
+            return (*row, self._files.write(row.key, raw), None)
+        raw = bytes(raw)
+        return (*row, zlib.crc32(raw), raw)
+
+    def _change(self, batch: Batch, rows: list[tuple[object, ...]]) -> None:
         """Removals first: a bundle that left may have come back in the same batch."""
         for some in _chunks(batch.removed):
             places = ", ".join("?" * len(some))
             self._connection.execute(f"DELETE FROM bundle WHERE key IN ({places})", some)
-        rows = [_values(row, raw) for row, raw in batch.added]
         self._insert(f"INSERT INTO bundle ({COLUMNS}) VALUES", WIDTH, rows)
         self._insert("INSERT OR REPLACE INTO delivered VALUES", 2, batch.delivered)
         self._insert("INSERT OR REPLACE INTO meta VALUES", 2, batch.meta.items())
@@ -281,11 +320,6 @@ class Writer:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _values(row: Row, raw: bytes) -> tuple[object, ...]:
-    stored = None if row.size > FILE_FROM_BYTES else raw
-    return (*row, zlib.crc32(raw), stored)
 
 
 def _chunks(items: list[_T]) -> Iterator[list[_T]]:

@@ -37,6 +37,7 @@ from radics_mesh.dtn import blocks, chains, sdnv, security_block
 from radics_mesh.dtn.blocks import Block, number
 from radics_mesh.dtn.bundle import VERSION, Bundle
 from radics_mesh.dtn.chains import NAME_BYTES, ChainUnknown, Memory, name_of
+from radics_mesh.dtn.content import Content, pieces
 from radics_mesh.errors import PeerError, UsageError, WireError
 from radics_mesh.identity import KEY_BYTES, SIGNATURE_BYTES, Identity
 from radics_mesh.ids import Eid, NodeId
@@ -87,7 +88,7 @@ def sign(bundle: Bundle, identity: Identity, chain: bytes, ownership: bytes = b"
     proofs = {name_of(packed): packed for packed in (chain, ownership) if packed}
     parameters = security_block.item(security_block.KEY_INFORMATION, b"".join(proofs))
     if bundle.fragment:
-        place = sdnv.encode(bundle.fragment.offset) + sdnv.encode(len(bundle.payload))
+        place = sdnv.encode(bundle.fragment.offset) + sdnv.encode(len(bundle.content))
         parameters += security_block.item(security_block.CONTENT_RANGE, place)
     result_bytes = len(_result(bytes(SIGNATURE_BYTES)))
     signed = security_block.begin(CIPHERSUITE, parameters, result_bytes)
@@ -203,12 +204,14 @@ def _hash(
     bundle: Bundle, integrity: Block, signed_bytes: int
 ) -> sodium.crypto_sign_ed25519ph_state:
     state = sodium.crypto_sign_ed25519ph_state()
-    for part in canonical(bundle, integrity, signed_bytes):
-        sodium.crypto_sign_ed25519ph_update(state, part)
+    head, payload = canonical(bundle, integrity, signed_bytes)
+    sodium.crypto_sign_ed25519ph_update(state, head)
+    for piece in pieces(payload):
+        sodium.crypto_sign_ed25519ph_update(state, piece)
     return state
 
 
-def canonical(bundle: Bundle, integrity: Block, signed_bytes: int) -> tuple[bytes, bytes]:
+def canonical(bundle: Bundle, integrity: Block, signed_bytes: int) -> tuple[bytes, Content]:
     """The mutable canonical form: primary, the PIB up to its result, confidentiality blocks, head
     of the payload block; and the payload. In two pieces because a payload may be large and must
     not be copied.
@@ -221,7 +224,7 @@ def canonical(bundle: Bundle, integrity: Block, signed_bytes: int) -> tuple[byte
         if block.kind == blocks.CONFIDENTIALITY:
             head += _canonical_head(block), block.data
     head.append(_canonical_head(payload))
-    return b"".join(head), payload.data
+    return b"".join(head), payload.content
 
 
 def canonical_primary(bundle: Bundle) -> bytes:
@@ -251,7 +254,7 @@ def _canonical_head(block: Block) -> bytes:
         flags |= blocks.HAS_REFERENCES
         references = _canonical_eids(*block.references)
     head = struct.pack(">BQ", block.kind, flags)
-    return head + references + struct.pack(">Q", len(block.data))
+    return head + references + struct.pack(">Q", len(block.content))
 
 
 def _ours(bundle: Bundle) -> Iterator[tuple[Block, _Integrity]]:
@@ -266,7 +269,7 @@ def _ours(bundle: Bundle) -> Iterator[tuple[Block, _Integrity]]:
 def _find(bundle: Bundle) -> tuple[Block, _Integrity] | None:
     """The block that speaks for this bundle: a fragment's own, or a whole's. WireError."""
     place = bundle.fragment
-    expected = (place.offset, len(bundle.payload)) if place else None
+    expected = (place.offset, len(bundle.content)) if place else None
     for block, said in _ours(bundle):
         if said.content_range == expected:
             return block, said

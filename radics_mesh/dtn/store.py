@@ -30,6 +30,7 @@ from radics_mesh.dtn.ages import LIFETIME_MAX_S, Ages, eid
 from radics_mesh.dtn.backlog import LIVE_MAX
 from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.commits import Commits, Write
+from radics_mesh.dtn.content import Content
 from radics_mesh.dtn.database import (
     FILE_FROM_BYTES,
     Batch,
@@ -38,6 +39,7 @@ from radics_mesh.dtn.database import (
     Writer,
     connect,
     read_delivered,
+    read_file,
     read_index,
     read_meta,
     read_raw,
@@ -47,6 +49,7 @@ from radics_mesh.dtn.filter import Filter
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.index import Index, hashed
 from radics_mesh.dtn.salvage import open_database
+from radics_mesh.dtn.spool import Spool, Spooled
 from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.ids import Eid, VmId
 
@@ -207,7 +210,7 @@ class BundleStore:
             return False
         return id_hash in self._just_delivered or was_delivered(self._reader, id_hash)
 
-    async def add(self, held: Held, raw: bytes, stored: Callable[[Held], None]) -> bool:
+    async def add(self, held: Held, raw: Content, stored: Callable[[Held], None]) -> bool:
         """Store a bundle; False when it was seen before. CapacityError when it does not fit.
 
         `stored` is called once it is safe, before this returns, and also when the caller has been
@@ -228,6 +231,8 @@ class BundleStore:
         )
         write.then = lambda: self._added(held, write, stored)
         self.bytes_held += len(raw)
+        if isinstance(raw, Spooled):
+            raw.claimed = True
         self._adding[held.bundle_id] = write
         self._commits.put(write)
         await self._outcome(write)
@@ -271,16 +276,31 @@ class BundleStore:
 
     async def read(self, held: Held) -> bytes | None:
         """The bundle's bytes; None when they are damaged, and then it is no longer held."""
+        content = await self.content(held)
+        if content is None or isinstance(content, bytes):
+            return content
+        return await trio.to_thread.run_sync(bytes, content)
+
+    async def content(self, held: Held) -> Content | None:
+        """The same, a large bundle as a file."""
+        content: Content | None
         if held.size_bytes > FILE_FROM_BYTES:
-            raw = await trio.to_thread.run_sync(read_raw, self._reader, self._files, held.key)
+            content = await trio.to_thread.run_sync(read_file, self._reader, self._files, held.key)
         else:
-            raw = read_raw(self._reader, self._files, held.key)
+            content = read_raw(self._reader, held.key)
             await trio.lowlevel.checkpoint()
-        if raw is None and held in self:
+        if content is None and held in self:
             self._forget(held)
             large = held.size_bytes > FILE_FROM_BYTES
             self._isolate(held.key, str(held.bundle_id), large=large)
-        return raw
+        return content
+
+    def spool(self) -> Spool:
+        """A file for a large bundle that comes in piece by piece. CapacityError."""
+        try:
+            return Spool(self._files.large)
+        except OSError as error:
+            raise CapacityError(f"the bundle store cannot write: {error}") from error
 
     def finish(self, held: Held) -> None:
         """It was delivered here: remember that, and let it go."""
