@@ -33,13 +33,15 @@ from radics_mesh.dtn.bundle import (
     BundleId,
 )
 from radics_mesh.dtn.chains import ChainUnknown, Shared, name_of
+from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
-from radics_mesh.dtn.forwarding import Contact, Forwarding, Transmit
+from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer, Refusal, originate
 from radics_mesh.dtn.reports import asked_for
 from radics_mesh.dtn.routing import Router
+from radics_mesh.dtn.spool import Spool
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Locate, Waiting
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError, WireError
@@ -142,7 +144,7 @@ class Agent:
     async def send(
         self,
         destination: Eid,
-        payload: bytes,
+        payload: bytes | FileBytes,
         *,
         source: Eid | None = None,
         lifetime_s: int | None = None,
@@ -183,7 +185,7 @@ class Agent:
     async def _send(
         self,
         destination: Eid,
-        payload: bytes,
+        payload: bytes | FileBytes,
         *,
         source: Eid,
         lifetime_s: int,
@@ -210,7 +212,7 @@ class Agent:
             asks=asks,
             report_to=report_to,
         )
-        raw = await sized(len(payload), lambda: make().encode())
+        raw = await sized(len(payload), lambda: make().encoded())
         held = Held(
             bundle_id=BundleId(source, *stamp),
             destination=destination,
@@ -273,7 +275,7 @@ class Agent:
 
     # --- neighbours ---
 
-    async def receive(self, raw: bytes, peer: Peer) -> bool:
+    async def receive(self, raw: Content, peer: Peer) -> bool:
         """Take a bundle from a neighbour; on return it may be acknowledged. Whether it is news.
 
         A duplicate (held, or delivered here) is taken and forgotten. Any other error means refused:
@@ -301,7 +303,11 @@ class Agent:
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether a bundle of so many bytes could be taken now."""
-        return self._store.bytes_held + size_bytes <= self._store.quota_bytes
+        return self._store.has_room(size_bytes)
+
+    def spool(self) -> Spool:
+        """For a large bundle that comes piece by piece: `receive` what it gives. CapacityError."""
+        return self._store.spool()
 
     async def _keep(self, admitted: Admitted) -> bool:
         """Store what has arrived; False when it was known before."""
@@ -319,7 +325,14 @@ class Agent:
             held.custodian = arrived_with
         return new
 
-    def contact_up(self, peer: Peer, transmit: Transmit, *, shown: bytes | None = None) -> Contact:
+    def contact_up(
+        self,
+        peer: Peer,
+        transmit: Transmit,
+        *,
+        shown: bytes | None = None,
+        stream: Stream | None = None,
+    ) -> Contact:
         """A neighbour can take bundles. See `forwarding` for what `transmit` must do.
 
         `shown` is the neighbour's packed membership chain, where a handshake has proved both
@@ -329,7 +342,7 @@ class Agent:
         if shown is not None:
             self._gate.learn(shown)
             shared = Shared(name_of(self._me.chain), name_of(shown))
-        contact = self._forwarding.contact_up(peer, transmit, shared)
+        contact = self._forwarding.contact_up(peer, transmit, shared, stream)
         self.on_contact(peer)
         return contact
 
@@ -367,7 +380,8 @@ class Agent:
 
     async def departing(self, held: Held) -> bytes | None:
         """Its bytes for the next hop; None when it is no longer held, or damaged."""
-        return await self._forwarding.departing(held)
+        content = await self._forwarding.departing(held)
+        return None if content is None else await sized(len(content), lambda: bytes(content))
 
     def taken_over(self, bundle_id: BundleId, key: int | None = None) -> bool:
         """A member has this bundle (with `key`: as it came in then), or nobody needs it any more.

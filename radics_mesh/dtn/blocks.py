@@ -79,6 +79,12 @@ class LargeBlock(Block):
         return self._file
 
 
+def payload(content: bytes | FileBytes) -> Block:
+    if isinstance(content, bytes):
+        return Block(PAYLOAD, 0, content)
+    return LargeBlock(PAYLOAD, 0, content)
+
+
 def number(data: bytes, offset: int) -> tuple[int, int]:
     """An SDNV of a complete bundle: running out of bytes is malformed here."""
     if offset < len(data) and data[offset] < 128:  # nearly all of them

@@ -21,7 +21,9 @@ from radics_mesh.broadcast import Broadcast
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.dialling import Backoff, Target
 from radics_mesh.dtn.doors import Door, Unproved, listen, one_of, only
+from radics_mesh.dtn.forwarding import Stream, Transmit
 from radics_mesh.dtn.lines import Contact, Line, prefers
+from radics_mesh.dtn.spool import Spool, Spooled
 from radics_mesh.dtn.tcpcl_session import BUNDLE_MAX_BYTES, Identify, Peer, TcpclSession
 from radics_mesh.errors import LinkError, MeshError, PeerError
 from radics_mesh.ids import NodeId
@@ -54,17 +56,20 @@ _LOGGED_MAX = 1024
 class Agent(Protocol):
     """What contacts need of radics_mesh.dtn.agent."""
 
-    async def receive(self, raw: bytes, peer: Peer) -> object: ...
+    async def receive(self, raw: bytes | Spooled, peer: Peer) -> object: ...
 
     def has_room(self, size_bytes: int) -> bool: ...
+
+    def spool(self) -> Spool: ...
 
     def contact_up(
         self,
         peer: Peer,
-        transmit: Callable[[bytes], Awaitable[None]],
+        transmit: Transmit,
         /,
         *,
         shown: bytes | None = None,
+        stream: Stream | None = None,
     ) -> Contact: ...
 
 
@@ -365,6 +370,7 @@ class Contacts:
             segment_bytes=self._config.segment_bytes,
             idle_s=idle_s,
             has_room=self._agent.has_room,
+            large=self._agent,
             on_greeted=greeted,
         )
         try:
@@ -387,7 +393,9 @@ class Contacts:
         self._lines[line.peer] = line
         self.counters["sessions"] += 1
         shown = line.stream.peer_chain if isinstance(line.stream, SealedStream) else None
-        line.contact = self._agent.contact_up(line.peer, line.session.transmit, shown=shown)
+        line.contact = self._agent.contact_up(
+            line.peer, line.session.transmit, shown=shown, stream=line.session.transmit
+        )
         log.info("contact up", peer=_name(line.peer))
         self.changes.tell(Change(line.peer, up=True))
 

@@ -159,7 +159,7 @@ class Endpoints:
         self.in_hands.add(held)
         processed = accepted = False
         try:
-            raw = await self._store.read(held)
+            raw = await self._store.content(held)
             if raw is None:
                 return
             delivery = await sized(len(raw), lambda: open_delivery(Bundle.parse(raw), held.signer))

@@ -24,6 +24,7 @@ import trio
 from radics_mesh.clock import Clock, Monotonic
 from radics_mesh.dtn.bundle import Bundle, BundleId
 from radics_mesh.dtn.chains import ChainUnknown, Shared, carried, without
+from radics_mesh.dtn.content import Content
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Peer, depart
@@ -35,6 +36,8 @@ from radics_mesh.ids import Eid
 log = structlog.get_logger(__name__)
 
 Transmit = Callable[[bytes], Awaitable[None]]
+# The same of a layer that takes bundles which are in files; others get them in memory.
+Stream = Callable[[Content], Awaitable[None]]
 # Enough to hide a round trip behind its neighbours, few enough to be sent again after a break.
 IN_FLIGHT_MAX = 16
 IN_FLIGHT_BYTES = 8 << 20
@@ -52,6 +55,7 @@ class Contact:
         transmit: Transmit,
         since: Monotonic,
         shared: Shared | None = None,
+        stream: Stream | None = None,
     ) -> None:
         """`shared`: chains that travel by hash; None: bundles go whole, with their previous hop."""
         self.peer = peer
@@ -60,7 +64,8 @@ class Contact:
         self.forwarded = 0
         self.bytes_out = 0
         self.in_flight: set[Held] = set()
-        self.transmit = transmit
+        self._transmit = transmit
+        self._stream = stream
         self.refused: list[Held] = []
         # Of what is in flight, what the neighbour has sent here meanwhile.
         self.crossed: set[Held] = set()
@@ -76,6 +81,12 @@ class Contact:
         flying_bytes = sum(held.size_bytes for held in self.in_flight)
         return len(self.in_flight) < IN_FLIGHT_MAX and flying_bytes < IN_FLIGHT_BYTES
 
+    async def send(self, content: Content) -> None:
+        if self._stream is not None and not isinstance(content, bytes):
+            await self._stream(content)
+        else:
+            await self._transmit(bytes(content))
+
     def close(self) -> None:
         """The neighbour is gone. What was not acknowledged waits again. Idempotent."""
         self._forwarding.contact_down(self)
@@ -85,7 +96,7 @@ class Contact:
 class Leaving:
     """What goes on the wire, and the chains' names: of those in it, and of those left out."""
 
-    raw: bytes
+    raw: Content
     chains: frozenset[bytes] = frozenset()
     left_out: frozenset[bytes] = frozenset()
 
@@ -126,8 +137,14 @@ class Forwarding:
             finally:
                 self._nursery = None
 
-    def contact_up(self, peer: Peer, transmit: Transmit, shared: Shared | None = None) -> Contact:
-        contact = Contact(self, peer, transmit, self._clock.monotonic(), shared)
+    def contact_up(
+        self,
+        peer: Peer,
+        transmit: Transmit,
+        shared: Shared | None = None,
+        stream: Stream | None = None,
+    ) -> Contact:
+        contact = Contact(self, peer, transmit, self._clock.monotonic(), shared, stream)
         self.contacts.append(contact)
         if self._nursery is not None:
             self._nursery.start_soon(self._serve, contact)
@@ -234,13 +251,13 @@ class Forwarding:
             # leave in order.
             nursery.start_soon(self._transmit, contact, held, departing)
 
-    async def departing(self, held: Held) -> bytes | None:
+    async def departing(self, held: Held) -> Content | None:
         """The whole of it for the wire; None when it is damaged and so no longer held."""
         leaving = await self._leaving(held, None)
         return None if leaving is None else leaving.raw
 
     async def _leaving(self, held: Held, shared: Shared | None) -> Leaving | None:
-        raw = await self._store.read(held)
+        raw = await self._store.content(held)
         if raw is None:
             return None
         age_us = held.age_at(self._clock.monotonic())
@@ -249,16 +266,19 @@ class Forwarding:
 
     def _leave(self, bundle: Bundle, age_us: int, custodian: Eid, shared: Shared | None) -> Leaving:
         if shared is None:
-            return Leaving(depart(bundle, self._own, age_us, custodian).encode())
+            return Leaving(depart(bundle, self._own, age_us, custodian).encoded())
         names = frozenset(carried(bundle))
-        left_out = frozenset(shared.among(names))
+        # Beside a large payload a chain is nothing, and a receiver that has to put it back in front
+        # would have to copy the file.
+        large = not isinstance(bundle.content, bytes)
+        left_out = frozenset() if large else frozenset(shared.among(names))
         lighter = without(depart(bundle, None, age_us, custodian), left_out)
-        return Leaving(lighter.encode(), names - left_out, left_out)
+        return Leaving(lighter.encoded(), names - left_out, left_out)
 
     async def _hand_over(self, contact: Contact, held: Held, leaving: Leaving) -> int:
         """How many bytes the neighbour took; else what `transmit` raised."""
         try:
-            await contact.transmit(leaving.raw)
+            await contact.send(leaving.raw)
         except ChainUnknown:
             if contact.shared is None or not leaving.left_out:
                 raise
@@ -268,7 +288,7 @@ class Forwarding:
             if whole is None:
                 raise
             leaving = whole
-            await contact.transmit(leaving.raw)
+            await contact.send(leaving.raw)
         if contact.shared is not None:
             contact.shared.holds(leaving.chains)
         return len(leaving.raw)

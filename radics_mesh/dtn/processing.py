@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from radics_mesh.clock import DtnTime, Monotonic, Wall, from_dtn, is_plausible
 from radics_mesh.config import Foreign
 from radics_mesh.dtn import blocks
-from radics_mesh.dtn.blocks import Block
 from radics_mesh.dtn.bundle import (
     ADMINISTRATIVE,
     ORDINARY,
@@ -29,6 +28,7 @@ from radics_mesh.dtn.bundle import (
     with_block_in_front,
 )
 from radics_mesh.dtn.chains import ChainUnknown
+from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.security import BundleVerifier, Signed, named, ownership_in, sign
 from radics_mesh.errors import PeerError, UsageError
@@ -59,9 +59,16 @@ class Delivery:
     bundle_id: BundleId
     source: Eid
     destination: Eid
-    payload: bytes
+    # The payload: in a file when it is large. The file stays readable for as long as this exists.
+    content: Content
     signer: NodeId | None
     vm_chain: bytes
+
+    @property
+    def payload(self) -> bytes:
+        """All of it, read anew each time when it is in a file."""
+        return bytes(self.content)
+
     # Bundle processing flags.
     flags: int = ORDINARY
 
@@ -77,7 +84,7 @@ class Refusal(PeerError):
 def originate(
     me: Me,
     destination: Eid,
-    payload: bytes,
+    payload: bytes | FileBytes,
     *,
     source: Eid,
     stamp: tuple[int, int],
@@ -107,7 +114,7 @@ def originate(
         lifetime_s=lifetime_s,
         flags=SINGLETON | priority << PRIORITY_SHIFT | asks,
         report_to=report_to,
-        blocks=(blocks.age(0), Block(blocks.PAYLOAD, 0, payload)),
+        blocks=(blocks.age(0), blocks.payload(payload)),
     )
     return sign(unsigned, me.identity, me.chain, ownership)
 
@@ -117,7 +124,7 @@ class Admitted:
     """`raw` is what to keep: other bytes than arrived when a block had to be dropped or marked,
     or a chain was left out on the way here."""
 
-    raw: bytes
+    raw: Content
     held: Held
     # The packed ownership chain that came with a VM's bundle.
     vm_chain: bytes = b""
@@ -141,7 +148,7 @@ class Gate:
         """A packed membership chain that a session's handshake has proved."""
         self._verifier.learn(chain)
 
-    def judge(self, raw: bytes, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted:
+    def judge(self, raw: Content, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted:
         """What to store; Refusal or WireError, and ChainUnknown when the peer is a member that
         can send it whole."""
         arrived = Bundle.parse(raw)
@@ -152,7 +159,7 @@ class Gate:
             for block in arrived.blocks
             if block.kind not in _PROCESSED
         )
-        kept = raw if obeyed is None or obeyed is arrived else obeyed.encode()
+        kept: Content = raw if obeyed is None or obeyed is arrived else obeyed.encoded()
         left_out = self._verifier.left_out(arrived) if held.signer is not None else ()
         for block in left_out:
             kept = with_block_in_front(kept, block)
@@ -195,7 +202,7 @@ class Gate:
             flags=bundle.flags,
             report_to=bundle.report_to,
             custodian=bundle.custodian,
-            total=bundle.fragment.total if bundle.fragment else len(bundle.payload),
+            total=bundle.fragment.total if bundle.fragment else len(bundle.content),
         )
 
     def _check_sender(self, bundle: Bundle, signed: Signed | None, peer: Peer) -> None:
@@ -266,7 +273,7 @@ def open_delivery(bundle: Bundle, signer: NodeId | None) -> Delivery:
         bundle_id=bundle.id,
         source=bundle.source,
         destination=bundle.destination,
-        payload=bundle.payload,
+        content=bundle.content,
         signer=signer,
         vm_chain=ownership_in(bundle) if signer else b"",
         flags=bundle.flags,

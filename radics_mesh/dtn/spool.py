@@ -43,6 +43,7 @@ class Spool:
         self._crc = 0
         self._unsynced_bytes = 0
         self._whole: Spooled | None = None
+        # What it takes on the disk beside what the store counts.
         self.size_bytes = 0
 
     async def write(self, piece: bytes) -> None:
@@ -60,6 +61,7 @@ class Spool:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+        self.size_bytes = 0
         if self._whole is None or not self._whole.claimed:
             self._path.unlink(missing_ok=True)
 

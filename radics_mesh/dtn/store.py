@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -84,6 +85,7 @@ class BundleStore:
         self._ages = Ages(clock, read_meta(connection, _UPTIME) or 0.0)
         self._index = Index(self._reader, self._ages, self._lost, live_max)
         self._adding: dict[BundleId, Write] = {}
+        self._spools: weakref.WeakSet[Spool] = weakref.WeakSet()
         self._just_delivered: set[bytes] = set()
         self._maybe_delivered = Filter(read_delivered(connection))
         # Keys below this one are reserved in the file.
@@ -298,9 +300,16 @@ class BundleStore:
     def spool(self) -> Spool:
         """A file for a large bundle that comes in piece by piece. CapacityError."""
         try:
-            return Spool(self._files.large)
+            spool = Spool(self._files.large)
         except OSError as error:
             raise CapacityError(f"the bundle store cannot write: {error}") from error
+        self._spools.add(spool)
+        return spool
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so much more could be taken, were all that is on its way here stored."""
+        coming = sum(spool.size_bytes for spool in self._spools)
+        return self.bytes_held + coming + size_bytes <= self._quota_bytes
 
     def finish(self, held: Held) -> None:
         """It was delivered here: remember that, and let it go."""

@@ -21,14 +21,17 @@ from radics_mesh.config import Foreign
 from radics_mesh.dtn import tcpcl_wire as wire
 from radics_mesh.dtn.broken_off import BrokenOff
 from radics_mesh.dtn.chains import ChainUnknown
+from radics_mesh.dtn.spool import Spool, Spooled
 from radics_mesh.dtn.tcpcl import (
     SEGMENT_BYTES,
     Acknowledged,
     Announced,
     Arrived,
+    Content,
     Ended,
     Event,
     Greeted,
+    Part,
     Refused,
     Session,
     Transmission,
@@ -45,6 +48,8 @@ Identify = Callable[[Eid], Peer]
 
 CONCURRENT = 64
 BUNDLE_MAX_BYTES = 1 << 28
+# A bundle that grows over this goes to a file piece by piece.
+COLLECT_MAX_BYTES = 1 << 20
 _READ_BYTES = 1 << 18
 # Events of so many bytes are made at once: a bundle can have as few as three.
 _FEED_BYTES = 1 << 14
@@ -57,6 +62,16 @@ _RETRANSMIT_MAX = 3
 _WRITE_BYTES = 1 << 18
 _GOODBYE_TIMEOUT_S = 0.5
 _LAST_WORDS_S = 1.0
+
+
+class Spooler(Protocol):
+    """What takes large bundles, as files."""
+
+    def has_room(self, size_bytes: int) -> bool: ...
+
+    def spool(self) -> Spool: ...
+
+    async def receive(self, raw: Spooled, peer: Peer) -> object: ...
 
 
 class Receiver(Protocol):
@@ -97,15 +112,19 @@ class TcpclSession:
         idle_s: float = math.inf,
         has_room: Callable[[int], bool] = lambda size_bytes: True,
         on_greeted: Callable[[Peer], None] | None = None,
+        large: Spooler | None = None,
     ) -> None:
         """`on_greeted` is told who is there as soon as `transmit` may be called. `has_room` is
         asked about a bundle whose length is announced. The session ends when no bundle has passed
-        for `idle_s`."""
+        for `idle_s`. `large` gets bundles of more than COLLECT_MAX_BYTES; without one they are
+        collected in memory, too."""
         self._stream = stream
         self._identify = identify
         self._receiver = receiver
         self._on_greeted = on_greeted
         self._has_room = has_room
+        self._large = large
+        self._spools: dict[int, Spool] = {}
         self._core = Session(
             own,
             keepalive_s=keepalive_s,
@@ -113,6 +132,7 @@ class TcpclSession:
             now=_now(),
             segment_bytes=segment_bytes,
             idle_s=idle_s,
+            collect_max_bytes=None if large is None else COLLECT_MAX_BYTES,
         )
         self._waiters: dict[Transmission, _Waiter] = {}
         self._taking = trio.CapacityLimiter(CONCURRENT)
@@ -150,11 +170,13 @@ class TcpclSession:
             self._over = True
             for transmission, waiter in self._waiters.items():
                 waiter.finish(self._broken_off(transmission))
+            for spool in self._spools.values():
+                spool.discard()
             await self._say_goodbye()
         if self._error is not None:
             raise self._error
 
-    async def transmit(self, bundle: bytes) -> None:
+    async def transmit(self, bundle: Content) -> None:
         """Send a bundle; returns when the peer has acknowledged it, CapacityError or PeerError
         when it refuses, LinkError when the session ends first: BrokenOff if the peer has a part.
 
@@ -167,7 +189,7 @@ class TcpclSession:
                 log.debug("the neighbour wants a bundle again", peer=str(self.peer))
         raise CapacityError(f"the neighbour wanted a bundle {_RETRANSMIT_MAX} times")
 
-    async def _transmit_once(self, bundle: bytes) -> None:
+    async def _transmit_once(self, bundle: Content) -> None:
         if self._over or self.peer is None:
             raise LinkError("the session is not up")
         transmission = self._core.send(bundle)
@@ -291,7 +313,7 @@ class TcpclSession:
         """Hand a bundle to the receiver, then answer."""
         assert self.peer is not None
         try:
-            await self._receiver.receive(arrived.bundle, self.peer)
+            await self._receive(arrived, self.peer)
         except CapacityError:
             self._core.refuse(arrived.number, wire.NO_RESOURCES)
         except ChainUnknown:
@@ -304,8 +326,35 @@ class TcpclSession:
             self._taking.release_on_behalf_of(arrived.number)
         self._something_to_write.set()
 
+    async def _receive(self, arrived: Arrived, peer: Peer) -> None:
+        spool = self._spools.pop(arrived.number, None)
+        if spool is None or self._large is None:
+            await self._receiver.receive(arrived.bundle, peer)
+            return
+        try:
+            await self._large.receive(await spool.finish(arrived.bundle), peer)
+        finally:
+            spool.discard()
+
+    async def _spool(self, part: Part) -> None:
+        """A piece of a large bundle. While it is written, nothing more is read."""
+        assert self._large is not None
+        try:
+            spool = self._spools.get(part.number)
+            if spool is None:
+                spool = self._spools[part.number] = self._large.spool()
+            if not self._large.has_room(len(part.content)):
+                raise CapacityError("no room for a large bundle")
+            await spool.write(part.content)
+        except CapacityError:
+            self._core.refuse(part.number, wire.NO_RESOURCES)
+            if part.number in self._spools:
+                self._spools.pop(part.number).discard()
+
     async def _handle(self, event: Event, takes: trio.Nursery) -> None:
         match event:
+            case Part():
+                await self._spool(event)
             case Greeted():
                 self.peer = self._identify(event.eid)
                 self._greeted.set()

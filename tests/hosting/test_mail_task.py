@@ -26,7 +26,7 @@ BUNDLE = Delivery(
     bundle_id=BundleId(Eid("dtn://from/"), 1, 1),
     source=Eid("dtn://from/"),
     destination=VM.eid,
-    payload=bytes(20_000),
+    content=bytes(20_000),
     signer=None,
     vm_chain=b"",
 )
