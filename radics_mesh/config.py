@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from radics_mesh.errors import UsageError
+from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import Eid
 
 DEFAULT_PORT = 5050
@@ -79,6 +79,18 @@ class Quota:
         return cls(member, vms, bytes_of.get("memory"), bytes_of.get("storage"))
 
 
+def encrypt_rule(text: str) -> str:
+    """One of `Config.encrypt`; UsageError for what can never match."""
+    if not text:
+        raise UsageError("nothing to encrypt to: want a service, an EID or *")
+    if ":" in text:
+        try:
+            Eid(text)
+        except WireError as error:
+            raise UsageError(f"nothing to encrypt to: {error}") from error
+    return text
+
+
 @dataclass(frozen=True)
 class Config:
     # Everything the node keeps lives below this directory, mode 0700. One running node a directory.
@@ -114,6 +126,10 @@ class Config:
     bundle_lifetime_s: int = 86_400
     # Bytes of bundles on disk, all together; a full store refuses, it never drops.
     store_quota_bytes: int = 1 << 30
+    # Where payloads go encrypted, so that only the destination node can read them: "*" everywhere,
+    # a service's name at every node, an EID, or the beginning of EIDs with a slash at its end.
+    # Costs 133 bytes a bundle; what is for a VM cannot be sent then, for want of a key.
+    encrypt: tuple[str, ...] = ()
     # Idle seconds before a keepalive; three missed ones end a session.
     keepalive_s: int = 10
     # Bytes of a bundle in one TCPCL segment. Smaller: keepalives and answers of the other direction

@@ -209,6 +209,11 @@ class Directory:
         """The best chain known of a VM, whether or not anybody states a record of it."""
         return self._holders.chain(vm_id)
 
+    def key_of(self, node: NodeId) -> bytes:
+        """A node's public key, as far as is known here; else empty."""
+        known = self.known(Kind.NODE, node.text)
+        return next((e.record.signer for e in known if e.record.publisher == node), b"")
+
     def is_lower(self, chain: Ownership) -> bool:
         """Whether another branch of its VM is known that counts for more."""
         return self._holders.is_lower(chain)

@@ -18,7 +18,15 @@ import trio
 from radics_mesh.cli.asking import StatePath, state_option
 from radics_mesh.cli.endings import only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
-from radics_mesh.config import DEFAULT_PORT, QUOTA_FORM, Address, Config, Foreign, Quota
+from radics_mesh.config import (
+    DEFAULT_PORT,
+    QUOTA_FORM,
+    Address,
+    Config,
+    Foreign,
+    Quota,
+    encrypt_rule,
+)
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import Eid
 
@@ -54,6 +62,12 @@ FOREIGN_FORM = "EID=HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
     multiple=True,
     metavar="INTERFACE",
     help="Find peers on this link, and be found, by beacons; all: on every one.",
+)
+@click.option(
+    "--encrypt",
+    multiple=True,
+    metavar="WHAT",
+    help="Encrypt payloads to a service, an EID, EIDs up to a slash, or to all (*).",
 )
 @click.option(
     "--carry",
@@ -125,6 +139,7 @@ def config_from(options: dict[str, Any]) -> Config:
         foreign=foreign,
         discover=tuple(options["discover"]),
         carry=tuple(options["carry"]),
+        encrypt=tuple(encrypt_rule(rule) for rule in options["encrypt"]),
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],

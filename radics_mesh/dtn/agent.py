@@ -33,6 +33,7 @@ from radics_mesh.dtn.bundle import (
     BundleId,
 )
 from radics_mesh.dtn.chains import ChainUnknown, Shared, name_of
+from radics_mesh.dtn.confidentiality import Policy, sealed_bytes
 from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
@@ -86,12 +87,14 @@ class Agent:
         locate: Locate,
         lifetime_s: int,
         of_ibr: Callable[[Eid], bool] = lambda eid: False,
+        privacy: Policy | None = None,
     ) -> None:
         self._me = me
         self._store = store
         self._clock = me.clock
         self._lifetime_s = lifetime_s
         self._gate = Gate(me)
+        self._privacy = privacy or Policy(me.identity)
         self.counters: Counter[str] = Counter()
         self.bytes_in = 0
         # Whether a VM's bundle, by its packed ownership chain, must not be taken.
@@ -116,7 +119,7 @@ class Agent:
             forwarded=self._admin.forwarded,
         )
         self._endpoints = Endpoints(
-            me.node_id,
+            me.identity,
             store,
             self.counters,
             elsewhere=self._forwarding.put,
@@ -155,8 +158,12 @@ class Agent:
         reports: Status = NOTHING,
         report_to: Eid | None = None,
         must_not_fragment: bool = False,
+        encrypt: bool = False,
     ) -> BundleId:
         """Returns when the bundle would survive power loss. CapacityError, UsageError.
+
+        `encrypt`: so that only the destination node can read the payload, as `privacy` may demand
+        anyway. Where there is no key that is an error, KeyUnknown or UsageError.
 
         `stamp`, (creation time, sequence number), is for senders that count by themselves: the same
         stamp twice is the same bundle. `source` may be a VM's endpoint, with the packed ownership
@@ -180,6 +187,7 @@ class Agent:
             priority=priority,
             asks=asks,
             report_to=report_to,
+            receiver=self._privacy.key_for(destination, asked=encrypt),
         )
 
     async def _send(
@@ -194,6 +202,7 @@ class Agent:
         priority: int,
         asks: int,
         report_to: Eid,
+        receiver: bytes = b"",
     ) -> BundleId:
         if lifetime_s <= 0 or not BULK <= priority <= EXPEDITED:
             raise UsageError(f"lifetime {lifetime_s} s, priority {priority}: no such bundle")
@@ -211,6 +220,7 @@ class Agent:
             priority=priority,
             asks=asks,
             report_to=report_to,
+            receiver=receiver,
         )
         raw = await sized(len(payload), lambda: make().encoded())
         held = Held(
@@ -225,7 +235,7 @@ class Agent:
             size_bytes=len(raw),
             flags=asks | SINGLETON | priority << PRIORITY_SHIFT,
             report_to=report_to,
-            total=len(payload),
+            total=sealed_bytes(len(payload)) if receiver else len(payload),
         )
         if asks & CUSTODY and self._admin.take_custody(held) is None:
             raise CapacityError("this node has custody of as much as it may")

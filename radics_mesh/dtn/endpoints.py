@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 import trio
@@ -18,7 +19,8 @@ from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Delivery, open_delivery
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.errors import MeshError, UsageError
-from radics_mesh.ids import Eid, NodeId
+from radics_mesh.identity import Identity
+from radics_mesh.ids import Eid
 
 log = structlog.get_logger(__name__)
 
@@ -59,14 +61,15 @@ class Endpoints:
 
     def __init__(
         self,
-        own: NodeId,
+        own: Identity,
         store: BundleStore,
         counters: Counter[str],
         elsewhere: Callable[[Held], None],
         delivered: Callable[[Held, bool], None],
         records: Handler,
     ) -> None:
-        self._own = own
+        self._own = own.node_id
+        self._identity = own
         self._store = store
         self._counters = counters
         self._elsewhere = elsewhere
@@ -162,19 +165,9 @@ class Endpoints:
             raw = await self._store.content(held)
             if raw is None:
                 return
-            delivery = await sized(len(raw), lambda: open_delivery(Bundle.parse(raw), held.signer))
-            try:
-                await registration.handler(delivery)
-                self._counters["delivered"] += 1
-                accepted = True
-            except MeshError as error:
-                self._counters["dropped_by_handler"] += 1
-                log.warning(
-                    "bundle dropped by its endpoint",
-                    bundle=str(held.bundle_id),
-                    endpoint=registration.endpoint,
-                    reason=str(error),
-                )
+            delivery = await self._opened(held, raw)
+            if delivery is not None:
+                accepted = await self._handled(registration, delivery)
             processed = True
         except Elsewhere:
             return
@@ -184,6 +177,32 @@ class Endpoints:
                 self._finish(held, accepted)
             else:  # cancelled within the handler, or not its any more: it is delivered again
                 self.route(held)
+
+    async def _opened(self, held: Held, raw: bytes) -> Delivery | None:
+        """None for a payload that this node cannot decrypt: it never will."""
+        try:
+            opened = partial(open_delivery, signer=held.signer, receiver=self._identity)
+            return await sized(len(raw), lambda: opened(Bundle.parse(raw)))
+        except MeshError as error:
+            self._counters["undecipherable"] += 1
+            log.warning("bundle dropped", bundle=str(held.bundle_id), reason=str(error))
+            return None
+
+    async def _handled(self, registration: Registration, delivery: Delivery) -> bool:
+        """Whether the handler has accepted it."""
+        try:
+            await registration.handler(delivery)
+        except MeshError as error:
+            self._counters["dropped_by_handler"] += 1
+            log.warning(
+                "bundle dropped by its endpoint",
+                bundle=str(delivery.bundle_id),
+                endpoint=registration.endpoint,
+                reason=str(error),
+            )
+            return False
+        self._counters["delivered"] += 1
+        return True
 
     def _finish(self, held: Held, accepted: bool) -> None:
         if held in self._store:  # else custody of it was released meanwhile

@@ -28,10 +28,12 @@ from radics_mesh.dtn.bundle import (
     with_block_in_front,
 )
 from radics_mesh.dtn.chains import ChainUnknown
+from radics_mesh.dtn.confidentiality import decrypt, encrypt, is_encrypted
 from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.security import BundleVerifier, Signed, named, ownership_in, sign
 from radics_mesh.errors import PeerError, UsageError
+from radics_mesh.identity import Identity
 from radics_mesh.ids import NONE_EID, Eid, NodeId, same_node
 from radics_mesh.me import Me
 
@@ -71,6 +73,8 @@ class Delivery:
 
     # Bundle processing flags.
     flags: int = ORDINARY
+    # Nobody on the way could read it.
+    encrypted: bool = False
 
 
 class Refusal(PeerError):
@@ -93,10 +97,12 @@ def originate(
     priority: int,
     asks: int = 0,
     report_to: Eid = NONE_EID,
+    receiver: bytes = b"",
 ) -> Bundle:
     """A signed bundle of this node or of a VM that it holds; UsageError when it may not be.
 
-    `asks`: processing flags besides the priority.
+    `asks`: processing flags besides the priority. `receiver`: the public key that alone shall read
+    the payload; empty: everybody may.
     """
     if source.node_id != me.node_id and (source.vm_id is None or not ownership):
         raise UsageError(f"this node cannot send as {source}")
@@ -116,7 +122,8 @@ def originate(
         report_to=report_to,
         blocks=(blocks.age(0), blocks.payload(payload)),
     )
-    return sign(unsigned, me.identity, me.chain, ownership)
+    sealed = encrypt(unsigned, receiver) if receiver else unsigned
+    return sign(sealed, me.identity, me.chain, ownership)
 
 
 @dataclass(frozen=True)
@@ -267,14 +274,17 @@ def depart(bundle: Bundle, own: Eid | None, age_us: int, custodian: Eid | None =
     )
 
 
-def open_delivery(bundle: Bundle, signer: NodeId | None) -> Delivery:
-    """`signer` is who was proved to have signed it when it came in."""
+def open_delivery(bundle: Bundle, signer: NodeId | None, receiver: Identity) -> Delivery:
+    """`signer` is who was proved to have signed it when it came in. PeerError, WireError: its
+    payload is encrypted, and not so that this node can open it; ciphertext is never delivered."""
+    encrypted = is_encrypted(bundle)
     return Delivery(
         bundle_id=bundle.id,
         source=bundle.source,
         destination=bundle.destination,
-        content=bundle.content,
+        content=decrypt(bundle, receiver) if encrypted else bundle.content,
         signer=signer,
         vm_chain=ownership_in(bundle) if signer else b"",
         flags=bundle.flags,
+        encrypted=encrypted,
     )

@@ -22,7 +22,6 @@ from radics_mesh.hosting.pool import Pool
 from radics_mesh.hosting.table import Table
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
-from radics_mesh.records import Kind
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.cgroup import Groups
 from radics_mesh.vmm.image_store import ImageStore
@@ -106,8 +105,7 @@ class Host:
 
     def key_of(self, node: NodeId) -> bytes:
         """A node's public key, as far as is known here; else empty."""
-        known = self.directory.known(Kind.NODE, node.text)
-        return next((e.record.signer for e in known if e.record.publisher == node), b"")
+        return self.directory.key_of(node)
 
     def check_may_start(self) -> None:
         """LinkError while a witness is required and none has spoken."""

@@ -27,6 +27,7 @@ from radics_mesh.dht.server import Dht
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.dtn.carrier import Carrier
+from radics_mesh.dtn.confidentiality import Policy
 from radics_mesh.dtn.contacts import Contacts
 from radics_mesh.dtn.routing import NeighbourGraph
 from radics_mesh.dtn.store import BundleStore
@@ -107,6 +108,7 @@ class Services:
             router=self.graph,
             locate=self.directory.locate,
             lifetime_s=config.bundle_lifetime_s,
+            privacy=Policy(me.identity, config.encrypt, self.directory.key_of),
             of_ibr=lambda eid: any(
                 peer.is_ibr and same_node(peer.eid, eid) for peer in config.foreign
             ),

@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.dtn.agent import Agent, Contact, Delivery
+from radics_mesh.dtn.confidentiality import Policy
 from radics_mesh.dtn.processing import Peer
 from radics_mesh.dtn.routing import Router, StaticRoutes
 from radics_mesh.dtn.store import BundleStore
@@ -112,6 +113,7 @@ async def running(
     locate: Callable[[Eid], NodeId | None] = nowhere,
     lifetime_s: int = 3600,
     quota_bytes: int = QUOTA_BYTES,
+    privacy: Policy | None = None,
 ) -> AsyncIterator[Node]:
     """An agent over the store in `directory`, stopped and closed on exit."""
     store = BundleStore.open(directory, quota_bytes=quota_bytes, clock=me.clock)
@@ -121,6 +123,7 @@ async def running(
         router=router or StaticRoutes(),
         locate=locate,
         lifetime_s=lifetime_s,
+        privacy=privacy,
     )
     try:
         async with trio.open_nursery() as nursery:
