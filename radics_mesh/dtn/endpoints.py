@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.content import Content
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Delivery, open_delivery
@@ -178,7 +179,7 @@ class Endpoints:
             else:  # cancelled within the handler, or not its any more: it is delivered again
                 self.route(held)
 
-    async def _opened(self, held: Held, raw: bytes) -> Delivery | None:
+    async def _opened(self, held: Held, raw: Content) -> Delivery | None:
         """None for a payload that this node cannot decrypt: it never will."""
         try:
             opened = partial(open_delivery, signer=held.signer, receiver=self._identity)
