@@ -370,6 +370,9 @@ class ImageInfo(TypedDict):
     memory: int
     arguments: list[str]
     sources: list[str]
+    # Empty: it says nothing of it.
+    restart: str
+    policy: str
     pinned: bool
 
 
@@ -433,7 +436,7 @@ REQUESTS: Mapping[str, Request] = {
             # See CheckpointsRow.
             "checkpoint_every_s": _NUMBER,
             "commit_output": (bool,),
-            # See VmInspection.
+            # See VmInspection; empty, as the policy: what the image says, else no.
             "restart": _TEXT,
             "cpu_percent": (int,),
             "messages_s": (int,),
@@ -453,11 +456,11 @@ REQUESTS: Mapping[str, Request] = {
             "stdin": False,
             "checkpoint_every_s": 0.0,
             "commit_output": False,
-            "restart": "no",
+            "restart": "",
             "cpu_percent": 0,
             "messages_s": 0,
             "storage_bytes": 0,
-            "policy": "at-most-one",
+            "policy": "",
             "keep_at": [],
             "count": 1,
         },
@@ -479,7 +482,8 @@ REQUESTS: Mapping[str, Request] = {
     "images": Request(),
     # `image` is its digest in hex or the first digits. -> ImageInfo
     "image": Request({"image": _TEXT}),
-    # `file` is an absolute path. -> ImageInfo
+    # `file` is an absolute path. With nothing wished, what its builder signed is kept, if that lies
+    # beside it. -> ImageInfo
     "image_add": Request(
         {
             "file": _TEXT,
@@ -487,9 +491,19 @@ REQUESTS: Mapping[str, Request] = {
             "memory_bytes": (int,),
             "arguments": (list,),
             "sources": (list,),
+            "restart": _TEXT,
+            "policy": _TEXT,
             "pin": (bool,),
         },
-        {"memory_bytes": 0, "arguments": [], "sources": [], "pin": False},
+        {
+            "name": "",
+            "memory_bytes": 0,
+            "arguments": [],
+            "sources": [],
+            "restart": "",
+            "policy": "",
+            "pin": False,
+        },
     ),
     # -> {"image": hex}; pull and push return when it is there.
     "image_rm": Request({"image": _TEXT}),

@@ -8,6 +8,7 @@ tables   tables for terminals and plain text without one
 join     runs the node itself, in the foreground
 mesh     approve, knocks, invite, nodes, events, status
 vms      build, run, ps, logs, stop, save, resume, migrate, where, why
+wishes   how an image is to be run: options of build and image add; signing where it is built
 recovery doctor, recover, policy
 data     publish, sources, send, recv, bundles
 """

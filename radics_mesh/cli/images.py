@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 
 from radics_mesh import cells
 from radics_mesh.cli.asking import ask, state_option
 from radics_mesh.cli.tables import print_rows
+from radics_mesh.cli.wishes import wish_options, wishes_of
 from radics_mesh.control_api import ImageInfo, ImageRow
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
@@ -69,6 +70,8 @@ def _print_info(info: ImageInfo) -> None:
         "memory": cells.memory(info["memory"]) if info["memory"] else "-",
         "arguments": " ".join(info["arguments"]) or "-",
         "sources": ", ".join(info["sources"]) or "-",
+        "restart": info["restart"] or "-",
+        "policy": info["policy"] or "-",
         "pinned": "yes" if info["pinned"] else "no",
     }
     for name, value in lines.items():
@@ -78,32 +81,35 @@ def _print_info(info: ImageInfo) -> None:
 @image.command()
 @click.argument("file", type=_FILE)
 @click.option("--name", help="What people call it; else the file's name.")
-@click.option("--memory", type=click.IntRange(2, 1 << 20), help="MiB, for `run`.")
-@click.option("--source", "sources", multiple=True, help="A data source, for `run`.")
+@wish_options
 @click.option("--pin", is_flag=True, help="Never make room of it.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @state_option
 def add(
     file: Path,
     name: str | None,
-    memory: int | None,
-    sources: tuple[str, ...],
     pin: bool,
     arguments: tuple[str, ...],
     state: Path,
+    **options: Any,
 ) -> None:
     """Keep the image FILE on this node and sign for it, so that every node can fetch it.
 
-    --memory, --source and ARGUMENTS after -- are what `run` takes if its user says nothing else.
+    --memory, --source, --restart, --policy and ARGUMENTS after -- are what `run` takes if its user
+    says nothing else. With none of them and no --name, an image that `build` has signed stays
+    signed by its builder.
     """
+    wishes = wishes_of(name or "", arguments, options)
     answer = ask(
         state,
         "image_add",
         file=str(file),
-        name=name or file.stem,
-        memory_bytes=(memory or 0) << 20,
-        arguments=list(arguments),
-        sources=list(sources),
+        name=wishes.name,
+        memory_bytes=wishes.memory_bytes,
+        arguments=list(wishes.arguments),
+        sources=list(wishes.sources),
+        restart=wishes.restart,
+        policy=wishes.policy,
         pin=pin,
     )
     _print_info(cast(ImageInfo, answer))

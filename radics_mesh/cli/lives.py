@@ -20,9 +20,9 @@ def conduct_options(command: _Command) -> _Command:
     options = (
         click.option(
             "--restart",
-            default="no",
+            default="",
             metavar="no|on-failure[:N]|always",
-            help="Begin anew when the program ends.",
+            help="Begin anew when the program ends; else as the image says, or no.",
         ),
         click.option(
             "--cpu",

@@ -18,11 +18,10 @@ def policy_options(command: Any) -> Any:
     """For `run`: what becomes of the VM when its node is lost."""
     policy = click.option(
         "--policy",
-        default="at-most-one",
-        show_default=True,
+        default="",
         metavar="POLICY",
-        help="at-most-one; restartable[:SECONDS]: a keeper goes on after so long a silence;"
-        " replicated: has no state, and may run any number of times.",
+        help="at-most-one (else what the image says); restartable[:SECONDS]: a keeper goes on after"
+        " so long a silence; replicated: has no state, and may run any number of times.",
     )
     keep_at = click.option(
         "--keep-at",

@@ -14,6 +14,7 @@ from radics_mesh.cli.checkpoints import checkpoint_options
 from radics_mesh.cli.lives import conduct_of, conduct_options
 from radics_mesh.cli.recovery import policy_options
 from radics_mesh.cli.tables import print_rows
+from radics_mesh.cli.wishes import Signing, wish_options, wishes_of
 
 _FEED_BYTES = 64 << 10
 _HEX = "0123456789abcdef"
@@ -43,14 +44,20 @@ _SOURCE = click.Path(exists=True, readable=True, resolve_path=True, path_type=Pa
 @click.option("--arch", metavar="ARCH[,ARCH]", help="x86_64, aarch64 or both; else this host's.")
 @click.option("--file", "files", multiple=True, metavar="SRC:DST", help="Bake a file in.")
 @click.option("-g", "debug", is_flag=True, help="Keep symbols, for backtraces and gdb.")
+@click.option("--argument", "arguments", multiple=True, help="For the program, for `run`.")
+@wish_options
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+@state_option
 def build(
     program: Path,
     output: Path,
     arch: str | None,
     files: tuple[str, ...],
     debug: bool,
+    arguments: tuple[str, ...],
     flags: tuple[str, ...],
+    state: Path,
+    **wishes: Any,
 ) -> None:
     """Make one bootable image of a PROGRAM. FLAGS after -- go to the compiler.
 
@@ -67,12 +74,16 @@ def build(
 
     With -g the image brings its symbols along, so that every node can print backtraces with names,
     and the program as gdb wants it is written beside it, with the suffix .debug.
+
+    Where --state is a member's, its key signs what the image is and how it is to be run, in
+    OUTPUT.manifest; else the node signs that keeps the image.
     """
     # Imported here only: no other command needs the compiler's side.
     from radics_mesh.vmm.baked import collect
     from radics_mesh.vmm.build import architectures, build_image, outputs
 
     baked = collect(files)
+    signing = Signing(state, wishes_of(output.stem, arguments, wishes))
     for name, path in outputs(output, architectures(arch)).items():
 
         def tell(step: str, name: str = name) -> None:
@@ -90,7 +101,8 @@ def build(
         )
         took_s = report.compile_s + report.bake_s
         needs = f"starts in {report.memory_bytes >> 20} MB of memory"
-        click.echo(f"{path}: {report.image_bytes} bytes in {took_s:.1f} s; {needs}")
+        signed = ", signed" if signing.sign(path) else ""
+        click.echo(f"{path}: {report.image_bytes} bytes in {took_s:.1f} s; {needs}{signed}")
 
 
 class _Image(click.ParamType[str]):

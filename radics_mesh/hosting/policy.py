@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from radics_mesh.codec import Fields
 from radics_mesh.errors import UsageError, WireError
+from radics_mesh.hosting.conduct import Restart
 from radics_mesh.ids import ID_BYTES, NodeId
 from radics_mesh.ownership import AFTER_MAX_S
 
@@ -89,3 +90,11 @@ class Policy:
 
 
 AT_MOST_ONE = Policy()
+
+
+def check_choices(restart: str, policy: str) -> None:
+    """What an image may wish for, in the words of `run`; UsageError."""
+    if restart:
+        Restart.parse(restart)
+    if policy:
+        Policy.parse(policy)

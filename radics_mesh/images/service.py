@@ -35,7 +35,7 @@ from radics_mesh.images.partial import Partial
 from radics_mesh.me import Me
 from radics_mesh.records import Kind
 from radics_mesh.vmm import images
-from radics_mesh.vmm.image_manifest import SignedManifest, Wishes, cut, sign
+from radics_mesh.vmm.image_manifest import SignedManifest, Wishes, beside, cut, sign
 from radics_mesh.vmm.image_store import ImageStore
 
 log = structlog.get_logger(__name__)
@@ -103,6 +103,34 @@ class Images:
 
         signed = await trio.to_thread.run_sync(keep)
         await self._announce()
+        return signed
+
+    async def take(self, file: Path, *, pin: bool = False) -> SignedManifest | None:
+        """Keep an image with what its builder signed of it, which lies beside it; None: nothing
+        does. UsageError: it is none, or what lies there does not hold here."""
+        where, verifier, now = beside(file), self._me.verifier, self._me.clock.wall()
+
+        def keep() -> SignedManifest | None:
+            if not where.is_file():
+                return None
+            try:
+                signed = SignedManifest.parse(where.read_bytes(), verifier, now)
+            except MeshError as error:
+                raise UsageError(
+                    f"{where}: {error}; without that file this node signs for the image"
+                ) from error
+            content = images.read(file)
+            if Digest.of(content) != signed.manifest.image:
+                raise UsageError(f"{where} is of another image than {file.name}")
+            self.store.put(content)
+            self.store.describe(signed)
+            if pin:
+                self.store.pin(signed.manifest.image, pinned=True)
+            return signed
+
+        signed = await trio.to_thread.run_sync(keep)
+        if signed is not None:
+            await self._announce()
         return signed
 
     def want(self, image: Digest, holders: Iterable[NodeId] = (), *, pin: bool = False) -> Download:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import trio
 
 from radics_mesh.control_api import ImageInfo, ImageRow
 from radics_mesh.errors import UsageError
+from radics_mesh.hosting.conduct import NO
 from radics_mesh.hosting.orders import DEFAULT_MEMORY_BYTES
+from radics_mesh.hosting.policy import Survival, check_choices
 from radics_mesh.ids import Digest
 from radics_mesh.images.download import Download
 from radics_mesh.node.services import Services
 from radics_mesh.records import Kind
 from radics_mesh.vmm import images as image_files
-from radics_mesh.vmm.image_manifest import SignedManifest, Wishes
+from radics_mesh.vmm.image_manifest import ImageManifest, SignedManifest, Wishes
 from radics_mesh.vmm.image_store import Held
 
 Answer = Mapping[str, Any]
@@ -31,22 +33,41 @@ class Order:
     sources: Sequence[str]
     arguments: Sequence[str]
     memory_bytes: int
+    restart: str
+    policy: str
 
 
-async def ordered(
-    node: Services, image: str, sources: list[str], arguments: list[str], memory_bytes: int
-) -> Order:
+async def ordered(node: Services, image: str, wishes: Wishes) -> Order:
     """With what the image's manifest says where the user says nothing; it is fetched if need be."""
+    manifest = await _signed(node, image)
+    said = wishes if manifest is None else _filled(wishes, manifest)
+    return Order(
+        manifest.image if manifest else Path(image),
+        said.sources,
+        said.arguments,
+        said.memory_bytes or DEFAULT_MEMORY_BYTES,
+        said.restart or NO,
+        said.policy or Survival.AT_MOST_ONE.value,
+    )
+
+
+async def _signed(node: Services, image: str) -> ImageManifest | None:
+    """None: a file without a manifest. Else the image is in the store on return."""
     if image.startswith("/"):
-        return Order(Path(image), sources, arguments, memory_bytes or DEFAULT_MEMORY_BYTES)
+        signed = await node.images.take(Path(image))
+        return signed.manifest if signed else None
     digest = _digest(node, image)
     await node.images.pull(digest)
-    manifest = (await node.images.manifest(digest)).manifest
-    return Order(
-        digest,
-        sources or manifest.sources,
-        arguments or manifest.arguments,
-        memory_bytes or manifest.memory_bytes or DEFAULT_MEMORY_BYTES,
+    return (await node.images.manifest(digest)).manifest
+
+
+def _filled(wishes: Wishes, manifest: ImageManifest) -> Wishes:
+    return Wishes(
+        memory_bytes=wishes.memory_bytes or manifest.memory_bytes,
+        arguments=wishes.arguments or manifest.arguments,
+        sources=wishes.sources or manifest.sources,
+        restart=wishes.restart or manifest.restart,
+        policy=wishes.policy or manifest.policy,
     )
 
 
@@ -80,10 +101,18 @@ class ImageRequests:
         memory_bytes: int,
         arguments: list[str],
         sources: list[str],
+        restart: str,
+        policy: str,
         pin: bool,
     ) -> Answer:
-        content = await trio.to_thread.run_sync(image_files.read, Path(file))
-        wishes = Wishes(name, memory_bytes, tuple(arguments), tuple(sources))
+        """Signed by its builder if that left its manifest beside it, and nothing else is wished."""
+        path = Path(file)
+        wishes = Wishes(name, memory_bytes, tuple(arguments), tuple(sources), restart, policy)
+        check_choices(restart, policy)
+        if not wishes and not name and (signed := await self._node.images.take(path, pin=pin)):
+            return self._info(signed)
+        content = await trio.to_thread.run_sync(image_files.read, path)
+        wishes = replace(wishes, name=name or path.stem)
         return self._info(await self._node.images.add(content, wishes, pin=pin))
 
     async def image_rm(self, image: str) -> Answer:
@@ -189,6 +218,8 @@ class ImageRequests:
             "memory": manifest.memory_bytes,
             "arguments": list(manifest.arguments),
             "sources": list(manifest.sources),
+            "restart": manifest.restart,
+            "policy": manifest.policy,
             "pinned": manifest.image in held and held[manifest.image].pinned,
         }
 

@@ -34,6 +34,7 @@ from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy, 
 from radics_mesh.node.services import Services
 from radics_mesh.node.snapshot_requests import SnapshotRequests
 from radics_mesh.records import Kind
+from radics_mesh.vmm.image_manifest import Wishes
 from radics_mesh.vmm.outputs import REPLY_PREFIX
 
 EVENTS_IN_STATUS = 100
@@ -173,7 +174,8 @@ class Requests:
         policy: str,
         keep_at: list[str],
         count: int,
-        **conduct: Any,
+        restart: str,
+        **limits: Any,
     ) -> Answer:
         if not all(sources):
             raise UsageError("a source's name is empty")
@@ -186,10 +188,12 @@ class Requests:
                 "arguments, environment and names of sources are too long:"
                 f" {WORDS_MAX_BYTES} bytes together"
             )
-        choice = chosen_policy(self._node, policy, keep_at)
+        wishes = Wishes("", memory_bytes, tuple(arguments), tuple(sources), restart, policy)
+        order = await ordered(self._node, image, wishes)
+        conduct = Conduct.of(order.restart, **limits)
+        choice = chosen_policy(self._node, order.policy, keep_at)
         if count > 1 and choice.survival is not Survival.REPLICATED:
             raise UsageError("only a replicated VM may run more than once: --policy replicated")
-        order = await ordered(self._node, image, sources, arguments, memory_bytes)
         await self._node.hosting.run_vm(
             order.image,
             name,
@@ -201,7 +205,7 @@ class Requests:
             has_stdin=stdin,
             commit=Commit.of(checkpoint_every_s or every_s(choice), output=commit_output),
             policy=choice,
-            conduct=Conduct.of(**conduct),
+            conduct=conduct,
         )
         if count > 1:
             await self._node.replicas.spread(name, self._node.others(), count - 1)

@@ -7,7 +7,8 @@ gathered from several holders, in any order, over days, without believing any of
 Wire form (msgpack), its digest is not used anywhere:
   signed    [manifest, signer's key, signature, chain]
   manifest  [version, image digest, architecture, size, name, memory (0: not said), [argument],
-            [source], created (Unix s), piece hashes]
+            [source], created (Unix s), piece hashes], version 1; version 2 goes on with
+            restart, policy, and says at least one of them
   hashes    32 bytes for each PIECE_BYTES of the image, the last one of what is left
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from radics_mesh.clock import Wall
 from radics_mesh.codec import Fields, pack
@@ -25,17 +27,22 @@ from radics_mesh.ids import DIGEST_BYTES, Digest, NodeId
 from radics_mesh.membership import CHAIN_MAX_BYTES, Verifier
 from radics_mesh.vmm.images import IMAGE_MAX_BYTES, ImageInfo
 
-VERSION = 1
+# What says nothing new is written as before, so that its signature and older nodes stay content.
+_FIRST, VERSION = 1, 2
 CONTEXT = "image manifest"
 # A bundle each. Smaller: less is sent again over a link that breaks; larger: fewer bundles.
 PIECE_BYTES = 256 << 10
 MANIFEST_MAX_BYTES = 1 << 18
 _WORDS_MAX = 256
+_CHOICE_MAX = 64
+# What `build` has signed lies beside the image, under its name and this.
+SUFFIX = ".manifest"
 
 
 @dataclass(frozen=True)
 class ImageManifest:
-    """`memory_bytes`, `arguments`, `sources`: for `run` where its user says nothing else."""
+    """`memory_bytes`, `arguments`, `sources`, `restart`, `policy`: for `run` where its user says
+    nothing else; the last two in the words of `run`, and checked there."""
 
     image: Digest
     architecture: str
@@ -46,6 +53,8 @@ class ImageManifest:
     sources: tuple[str, ...]
     created: int
     hashes: bytes = field(repr=False)
+    restart: str = ""
+    policy: str = ""
 
     @property
     def pieces(self) -> int:
@@ -57,9 +66,10 @@ class ImageManifest:
         return hashlib.sha256(data).digest() == self.hashes[at : at + DIGEST_BYTES]
 
     def pack(self) -> bytes:
+        more = [self.restart, self.policy] if self.restart or self.policy else []
         return pack(
             [
-                VERSION,
+                VERSION if more else _FIRST,
                 bytes(self.image),
                 self.architecture,
                 self.size_bytes,
@@ -69,13 +79,14 @@ class ImageManifest:
                 list(self.sources),
                 self.created,
                 self.hashes,
+                *more,
             ]
         )
 
     @classmethod
     def parse(cls, data: bytes) -> ImageManifest:
         fields = Fields.parse(data, "image manifest", limit_bytes=MANIFEST_MAX_BYTES)
-        fields.integer(VERSION, VERSION)
+        version = fields.integer(_FIRST, VERSION)
         manifest = cls(
             image=Digest(fields.blob(DIGEST_BYTES)),
             architecture=fields.text(limit=32),
@@ -86,8 +97,12 @@ class ImageManifest:
             sources=_texts(fields.items(limit=_WORDS_MAX)),
             created=fields.integer(0, 1 << 62),
             hashes=fields.blob(limit=MANIFEST_MAX_BYTES),
+            restart=fields.text(limit=_CHOICE_MAX) if version > _FIRST else "",
+            policy=fields.text(limit=_CHOICE_MAX) if version > _FIRST else "",
         )
         fields.end()
+        if version > _FIRST and not (manifest.restart or manifest.policy):
+            raise WireError("image manifest: of version 2 without a reason")
         if len(manifest.hashes) != -(-manifest.size_bytes // PIECE_BYTES) * DIGEST_BYTES:
             raise WireError("image manifest: not a hash for each piece")
         return manifest
@@ -130,6 +145,19 @@ class Wishes:
     memory_bytes: int = 0
     arguments: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    restart: str = ""
+    policy: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether anything is wished but a name."""
+        return bool(
+            self.memory_bytes or self.arguments or self.sources or self.restart or self.policy
+        )
+
+
+def beside(image: Path) -> Path:
+    """Where the manifest of an image file is, if it has one."""
+    return image.with_name(image.name + SUFFIX)
 
 
 def sign(
@@ -146,6 +174,8 @@ def sign(
         sources=wishes.sources,
         created=created,
         hashes=b"".join(hashlib.sha256(piece).digest() for piece in cut(content)),
+        restart=wishes.restart,
+        policy=wishes.policy,
     )
     signature = identity.sign(CONTEXT, manifest.pack())
     return SignedManifest(manifest, identity.public, signature, chain)

@@ -66,3 +66,23 @@ async def test_an_image_is_added_here_and_run_there(make_peer: MakePeer, image: 
         await command(a, "image", "push", digits, "B")
         assert " here " in await command(b, "image", "ls")
         assert "no image" in await command(b, "image", "pull", "abcd12", status=1)
+        await _built_there(a, b, image)
+
+
+async def _built_there(a: Peer, b: Peer, image: Path) -> None:
+    """Signed by its builder, who says how it is to be run; its user may say otherwise."""
+    source, other = image.with_suffix(".c"), image.with_name("other.img")
+    wishes = ("--argument", "hello", "--restart", "on-failure:2", "--policy", "restartable:60")
+    said = await command(b, "build", str(source), "-o", str(other), "-g", *wishes)
+    assert said.rstrip().endswith(", signed")
+    said = await command(a, "image", "add", str(other))
+    assert "signed by  B" in said
+    assert "policy     restartable:60" in said
+    await command(a, "run", str(other), "--name", "wished")
+    assert "on-failure:2" in await command(a, "inspect", "wished")
+    await shown(a, "hello runs", "logs", "wished")
+    answer = await a.call("doctor", name="wished")
+    assert answer["policy"] == "restartable:60"
+    digits = Digest.of(other.read_bytes()).hex()[:10]
+    await command(a, "run", digits, "--name", "own", "--policy", "at-most-one")
+    assert (await a.call("doctor", name="own"))["policy"] == "at-most-one"
