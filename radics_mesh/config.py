@@ -44,13 +44,16 @@ class Foreign:
     """A peer that is no member (another implementation), admitted by name only."""
 
     eid: Eid
-    # Where it is dialled; None: it dials us, and is known by its source address `host`.
+    # Where it is dialled, or datagrams are sent; None: it begins, and is known by its source
+    # address `host`.
     address: Address | None
     host: str
     # Services of this node that it may reach unsigned.
     services: tuple[str, ...] = ()
     # It is an IBR-DTN, whose custody signals have a status byte of their own.
     is_ibr: bool = False
+    # It speaks UDPCL (radics_mesh.dtn.udpcl) and not TCPCL: nothing is acknowledged.
+    over_udp: bool = False
 
 
 EVERYONE = "*"
@@ -139,6 +142,14 @@ class Config:
     # Seconds without a bundle after which a session that a foreign peer opened is shut down; it
     # opens another when it has something. 0: never.
     foreign_idle_s: float = 0.0
+    # Where datagrams of peers over UDP come in; None: only answers to ours do.
+    udp_listen: Address | None = None
+    # The longest datagram to such a peer; longer bundles are fragmented. 1400 bytes pass Ethernet
+    # and most tunnels in one piece. Longer: fewer signatures, but IP fragments, of which one lost
+    # loses all.
+    datagram_max_bytes: int = 1400
+    # Bytes a second to each of them. More than the path takes is lost.
+    datagram_bytes_per_s: float = 1e6
     # Dial again after a failure: first wait, and the bound to which it doubles (with jitter).
     redial_first_s: float = 0.5
     redial_max_s: float = 15.0

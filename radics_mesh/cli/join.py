@@ -34,7 +34,7 @@ from radics_mesh.ids import Eid
 Run = Callable[[Config, Callable[[str], None]], Awaitable[None]]
 CRASH_NAME = "crash.log"
 NAME_MAX_BYTES = 64  # what a certificate has room for
-FOREIGN_FORM = "EID=HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
+FOREIGN_FORM = "EID=[udp:]HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
 
 
 @click.command()
@@ -57,6 +57,15 @@ FOREIGN_FORM = "EID=HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
 )
 @click.option("--foreign", multiple=True, metavar="PEER", help=f"Admit {FOREIGN_FORM}.")
 @click.option("--foreign-listen", metavar="HOST:PORT", help="Plain TCPCLv3 for --foreign peers.")
+@click.option("--udp-listen", metavar="HOST:PORT", help="UDPCL for --foreign peers by udp:.")
+@click.option(
+    "--udp-max",
+    type=click.IntRange(512, 65507),
+    default=Config.datagram_max_bytes,
+    show_default=True,
+    metavar="BYTES",
+    help="Bundles to peers over UDP are cut to this.",
+)
 @click.option(
     "--discover",
     multiple=True,
@@ -127,7 +136,7 @@ def config_from(options: dict[str, Any]) -> Config:
     memory = options["guest_memory"]
     foreign_listen = options["foreign_listen"]
     foreign = tuple(parse_foreign(text) for text in options["foreign"])
-    _refuse_unreachable(foreign, foreign_listen)
+    _refuse_unreachable(foreign, foreign_listen, options["udp_listen"])
     state: Path = options["state"]
     return Config(
         state=state,
@@ -141,6 +150,8 @@ def config_from(options: dict[str, Any]) -> Config:
         carry=tuple(options["carry"]),
         encrypt=tuple(encrypt_rule(rule) for rule in options["encrypt"]),
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
+        udp_listen=parse_listen(options["udp_listen"]) if options["udp_listen"] else None,
+        datagram_max_bytes=options["udp_max"],
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
         pool_size=options["pool"],
@@ -174,11 +185,12 @@ def parse_listen(text: str) -> Address:
 
 
 def parse_foreign(text: str) -> Foreign:
-    """A peer of another implementation: EID=HOST:PORT:SERVICE,...[@ibr]; UsageError
+    """A peer of another implementation: EID=[udp:]HOST:PORT:SERVICE,...[@ibr]; UsageError
     otherwise."""
     eid, equals, rest = text.partition("=")
     rest, _, kind = rest.partition("@")
-    place, colon, services = rest.rpartition(":")
+    over_udp = rest.startswith("udp:")
+    place, colon, services = rest.removeprefix("udp:").rpartition(":")
     if not equals or not colon or kind not in ("", "ibr"):
         raise UsageError(f"not a foreign peer: {text} (want {FOREIGN_FORM})")
     try:
@@ -189,16 +201,18 @@ def parse_foreign(text: str) -> Foreign:
             host=address.host,
             services=tuple(name for name in services.split(",") if name),
             is_ibr=kind == "ibr",
+            over_udp=over_udp,
         )
     except WireError as error:
         raise UsageError(f"not a foreign peer: {text}: {error}") from error
 
 
-def _refuse_unreachable(foreign: tuple[Foreign, ...], listens: str | None) -> None:
-    """UsageError when a peer shall dial a listener that there is not."""
-    waiting = [str(peer.eid) for peer in foreign if peer.address is None]
-    if waiting and not listens:
-        raise UsageError(f"{waiting[0]} shall dial this node: give --foreign-listen HOST:PORT too")
+def _refuse_unreachable(foreign: tuple[Foreign, ...], listens: str | None, udp: str | None) -> None:
+    """UsageError when a peer shall begin with us at a listener that there is not."""
+    for peer in foreign:
+        option, listener = ("--udp-listen", udp) if peer.over_udp else ("--foreign-listen", listens)
+        if peer.address is None and not listener:
+            raise UsageError(f"{peer.eid} shall dial this node: give {option} HOST:PORT too")
 
 
 def _addresses(texts: Iterable[str]) -> tuple[Address, ...]:

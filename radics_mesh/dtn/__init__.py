@@ -29,6 +29,7 @@
   dialling     whom to dial and when again;  doors: where peers come in, and as whom
   lines        which of two sessions with one peer stays
   contacts     the service that dials, listens and keeps one session a neighbour
+  udpcl        UDP convergence layer (RFC 7122): a bundle a datagram, for foreign peers
   memory_layer the same between agents of one process, for simulations: delay, rate, loss, schedule
   ipnd         discovery beacons on the wire;  heard: what they are worth, sans-IO
   discovery    their sockets;  interfaces: the links of this machine

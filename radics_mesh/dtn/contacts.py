@@ -123,7 +123,8 @@ class Contacts:
         self.changes: Broadcast[Change] = Broadcast()
         for address in config.bootstrap:
             self._targets[address] = Target(None, [address])
-        for foreign in config.foreign:
+        self._foreign = [foreign for foreign in config.foreign if not foreign.over_udp]
+        for foreign in self._foreign:
             if foreign.address is not None:
                 self._targets[foreign] = Target(foreign, [foreign.address])
 
@@ -133,7 +134,7 @@ class Contacts:
         """Listen, dial, carry bundles until cancelled. UsageError when a port is taken."""
         if self._config.neighbours:
             self._neighbours = await resolve_all(self._config.neighbours)
-        for listed in self._config.foreign:
+        for listed in self._foreign:
             found = await resolve_all([Address(listed.host)])
             self.foreign_hosts[listed] = frozenset(host for host, _ in found)
         async with AsyncExitStack() as stack:

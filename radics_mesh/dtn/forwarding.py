@@ -60,6 +60,8 @@ class Contact:
         """`shared`: chains that travel by hash; None: bundles go whole, with their previous hop."""
         self.peer = peer
         self.shared = shared
+        # The longest bundle that it can take; None: any.
+        self.limit_bytes: int | None = None
         self.since = since
         self.forwarded = 0
         self.bytes_out = 0

@@ -5,7 +5,7 @@ DATA_SEGMENT     0x1_ flags S=2 E=1, SDNV length, data                         s
 ACK_SEGMENT      0x20, SDNV bytes of the current bundle so far                 section 5.3
 REFUSE_BUNDLE    0x3_ reason                                                   section 5.4
 KEEPALIVE        0x40                                                          section 5.6
-SHUTDOWN         0x5_ flags reason=2 delay=1, reason(u8), delay                section 6.1
+SHUTDOWN         0x5_ flags reason=2 delay=1, reason(u8), delay (see `shutdown`) section 6.1
 LENGTH           0x60, SDNV length of the bundle that begins next              section 5.5
 """
 
@@ -95,7 +95,8 @@ class Keepalive:
 @dataclass(frozen=True)
 class Shutdown:
     """`delay_s`: how long the peer asks us to wait before we connect again; None: no wish. So is
-    0, although section 6.1 has it mean for ever: IBR-DTN writes it at each of its goodbyes."""
+    0, although section 6.1 has it mean for ever: IBR-DTN writes it at each of its goodbyes. What
+    DTN2 writes in two bytes, up to 255 s, is no wish either: after one byte who can tell."""
 
     reason: int | None
     delay_s: int | None
@@ -129,10 +130,14 @@ def length(total: int) -> bytes:
 
 
 def shutdown(reason: int, delay_s: int | None = None) -> bytes:
-    """`delay_s`: how long the peer is to stay away. Never 0: that would be for ever."""
+    """`delay_s`: how long the peer is to stay away, up to 255. Never 0: that would be for ever.
+
+    Two bytes, as DTN2 and Wireshark read it; IBR-DTN and its like read an SDNV, so the first one
+    being 0 they find no delay, and the second is behind the end for them.
+    """
     if delay_s is None:
         return bytes((0x52, reason))
-    return bytes((0x53, reason)) + sdnv.encode(max(1, delay_s))
+    return bytes((0x53, reason, 0, min(255, max(1, delay_s))))
 
 
 class Parser:

@@ -31,6 +31,7 @@ from radics_mesh.dtn.confidentiality import Policy
 from radics_mesh.dtn.contacts import Contacts
 from radics_mesh.dtn.routing import NeighbourGraph
 from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.udpcl import UdpLayer
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.service import Hosting
 from radics_mesh.ids import NodeId, same_node
@@ -121,6 +122,7 @@ class Services:
             random=random.random,
             admit=self.admission.serve,
         )
+        self.datagrams = UdpLayer(agent=self.agent, config=config, random=random.random)
         self.carrier = Carrier(
             me=me,
             agent=self.agent,
@@ -184,6 +186,7 @@ class Services:
                 await nursery.start(self.hosting.run)
                 await nursery.start(self.replicas.run)
                 listening = await nursery.start(self.contacts.run)
+                await nursery.start(self.datagrams.run)
                 if self.config.discover:
                     discovery = discovery_of(self.me, self.config, self.contacts, listening)
                     await nursery.start(discovery.run)

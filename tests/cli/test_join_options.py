@@ -51,6 +51,15 @@ def test_a_foreign_peer_that_dials_us_has_no_address() -> None:
     assert (foreign.address, foreign.host, foreign.services) == (None, "::1", ("inbox",))
 
 
+def test_a_foreign_peer_over_udp() -> None:
+    foreign = parse_foreign("ipn:5.0=udp:10.0.0.9:4556:echo,log")
+    assert foreign.over_udp
+    assert foreign.address == Address("10.0.0.9", 4556)
+    assert foreign.services == ("echo", "log")
+    with pytest.raises(UsageError, match="--udp-listen"):
+        configured("--foreign", "ipn:5.0=udp:10.0.0.9:0:echo", "--foreign-listen", "0.0.0.0:1")
+
+
 @pytest.mark.parametrize("text", ["", "ipn:5.0", "=1.2.3.4:5:x", "no eid=1.2.3.4:5:x", "a:b=x"])
 def test_what_is_no_foreign_peer(text: str) -> None:
     with pytest.raises(UsageError):

@@ -174,6 +174,6 @@ async def test_an_idle_session_is_shut_down(autojump_clock: MockClock) -> None:
 async def test_the_peer_says_how_long_to_stay_away() -> None:
     raw = Raw()
     await raw.greet()
-    await raw.stream.send_all(wire.shutdown(wire.BUSY, 300))
+    await raw.stream.send_all(b"\x53\x02\x82\x2c")
     await raw.session.run()
     assert raw.session.delay_s == 300.0

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 import trio
 
+from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
 from radics_mesh.dtn import blocks
 from radics_mesh.dtn.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
 from radics_mesh.dtn.blocks import Block
 from radics_mesh.dtn.bundle import ADMINISTRATIVE, SINGLETON, Bundle, BundleId
+from radics_mesh.dtn.tcpcl import Session
 from radics_mesh.dtn.tcpcl_session import Peer, TcpclSession
-from radics_mesh.dtn.tcpcl_wire import Features, Hello, segment_head
+from radics_mesh.dtn.tcpcl_wire import BUSY, NO_RESOURCES, Features, Hello, segment_head
 from radics_mesh.ids import Eid
 from scenarios.peers import HOST
 from tests.e2e.conftest import MakePeer
@@ -54,14 +56,14 @@ class Recorder:
         self.full.set()
 
 
-def decoded(stream: bytes, folder: Path) -> str:
-    """tshark's view of one direction of a TCPCL session."""
+def decoded(stream: bytes, folder: Path, carrier: str = "-T") -> str:
+    """tshark's view of one direction of a TCPCL session; with -u of a datagram."""
     dump = "".join(
         f"{at:06x} {stream[at : at + 16].hex(' ')}\n" for at in range(0, len(stream), 16)
     )
     capture = folder / "session.pcap"
     subprocess.run(
-        ["text2pcap", "-q", "-T", "40000,4556", "-", str(capture)],
+        ["text2pcap", "-q", carrier, "40000,4556", "-", str(capture)],
         input=dump.encode(),
         check=True,
         capture_output=True,
@@ -179,3 +181,63 @@ def test_the_decoder_reads_administrative_records(tmp_path: Path) -> None:
     for part, lines in zip(found, expected, strict=True):
         for line in (*lines, "Timestamp Sequence Number: 5", "Bundle Endpoint ID: dtn://a/x"):
             assert line in part, part
+
+
+def every_message(raw: bytes) -> tuple[bytes, bytes]:
+    """All that two sessions of ours say when a bundle is taken and another one refused."""
+    now = Monotonic(0.0)
+    a, b = (
+        Session(eid, keepalive_s=10, bundle_max_bytes=1 << 20, now=now, segment_bytes=40)
+        for eid in (Eid("dtn://alice/"), Eid("dtn://bob/"))
+    )
+    of_a, of_b = bytearray(), bytearray()
+
+    def exchange() -> None:
+        for one, other, said in ((a, b, of_a), (b, a, of_b)):
+            data, _ = one.take(1 << 20, now)
+            said += data
+            other.receive(data, now)
+
+    exchange()
+    a.send(raw)
+    a.send(raw)
+    exchange()
+    b.accept(0)
+    b.refuse(1, NO_RESOURCES)
+    exchange()
+    a.tick(Monotonic(10.0))
+    exchange()
+    a.shut_down(BUSY, 1)
+    exchange()
+    return bytes(of_a), bytes(of_b)
+
+
+def test_every_message_of_a_session(tmp_path: Path) -> None:
+    raw = bytes.fromhex((VECTORS / "ibr_plain.hex").read_text())
+    of_a, of_b = every_message(raw)
+    said = decoded(of_a, tmp_path)
+    for line in (
+        "Local EID: dtn://alice/",
+        "TCPCLv3 Header: LENGTH",  # this version of tshark knows its name and nothing of it
+        "Data Flags: 0x2, Segment contains start of bundle",
+        "Data Flags: 0x1, Segment contains end of Bundle",
+        "[Seen Length: 68 octets]",
+        "TCPCLv3 Header: KEEPALIVE",
+        "TCPCLv3 Header: SHUTDOWN",
+        "Shutdown Reason Code: 2",
+        "Shutdown Reconnection Delay: 1",
+    ):
+        assert line in said, said
+    assert "Malformed" not in said
+    answered = decoded(of_b, tmp_path)
+    acks = [line.strip() for line in answered.splitlines() if "Ack Length" in line]
+    assert acks == ["Ack Length: 40", "Ack Length: 68"]
+    # It looks for the reason in a byte of its own, which there is none of (RFC 7242, section 5.4).
+    assert "TCPCLv3 Header: REFUSE_BUNDLE" in answered
+
+
+def test_a_datagram_is_a_bundle(tmp_path: Path) -> None:
+    raw = bytes.fromhex((VECTORS / "ibr_plain.hex").read_text())
+    text = decoded(raw, tmp_path, carrier="-u")
+    assert f"Timestamp Sequence Number: {Bundle.parse(raw).sequence}" in text
+    assert "Malformed" not in text
