@@ -167,15 +167,18 @@ class Gate:
             if block.kind not in _PROCESSED
         )
         kept: Content = raw if obeyed is None or obeyed is arrived else obeyed.encoded()
-        left_out = self._verifier.left_out(arrived) if held.signer is not None else ()
+        names = named(arrived) if held.signer is not None else ()
+        left_out = self._verifier.left_out(arrived, names)
         for block in left_out:
             kept = with_block_in_front(kept, block)
-        whole = arrived.with_blocks((*left_out, *arrived.blocks))
+        vm_chain = b""
+        if held.signer is not None and arrived.source.vm_id is not None:
+            vm_chain = ownership_in(arrived.with_blocks((*left_out, *arrived.blocks)))
         return Admitted(
             kept,
             held,
-            vm_chain=ownership_in(whole) if held.signer is not None else b"",
-            chains=named(arrived) if held.signer is not None else (),
+            vm_chain=vm_chain,
+            chains=names,
             unintelligible=reported,
             deleted=obeyed is None,
         )

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import nacl.bindings as sodium
@@ -153,10 +153,12 @@ class BundleVerifier:
             self._chains.remember(name, packed)
         return Signed(signer.node_id, ownership)
 
-    def left_out(self, bundle: Bundle) -> tuple[Block, ...]:
+    def left_out(self, bundle: Bundle, names: Collection[bytes]) -> tuple[Block, ...]:
         """Blocks of the chains that are `named` and did not come with it. ChainUnknown."""
+        if not names:
+            return ()
         there = chains.carried(bundle)
-        return tuple(chains.block(self._known(n)) for n in named(bundle) if n not in there)
+        return tuple(chains.block(self._known(name)) for name in names if name not in there)
 
     def _known(self, name: bytes) -> bytes:
         packed = self._chains.get(name)
