@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from radics_mesh.dtn import sdnv
-from radics_mesh.dtn.content import Content, FileBytes
+from radics_mesh.dtn.content import Content, FileBytes, Joined
 from radics_mesh.errors import WireError
 from radics_mesh.ids import NONE_EID, Eid
 
@@ -61,10 +61,14 @@ class LargeBlock(Block):
     """A block whose data is in a file. `data` reads it all: whoever can, goes through `content`."""
 
     __slots__ = ("_file",)
-    _file: FileBytes
+    _file: FileBytes | Joined
 
     def __init__(
-        self, kind: int, flags: int, file: FileBytes, references: tuple[Eid, ...] = ()
+        self,
+        kind: int,
+        flags: int,
+        file: FileBytes | Joined,
+        references: tuple[Eid, ...] = (),
     ) -> None:
         for name, value in (("kind", kind), ("flags", flags), ("references", references)):
             object.__setattr__(self, name, value)
@@ -83,6 +87,13 @@ def payload(content: bytes | FileBytes) -> Block:
     if isinstance(content, bytes):
         return Block(PAYLOAD, 0, content)
     return LargeBlock(PAYLOAD, 0, content)
+
+
+def with_content(block: Block, content: Content) -> Block:
+    """The block with other data, in memory or not."""
+    if isinstance(content, bytes):
+        return Block(block.kind, block.flags, content, block.references)
+    return LargeBlock(block.kind, block.flags, content, block.references)
 
 
 def number(data: bytes, offset: int) -> tuple[int, int]:

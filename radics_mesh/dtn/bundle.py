@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from radics_mesh.dtn import blocks, sdnv
 from radics_mesh.dtn.blocks import Block, Dictionary, LargeBlock, Names, number, packed
-from radics_mesh.dtn.content import Content, FileBytes, Joined, joined, rest
+from radics_mesh.dtn.content import Content, FileBytes, Joined, joined, rest, stretch
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import NONE_EID, Eid
 
@@ -177,18 +177,35 @@ class Bundle:
         if isinstance(data, FileBytes):
             return _parse_file(data)
         data = bytes(data)
-        if not data or data[0] != VERSION:
-            raise WireError("bundle: not version 6")
-        flags, offset = number(data, 1)
-        length, offset = number(data, offset)
-        end = offset + length
-        if end > len(data):
-            raise WireError("bundle: ends within the primary block")
-        primary = _Primary(data[:end], offset, flags)
+        primary, end = _Primary.of(data)
         found = _parse_blocks(data, end, primary.names)
         bundle = primary.bundle(found)
-        _check_fragment(bundle)
+        _check_fragment(bundle, len(bundle.content))
         return bundle
+
+    @classmethod
+    def parse_part(cls, data: Content) -> tuple[Bundle, int]:
+        """The bundle that begins with `data`: the blocks before its payload, of that as much as is
+        there, nothing behind it; and how long its payload is to be. WireError when the payload
+        does not even begin."""
+        primary, offset = _Primary.of(data[:_HEAD_BYTES])
+        found: list[Block] = []
+        while True:
+            window = data[offset : offset + _HEAD_BYTES]
+            kind, flags, references, start, length = blocks.decode_head(window, 0, primary.names)
+            offset += start
+            there = min(length, len(data) - offset)
+            empty = Block(kind, flags & ~(blocks.LAST | blocks.HAS_REFERENCES), b"", references)
+            found.append(blocks.with_content(empty, stretch(data, offset, there)))
+            if kind == blocks.PAYLOAD and there:
+                break
+            if there < length or flags & blocks.LAST or length > _OTHERS_MAX_BYTES:
+                raise WireError("bundle: ends before its payload")
+            _check_count(found)
+            offset += length
+        bundle = primary.bundle(tuple(found))
+        _check_fragment(bundle, length)
+        return bundle, length
 
 
 class _Primary:
@@ -212,6 +229,18 @@ class _Primary:
             self._fragment = Fragment(start, total)
         if end != len(data):
             raise WireError("bundle: the primary block's length is wrong")
+
+    @classmethod
+    def of(cls, head: bytes) -> tuple[_Primary, int]:
+        """(the block that it begins with, where that ends); WireError."""
+        if not head or head[0] != VERSION:
+            raise WireError("bundle: not version 6")
+        flags, offset = number(head, 1)
+        length, offset = number(head, offset)
+        end = offset + length
+        if end > len(head):
+            raise WireError("bundle: ends within the primary block, or that is too large")
+        return cls(head[:end], offset, flags), end
 
     def bundle(self, found: tuple[Block, ...]) -> Bundle:
         value, eid = self._values, self.names.eid
@@ -241,17 +270,9 @@ def with_block_in_front(raw: Content, block: Block) -> bytes | Joined:
 
 def _parse_file(file: FileBytes) -> Bundle:
     """Reads the primary block and all others but the payload."""
-    head = file[:_HEAD_BYTES]
-    if not head or head[0] != VERSION:
-        raise WireError("bundle: not version 6")
-    flags, offset = number(head, 1)
-    length, offset = number(head, offset)
-    end = offset + length
-    if end > len(head):
-        raise WireError("bundle: ends within the primary block, or that is too large")
-    primary = _Primary(head[:end], offset, flags)
+    primary, end = _Primary.of(file[:_HEAD_BYTES])
     bundle = primary.bundle(_parse_blocks_of(file, end, primary.names))
-    _check_fragment(bundle)
+    _check_fragment(bundle, len(bundle.content))
     return bundle
 
 
@@ -300,7 +321,7 @@ def _checked(found: list[Block], end: int, size_bytes: int) -> tuple[Block, ...]
     return tuple(found)
 
 
-def _check_fragment(bundle: Bundle) -> None:
+def _check_fragment(bundle: Bundle, payload_bytes: int) -> None:
     place = bundle.fragment
-    if place and place.offset + len(bundle.content) > place.total:
+    if place and place.offset + payload_bytes > place.total:
         raise WireError("bundle: a fragment that reaches past its whole")

@@ -128,6 +128,20 @@ def rest(content: Content, start: int) -> Content:
     return joined(left)
 
 
+def stretch(content: Content, start: int, length: int) -> Content:
+    """Some of it; what is in a file stays there."""
+    if isinstance(content, bytes):
+        return content[start : start + length]
+    if isinstance(content, FileBytes):
+        return content.part(start, length)
+    found: list[Content] = []
+    for part in content.parts:
+        begin, end = min(start, len(part)), min(start + length, len(part))
+        found.append(stretch(part, begin, end - begin))
+        start, length = start - begin, length - (end - begin)
+    return joined(found)
+
+
 def pieces(content: Content) -> Iterator[bytes]:
     """All of it, in order."""
     if isinstance(content, bytes):

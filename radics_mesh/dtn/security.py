@@ -117,6 +117,14 @@ def named(bundle: Bundle) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(name for _, said in _ours(bundle) for name in said.names))
 
 
+def speaks_for_a_fragment(block: Block) -> bool:
+    """Whether it is a fragment's own PIB, of no use for its pieces or its whole. WireError."""
+    if block.kind != blocks.INTEGRITY:
+        return False
+    found = _parse(block)
+    return found is not None and found.content_range is not None
+
+
 class BundleVerifier:
     """Checks bundles, and remembers chains that held (one chain signs many bundles)."""
 
