@@ -11,6 +11,7 @@
   admin_records  status reports and custody signals as bytes
   reports      which of them to make;  custody: who answers for a bundle, timers, retransmission
   coverage     which bytes of a whole are there
+  fragments    cutting and joining;  reassembly: which fragments make a whole
   held         one stored bundle's index entry;  ages: made from a row, and a row from it
   index        what is held: the first of each queue in memory, the rest in the backlog (on disk)
   database     the store's files;  salvage: opening damaged ones;  commits: group commit
@@ -21,6 +22,7 @@
   forwarding   contacts, several bundles in flight on each
   endpoints    local registrations and their handlers
   administration  reports and custody, told of all that happens to bundles
+  cutting      stored bundles for their links;  assembling: what came for here in pieces
   offload      large bundles are worked on in a thread
   agent        all of these as one: send, register, receive, contact_up
   tcpcl_wire   TCP convergence layer (RFC 7242): its messages

@@ -21,6 +21,7 @@ from radics_mesh.clock import Monotonic, to_dtn
 from radics_mesh.config import Foreign
 from radics_mesh.dtn.admin_records import NOTHING, Reason, Status
 from radics_mesh.dtn.administration import AdminBundle, Administration, Reported
+from radics_mesh.dtn.assembling import Assembler
 from radics_mesh.dtn.bundle import (
     ADMINISTRATIVE,
     BULK,
@@ -35,6 +36,7 @@ from radics_mesh.dtn.bundle import (
 from radics_mesh.dtn.chains import ChainUnknown, Shared, name_of
 from radics_mesh.dtn.confidentiality import Policy, sealed_bytes
 from radics_mesh.dtn.content import Content, FileBytes
+from radics_mesh.dtn.cutting import Cutter
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
 from radics_mesh.dtn.held import Held
@@ -117,13 +119,33 @@ class Agent:
             clock=me.clock,
             counters=self.counters,
             forwarded=self._admin.forwarded,
+            cutter=lambda: self._cutter,
+        )
+        self._cutter = Cutter(
+            me=me,
+            store=store,
+            custody=self._admin.custody,
+            counters=self.counters,
+            take_up=self._take_up,
+            given=self._given,
+        )
+        self._assembler = Assembler(
+            store=store,
+            gate=self._gate,
+            clock=me.clock,
+            custody=self._admin.custody,
+            counters=self.counters,
+            take_up=self._take_up,
+            heed=lambda chain: self.heed(chain),
         )
         self._endpoints = Endpoints(
             me.identity,
             store,
             self.counters,
             elsewhere=self._forwarding.put,
-            delivered=lambda held, accepted: self._admin.delivered(held, accepted=accepted),
+            delivered=self._delivered,
+            fragment=self._assembler.add,
+            left=lambda: self._assembler.take_all(lambda eid: not self.is_here(eid)),
             records=self._admin.handle,
         )
         self._deadlines: list[tuple[Monotonic, int, Held]] = []
@@ -139,6 +161,8 @@ class Agent:
             await nursery.start(self._endpoints.run)
             await nursery.start(self._forwarding.run)
             await nursery.start(self._admin.run)
+            await nursery.start(self._cutter.run)
+            await nursery.start(self._assembler.run)
             nursery.start_soon(self._watch_lifetimes)
             task_status.started()
 
@@ -304,12 +328,27 @@ class Agent:
                 raise Refusal("lower branch", "from a branch of its VM that counts no more")
             new = await self._keep(admitted)
         self._forwarding.came_with(admitted.chains, peer)
-        if not new:
-            self._forwarding.came_from(admitted.held.bundle_id, peer)
-            self._admin.duplicate(admitted.held)
-        self.bytes_in += len(raw)
-        self.counters["received" if new else "duplicate"] += 1
+        self._received(admitted.held, len(raw), peer, new=new)
         return new
+
+    async def receive_part(self, raw: Content, peer: Peer) -> bool:
+        """Take what came of a bundle when its transfer broke off, as a fragment: on return, those
+        bytes are acknowledged for good. Whether it is news; errors as of `receive`."""
+        with self._counting_refusals(peer):
+            now, wall = self._clock.monotonic(), self._clock.wall()
+            judge = partial(self._gate.judge_part, raw, peer, now=now, wall=wall)
+            admitted = await sized(len(raw), judge)
+            new = await self._keep(admitted)
+        self.counters["parts"] += 1
+        self._received(admitted.held, len(raw), peer, new=new)
+        return new
+
+    def _received(self, held: Held, size_bytes: int, peer: Peer, *, new: bool) -> None:
+        if not new:
+            self._forwarding.came_from(held.bundle_id, peer)
+            self._admin.duplicate(held)
+        self.bytes_in += size_bytes
+        self.counters["received" if new else "duplicate"] += 1
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether a bundle of so many bytes could be taken now."""
@@ -323,6 +362,11 @@ class Agent:
         """Store what has arrived; False when it was known before."""
         held = admitted.held
         held.size_bytes = len(admitted.raw)
+        if held.bundle_id.offset is not None and self._endpoints.is_local(held.destination):
+            if held.total > self._store.quota_bytes:
+                raise Refusal("too long", f"{held.total} bytes will never fit this store")
+            if self._assembler.is_needless(held):
+                return False
         arrived_with = held.custodian
         before = self._admin.take_custody(held)
 
@@ -342,17 +386,20 @@ class Agent:
         *,
         shown: bytes | None = None,
         stream: Stream | None = None,
+        limit_bytes: int | None = None,
     ) -> Contact:
         """A neighbour can take bundles. See `forwarding` for what `transmit` must do.
 
         `shown` is the neighbour's packed membership chain, where a handshake has proved both
         sides to each other and `transmit` may raise ChainUnknown: then chains travel by hash.
+        What is longer than `limit_bytes` is cut into fragments.
         """
         shared = None
         if shown is not None:
             self._gate.learn(shown)
             shared = Shared(name_of(self._me.chain), name_of(shown))
         contact = self._forwarding.contact_up(peer, transmit, shared, stream)
+        contact.limit_bytes = limit_bytes
         self.on_contact(peer)
         return contact
 
@@ -454,12 +501,24 @@ class Agent:
         """A bundle is in the store: from now on it lives, and is going somewhere."""
         if not self._store.is_live(held):
             return  # behind many others of its queue: the store tells when its turn has come
+        self._live(held)
+        self._endpoints.route(held)
+
+    def _live(self, held: Held) -> None:
         entry = (held.deadline, held.key, held)
         heapq.heappush(self._deadlines, entry)
         if self._deadlines[0] is entry:
             self._sooner.set()
         self._admin.stored(held)
-        self._endpoints.route(held)
+
+    def _given(self, piece: Held) -> None:
+        """A fragment that this node has custody of, and a neighbour has already."""
+        self._live(piece)
+        self._forwarding.taken_over(piece)
+
+    def _delivered(self, held: Held, accepted: bool) -> None:
+        self._admin.delivered(held, accepted=accepted)
+        self._assembler.forget(held.bundle_id)
 
     def _originated(self, held: Held) -> None:
         self._take_up(held)
@@ -487,6 +546,7 @@ class Agent:
             elif held in self._store:
                 self.counters["expired"] += 1
                 self._admin.deleted(held, Reason.EXPIRED)
+                self._assembler.discard(held)
                 self._store.drop(held)
         return self._deadlines[0][0] if self._deadlines else float("inf")
 

@@ -12,3 +12,11 @@ class BrokenOff(LinkError):
     def __init__(self, acked_bytes: int) -> None:
         super().__init__(f"the session ended after {acked_bytes} bytes of the bundle")
         self.acked_bytes = acked_bytes
+
+
+class PayloadBegun(LinkError):
+    """The same, in bytes of the bundle's payload."""
+
+    def __init__(self, payload_bytes: int) -> None:
+        super().__init__(f"the session ended after {payload_bytes} bytes of the payload")
+        self.payload_bytes = payload_bytes

@@ -7,7 +7,7 @@ is remembered as delivered, in one transaction; a crash before that delivers it 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import structlog
@@ -58,7 +58,8 @@ class Registration:
 class Endpoints:
     """All registrations. `elsewhere` gets the bundles whose endpoint has left this node;
     `delivered` hears of each that a handler has had, and whether it accepted it;
-    `records` handles administrative records to the node's own endpoint."""
+    `fragment` of each fragment for an endpoint here, and `left` says which of them are for one that
+    is here no more; `records` handles administrative records to the node's own endpoint."""
 
     def __init__(
         self,
@@ -68,6 +69,8 @@ class Endpoints:
         elsewhere: Callable[[Held], None],
         delivered: Callable[[Held, bool], None],
         records: Handler,
+        fragment: Callable[[Held], None],
+        left: Callable[[], Iterable[Held]],
     ) -> None:
         self._own = own.node_id
         self._identity = own
@@ -75,6 +78,8 @@ class Endpoints:
         self._counters = counters
         self._elsewhere = elsewhere
         self._delivered = delivered
+        self._fragment = fragment
+        self._left = left
         self._registrations: list[Registration] = []
         self._records = Registration(self, own.eid, records, prefix=False)
         self._unclaimed: dict[int, Held] = {}
@@ -111,7 +116,7 @@ class Endpoints:
         registration.woken.set()
         self._registrations.remove(registration)
         left, registration.queue = registration.queue, deque()
-        for held in left:
+        for held in (*left, *self._left()):
             self.route(held)
 
     def is_local(self, eid: Eid) -> bool:
@@ -122,7 +127,9 @@ class Endpoints:
         registration = self._find(held.destination)
         if held.is_administrative and held.destination == self._records.endpoint:
             registration = self._records
-        if registration is None or held.bundle_id.offset is not None:
+        if held.bundle_id.offset is not None:
+            self._fragment(held)
+        elif registration is None:
             self._unclaimed[held.key] = held
         else:
             registration.queue.append(held)

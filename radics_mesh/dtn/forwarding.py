@@ -8,6 +8,9 @@ that returns when the neighbour has acknowledged. What `transmit` raises decides
   ChainUnknown    the neighbour gets it once more, whole (radics_mesh.dtn.chains)
   PeerError       the neighbour refuses this bundle: not offered again while this contact lasts
   LinkError       the contact is over; everything in flight waits for another one
+  BrokenOff       the same, and the neighbour keeps what it has acknowledged: the rest is a fragment
+
+A bundle that is longer than a contact's `limit_bytes` is cut.
 """
 
 from __future__ import annotations
@@ -22,15 +25,18 @@ import structlog
 import trio
 
 from radics_mesh.clock import Clock, Monotonic
+from radics_mesh.dtn.broken_off import BrokenOff, PayloadBegun
 from radics_mesh.dtn.bundle import Bundle, BundleId
 from radics_mesh.dtn.chains import ChainUnknown, Shared, carried, without
-from radics_mesh.dtn.content import Content
+from radics_mesh.dtn.content import Content, stretch
+from radics_mesh.dtn.cutting import Cutter
+from radics_mesh.dtn.fragments import may_be_cut
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Peer, depart
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Waiting
-from radics_mesh.errors import CapacityError, LinkError, PeerError
+from radics_mesh.errors import CapacityError, LinkError, PeerError, WireError
 from radics_mesh.ids import Eid
 
 log = structlog.get_logger(__name__)
@@ -115,6 +121,7 @@ class Forwarding:
         clock: Clock,
         counters: Counter[str],
         forwarded: Callable[[Held, Peer | None], bool],
+        cutter: Callable[[], Cutter],
     ) -> None:
         """`forwarded` hears of every bundle that a neighbour has taken (None: not at a contact),
         and says whether it stays here nevertheless."""
@@ -124,6 +131,7 @@ class Forwarding:
         self._clock = clock
         self._counters = counters
         self._forwarded = forwarded
+        self._cutter = cutter
         self._nursery: trio.Nursery | None = None
         self.contacts: list[Contact] = []
         self.bytes_out = 0
@@ -248,10 +256,27 @@ class Forwarding:
             if departing is None:  # damaged, or cancelled while reading
                 contact.in_flight.discard(held)
                 self._put_back(held)
-        if departing is not None:
+        if departing is not None and len(departing.raw) > (contact.limit_bytes or math.inf):
+            self._cut_to_fit(contact, held, contact.limit_bytes or 0)
+        elif departing is not None:
             # Reading the next one is a checkpoint, so this one reaches its session first: bundles
             # leave in order.
             nursery.start_soon(self._transmit, contact, held, departing)
+
+    def _cut_to_fit(self, contact: Contact, held: Held, limit_bytes: int) -> None:
+        contact.in_flight.discard(held)
+        if may_be_cut(held.flags, held.bundle_id.source):
+            self._cutter().to_fit(held, limit_bytes, partial(self._unfit, contact))
+        else:
+            self._unfit(contact, held)
+
+    def _unfit(self, contact: Contact, held: Held) -> None:
+        """Not for this contact, as it is; perhaps for another one."""
+        self._counters["too_long"] += 1
+        if contact.closed:
+            self._put_back(held)
+        else:
+            contact.refused.append(held)
 
     async def departing(self, held: Held) -> Content | None:
         """The whole of it for the wire; None when it is damaged and so no longer held."""
@@ -280,7 +305,7 @@ class Forwarding:
     async def _hand_over(self, contact: Contact, held: Held, leaving: Leaving) -> int:
         """How many bytes the neighbour took; else what `transmit` raised."""
         try:
-            await contact.send(leaving.raw)
+            await _transmitted(contact, leaving.raw)
         except ChainUnknown:
             if contact.shared is None or not leaving.left_out:
                 raise
@@ -290,7 +315,7 @@ class Forwarding:
             if whole is None:
                 raise
             leaving = whole
-            await contact.send(leaving.raw)
+            await _transmitted(contact, leaving.raw)
         if contact.shared is not None:
             contact.shared.holds(leaving.chains)
         return len(leaving.raw)
@@ -314,6 +339,9 @@ class Forwarding:
             log.info("bundle refused by neighbour", bundle=str(held.bundle_id), reason=str(error))
             self._counters["refused_by_neighbour"] += 1
             keep = contact.refused.append
+        except PayloadBegun as error:
+            contact.close()
+            keep = partial(self._broken_off, at=error.payload_bytes)
         except LinkError:
             contact.close()
         finally:
@@ -321,6 +349,13 @@ class Forwarding:
             contact.crossed.discard(held)
             keep(held)
             contact.woken.set()
+
+    def _broken_off(self, held: Held, at: int) -> None:
+        """The neighbour keeps the first `at` bytes of its payload."""
+        if may_be_cut(held.flags, held.bundle_id.source):
+            self._cutter().after_break(held, at, self._put_back)
+        else:
+            self._put_back(held)
 
     def _met(self, held: Held) -> None:
         """It crossed itself on the way, so it stays, and for a while: routes will change."""
@@ -344,3 +379,17 @@ class Forwarding:
         contact.rest_s = min(_REST_MAX_S, max(_REST_FIRST_S, contact.rest_s * 2))
         contact.rest_until = Monotonic(self._clock.monotonic() + contact.rest_s)
         self._counters["neighbour_full"] += 1
+
+
+async def _transmitted(contact: Contact, raw: Content) -> None:
+    """PayloadBegun for BrokenOff, where the neighbour has some of the payload."""
+    try:
+        await contact.send(raw)
+    except BrokenOff as error:
+        try:
+            part, length = Bundle.parse_part(stretch(raw, 0, error.acked_bytes))
+        except WireError:
+            raise LinkError(str(error)) from error
+        if len(part.content) >= length:
+            raise LinkError(str(error)) from error
+        raise PayloadBegun(len(part.content)) from error

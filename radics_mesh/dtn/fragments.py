@@ -65,6 +65,14 @@ def cut_to_fit(
     return cut(bundle, places)
 
 
+def begun(part: Bundle, length: int) -> Bundle:
+    """The fragment of a bundle that broke off (see Bundle.parse_part), whose payload was to be
+    `length` bytes long."""
+    place = part.fragment or Fragment(0, length)
+    kept = tuple(block for block in part.blocks if not speaks_for_a_fragment(block))
+    return replace(part, blocks=kept, fragment=place)
+
+
 def join(pieces: Sequence[Bundle]) -> Bundle:
     """The whole of its fragments, which may overlap; WireError when they are none of one whole, or
     leave a gap."""

@@ -13,6 +13,7 @@ when there is no Age block and the wall clock can be right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from radics_mesh.clock import DtnTime, Monotonic, Wall, from_dtn, is_plausible
@@ -30,6 +31,7 @@ from radics_mesh.dtn.bundle import (
 from radics_mesh.dtn.chains import ChainUnknown
 from radics_mesh.dtn.confidentiality import decrypt, encrypt, is_encrypted
 from radics_mesh.dtn.content import Content, FileBytes
+from radics_mesh.dtn.fragments import begun, may_be_cut
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.security import BundleVerifier, Signed, named, ownership_in, sign
 from radics_mesh.errors import PeerError, UsageError
@@ -183,6 +185,54 @@ class Gate:
             deleted=obeyed is None,
         )
 
+    def judge_part(self, raw: Content, peer: Peer, *, now: Monotonic, wall: Wall) -> Admitted:
+        """The fragment that a broken transfer has left, signed by this node; Refusal or WireError.
+
+        Who sent the whole is proved when that is joined: for a member's there must be its block.
+        """
+        part, length = Bundle.parse_part(raw)
+        if not may_be_cut(part.flags, part.source) or len(part.content) == length:
+            raise Refusal("fragment", f"bundle {part.id} cannot be a fragment")
+        age_us = age_on_arrival(part, wall)
+        if age_us >= part.lifetime_s * 1_000_000:
+            raise Refusal("expired", f"bundle {part.id} has outlived its {part.lifetime_s} s")
+        from_member = isinstance(peer, NodeId)
+        if not from_member or part.block(blocks.INTEGRITY) is None:
+            self._check_sender(part, None, peer)
+        piece = begun(part, length)
+        obeyed = obey_flags(piece)
+        if obeyed is None:
+            raise Refusal("block", f"a block of {part.id} demands its deletion")
+        if from_member:
+            whole = obeyed.with_blocks((*self._verifier.left_out(obeyed), *obeyed.blocks))
+            obeyed = sign(whole, self._me.identity, self._me.chain)
+        signer = self._me.node_id if from_member else None
+        return Admitted(obeyed.encoded(), self._held(obeyed, age_us, peer, signer, now))
+
+    def judge_joined(
+        self, bundle: Bundle, pieces: Sequence[Held], *, now: Monotonic, wall: Wall
+    ) -> Admitted:
+        """A whole made of these; Refusal or WireError."""
+        try:
+            signed = self._verifier.verify(bundle, wall)
+        except PeerError as error:
+            raise Refusal("signature", str(error)) from error
+        if signed is None and any(piece.signer is not None for piece in pieces):
+            raise Refusal("unsigned", f"unsigned bundle {bundle.id}")
+        oldest = max(pieces, key=lambda piece: piece.age_at(now))
+        elsewhere = [p.custodian for p in pieces if p.custodian != self._me.identity.eid]
+        held = replace(
+            oldest,
+            bundle_id=bundle.id,
+            age_us=oldest.age_at(now),
+            received=now,
+            signer=signed.signer if signed else None,
+            custodian=elsewhere[0] if elsewhere else oldest.custodian,
+            size_bytes=0,
+            key=0,
+        )
+        return Admitted(bundle.encoded(), held, ownership_in(bundle) if signed else b"")
+
     def admit(self, bundle: Bundle, peer: Peer, *, now: Monotonic, wall: Wall) -> Held:
         """Its line in the index; Refusal or WireError."""
         if bundle.block(blocks.PAYLOAD) is None:
@@ -200,6 +250,11 @@ class Gate:
         except PeerError as error:
             raise Refusal("signature", str(error)) from error
         self._check_sender(bundle, signed, peer)
+        return self._held(bundle, age_us, peer, signed.signer if signed else None, now)
+
+    def _held(
+        self, bundle: Bundle, age_us: int, peer: Peer, signer: NodeId | None, now: Monotonic
+    ) -> Held:
         return Held(
             bundle_id=bundle.id,
             destination=bundle.destination,
@@ -208,7 +263,7 @@ class Gate:
             age_us=age_us,
             received=now,
             previous=peer if isinstance(peer, NodeId) else None,
-            signer=signed.signer if signed else None,
+            signer=signer,
             flags=bundle.flags,
             report_to=bundle.report_to,
             custodian=bundle.custodian,

@@ -7,6 +7,7 @@ Pieces of wholes that contradict each other about the length are kept apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from radics_mesh.dtn.bundle import BundleId
@@ -25,41 +26,49 @@ class Reassembly:
     """All wholes that are coming in."""
 
     def __init__(self) -> None:
-        self._wholes: dict[tuple[BundleId, int], _Pieces] = {}
+        # By the whole's identity, then by its length.
+        self._wholes: dict[BundleId, dict[int, _Pieces]] = {}
+
+    def __iter__(self) -> Iterator[Held]:
+        for lengths in self._wholes.values():
+            for pieces in lengths.values():
+                yield from pieces.held.values()
 
     def add(self, held: Held) -> list[Held] | None:
         """It is in the store. The fragments that make its whole, in order, if they do now."""
-        pieces = self._wholes.setdefault(_key(held), _Pieces(held.total))
+        lengths = self._wholes.setdefault(held.bundle_id.whole, {})
+        pieces = lengths.setdefault(held.total, _Pieces(held.total))
         pieces.held[held.bundle_id] = held
         pieces.coverage.add(*_span(held.bundle_id))
         return _chosen(pieces) if pieces.coverage.covers(0, pieces.total) else None
 
     def covers(self, held: Held) -> bool:
         """Whether all its bytes are here already."""
-        pieces = self._wholes.get(_key(held))
+        pieces = self._find(held)
         return pieces is not None and pieces.coverage.covers(*_span(held.bundle_id))
 
     def discard(self, held: Held) -> None:
         """It has left the store."""
-        pieces = self._wholes.get(_key(held))
+        pieces = self._find(held)
         if pieces is None or pieces.held.get(held.bundle_id) is not held:
             return
         del pieces.held[held.bundle_id]
-        if not pieces.held:
-            del self._wholes[_key(held)]
-            return
         pieces.coverage = Coverage()
         for bundle_id in pieces.held:
             pieces.coverage.add(*_span(bundle_id))
+        if not pieces.held:
+            lengths = self._wholes[held.bundle_id.whole]
+            del lengths[held.total]
+            if not lengths:
+                del self._wholes[held.bundle_id.whole]
 
     def forget(self, whole: BundleId) -> list[Held]:
         """All fragments of a whole, which are needed no more."""
-        keys = [key for key in self._wholes if key[0] == whole]
-        return [held for key in keys for held in self._wholes.pop(key).held.values()]
+        lengths = self._wholes.pop(whole, {})
+        return [held for pieces in lengths.values() for held in pieces.held.values()]
 
-
-def _key(held: Held) -> tuple[BundleId, int]:
-    return held.bundle_id.whole, held.total
+    def _find(self, held: Held) -> _Pieces | None:
+        return self._wholes.get(held.bundle_id.whole, {}).get(held.total)
 
 
 def _span(bundle_id: BundleId) -> tuple[int, int]:

@@ -121,7 +121,7 @@ def speaks_for_a_fragment(block: Block) -> bool:
     """Whether it is a fragment's own PIB, of no use for its pieces or its whole. WireError."""
     if block.kind != blocks.INTEGRITY:
         return False
-    found = _parse(block)
+    found = _parse(block.data)
     return found is not None and found.content_range is not None
 
 

@@ -598,7 +598,7 @@ async def test_a_fragment_is_carried_and_waits_for_its_siblings(
     inbox = c.node_id.service("inbox")
     parts = [
         sign(
-            replace(plain(a.identity.eid, inbox, payload), fragment=Fragment(offset, 6)),
+            replace(plain(a.identity.eid, inbox, payload), fragment=Fragment(offset, 9)),
             a.identity,
             a.chain,
         )
