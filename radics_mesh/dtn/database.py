@@ -60,6 +60,9 @@ CREATE TABLE IF NOT EXISTS delivered (
 CREATE INDEX IF NOT EXISTS delivered_until ON delivered (until_uptime);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 """
+_NTH_DELIVERED = (
+    "SELECT (SELECT until_uptime FROM delivered ORDER BY until_uptime DESC LIMIT 1 OFFSET ?)"
+)
 COLUMNS = f"{_INDEX_COLUMNS}, crc, raw"
 WIDTH = COLUMNS.count(",") + 1
 # Rows in one statement: each execution costs a hand-over of Python's interpreter lock, and each
@@ -97,7 +100,7 @@ class Batch:
     unlinked: list[int] = field(default_factory=list)
     delivered: list[tuple[bytes, float]] = field(default_factory=list)
     meta: dict[str, float] = field(default_factory=dict)
-    # Deliveries remembered until before this uptime are forgotten.
+    # Deliveries remembered until before this uptime are forgotten, if there are enough others.
     forget_before: float = 0.0
 
     def take(self, other: Batch) -> None:
@@ -273,7 +276,9 @@ def read_file(connection: sqlite3.Connection, files: Files, key: int) -> FileByt
 class Writer:
     """Applies batches; every method blocks. Used by one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, files: Files) -> None:
+    def __init__(self, connection: sqlite3.Connection, files: Files, remembered: int) -> None:
+        """`remembered`: so many deliveries are never forgotten, 1 at least."""
+        self._remembered = remembered
         self._connection = connection
         self._files = files
 
@@ -308,7 +313,13 @@ class Writer:
         self._insert("INSERT OR REPLACE INTO delivered VALUES", 2, batch.delivered)
         self._insert("INSERT OR REPLACE INTO meta VALUES", 2, batch.meta.items())
         if batch.forget_before:
-            values = (batch.forget_before,)
+            self._forget(batch.forget_before)
+
+    def _forget(self, before: float) -> None:
+        """Deliveries remembered until before then, but not the last ones."""
+        (enough,) = self._connection.execute(_NTH_DELIVERED, (self._remembered - 1,)).fetchone()
+        if enough is not None:
+            values = (min(before, enough),)
             self._connection.execute("DELETE FROM delivered WHERE until_uptime < ?", values)
 
     def _insert(self, statement: str, width: int, rows: Iterable[tuple[object, ...]]) -> None:

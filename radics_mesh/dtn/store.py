@@ -64,6 +64,9 @@ _LEAP = 1 << 32
 # How much longer than a bundle's lifetime its delivery is remembered: its age is not signed, so a
 # replay may pretend to be young.
 _REMEMBER_S = 86_400
+# And of all deliveries the last ones, however long ago: a day is short for a node that gets ten
+# bundles a week, and clocks that may be wrong by years cannot tell an old bundle. 4 MB of disk.
+REMEMBERED = 100_000
 _SEQUENCE, _UPTIME, _KEYS = "sequence", "uptime", "keys"
 
 
@@ -77,6 +80,7 @@ class BundleStore:
         clock: Clock,
         quota_bytes: int,
         live_max: int,
+        remembered: int,
     ) -> None:
         self._files = files
         self._clock = clock
@@ -95,21 +99,28 @@ class BundleStore:
         # Of that, bundles that VMs have sent, by VM.
         self.bytes_of: Counter[VmId] = Counter()
         self.counters: Counter[str] = Counter()
-        self._commits = Commits(Writer(connection, files))
+        self._commits = Commits(Writer(connection, files, remembered))
 
     @classmethod
     def open(
-        cls, directory: Path, *, quota_bytes: int, clock: Clock, live_max: int = LIVE_MAX
+        cls,
+        directory: Path,
+        *,
+        quota_bytes: int,
+        clock: Clock,
+        live_max: int = LIVE_MAX,
+        remembered: int = REMEMBERED,
     ) -> BundleStore:
         """Blocks for as long as reading the index takes. One store a directory.
 
-        `live_max`: how many of each queue are in memory.
+        `live_max`: how many of each queue are in memory. `remembered`: of deliveries at least so
+        many, however long ago.
         """
         files = Files(directory)
         opened = open_database(files)
         if opened.salvaged:
             log.error("bundle database was damaged", lost=opened.lost, isolated=str(files.isolated))
-        store = cls(files, opened.connection, clock, quota_bytes, live_max)
+        store = cls(files, opened.connection, clock, quota_bytes, live_max, remembered)
         store._load(read_index(opened.connection), salvaged=opened.salvaged)
         return store
 

@@ -22,7 +22,7 @@ from radics_mesh.dtn.backlog import LIVE_MAX
 from radics_mesh.dtn.bundle import ORDINARY, BundleId
 from radics_mesh.dtn.database import FILE_FROM_BYTES
 from radics_mesh.dtn.held import Held
-from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.store import REMEMBERED, BundleStore
 from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.ids import NONE_EID, Eid, NodeId
 from tests.dtn.world import QUOTA_BYTES, HandClock
@@ -36,9 +36,14 @@ def opened(
     clock: HandClock | None = None,
     quota_bytes: int = QUOTA_BYTES,
     live_max: int = LIVE_MAX,
+    remembered: int = REMEMBERED,
 ) -> BundleStore:
     return BundleStore.open(
-        directory, quota_bytes=quota_bytes, clock=clock or HandClock(), live_max=live_max
+        directory,
+        quota_bytes=quota_bytes,
+        clock=clock or HandClock(),
+        live_max=live_max,
+        remembered=remembered,
     )
 
 
@@ -157,15 +162,20 @@ async def test_what_was_for_a_vm_is_its_mailbox_to_know(tmp_path: Path) -> None:
 
 async def test_deliveries_are_forgotten_long_after_the_lifetime(tmp_path: Path) -> None:
     clock = HandClock()
-    with closing(opened(tmp_path, clock)) as store:
-        await store.add(held(1, clock), b"x", ignore)
-        (one,) = store
-        store.finish(one)
-        for later_s, remembered in ((86_400 + 3000, True), (1000, False)):
+    with closing(opened(tmp_path, clock, remembered=2)) as store:
+        delivered = []
+        for number in (1, 2, 3):
+            await store.add(held(number, clock), b"x", ignore)
+            (one,) = store
+            store.finish(one)
+            delivered.append(one.bundle_id)
+            clock.now += 1
+        # The last two of them for ever.
+        for later_s, seen in ((86_400 + 3000, [True] * 3), (1e9, [False, True, True])):
             clock.now += later_s
             store.tick()
             await store.flushed()
-            assert store.seen(one.bundle_id) is remembered
+            assert [store.seen(bundle_id) for bundle_id in delivered] == seen
 
 
 async def test_leaving_twice_is_a_callers_mistake(tmp_path: Path) -> None:
