@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo usb test hundred test-versions test-kvm conformance parks explore faults rollbacks check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo usb test hundred test-versions test-kvm conformance parks explore faults rollbacks fuzz-guest fuzz-dtn check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -16,6 +16,7 @@ help:
 	@echo "make faults     a VM moves while nodes, links and disks fail, RUNS=500 SEED=1: the table"
 	@echo "make rollbacks  a VM with --commit output while hosts and QEMUs are killed, RUNS=50 SEED=1"
 	@echo "make fuzz-guest SECONDS=600: a program that fires wild system calls at its kernel"
+	@echo "make fuzz-dtn   SECONDS=600: bytes of all kinds against the parsers of bundles, TCPCL, beacons"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
 	@echo "make format     rewrite the Python files in the project's format"
@@ -59,6 +60,9 @@ explore: setup
 
 fuzz-guest: setup
 	@$(PYTHON) -m tests.guest.fuzz $(or $(SECONDS),60) $(ARGS)
+
+fuzz-dtn: setup
+	@$(PYTHON) -m tests.fuzzing $(or $(SECONDS),60) $(ARGS)
 
 RUNS ?= 500
 SEED ?= 1

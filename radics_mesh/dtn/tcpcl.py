@@ -510,8 +510,9 @@ class Session:
         elif self._keepalive_s:
             if now >= self._heard + _MISSED * self._keepalive_s:
                 raise LinkError(f"nothing heard for {_MISSED} keepalive intervals")
-            if now >= self._spoke + self._keepalive_s and not self._over:
-                if not self._control:  # where the writer is stuck, one is enough
+            if now >= self._spoke + self._keepalive_s:
+                # After the end nothing more is said; where the writer is stuck, one is enough.
+                if not self._over and not self._control:
                     self._control += wire.KEEPALIVE
                 self._spoke = now
 
