@@ -13,6 +13,7 @@ from pyd3tn.bundle6 import serialize_bundle6
 from radics_mesh.clock import to_dtn
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.fragments import join
 from radics_mesh.dtn.udpcl import KEEPALIVE, UdpLayer
 from radics_mesh.ids import Eid
 from tests.dtn.world import Members, Node, TrioClock, running, until
@@ -126,3 +127,18 @@ async def test_garbage_is_counted_and_nothing_else(tmp_path: Path) -> None:
         (delivery,) = await at.node.received(1)
         assert delivery.payload == b"whole"
         await until(lambda: at.layer.counters["refused"] == 6)
+
+
+async def test_long_bundles_are_cut_before_they_are_sent(tmp_path: Path) -> None:
+    payload = bytes(range(256)) * 40
+    async with (
+        udp() as peer,
+        peered(tmp_path, peer.getsockname()[1], datagram_max_bytes=1400) as at,
+    ):
+        await at.node.agent.send(INBOX, payload)
+        pieces: list[Bundle] = []
+        while sum(len(piece.payload) for piece in pieces) < len(payload):
+            raw = await bundle_from(peer)
+            assert len(raw) <= 1400
+            pieces.append(Bundle.parse(raw))
+        assert join(pieces).payload == payload
