@@ -204,7 +204,8 @@ class Gate:
         if obeyed is None:
             raise Refusal("block", f"a block of {part.id} demands its deletion")
         if from_member:
-            whole = obeyed.with_blocks((*self._verifier.left_out(obeyed), *obeyed.blocks))
+            left_out = self._verifier.left_out(obeyed, named(obeyed))
+            whole = obeyed.with_blocks((*left_out, *obeyed.blocks))
             obeyed = sign(whole, self._me.identity, self._me.chain)
         signer = self._me.node_id if from_member else None
         return Admitted(obeyed.encoded(), self._held(obeyed, age_us, peer, signer, now))
