@@ -56,6 +56,28 @@ class Foreign:
     over_udp: bool = False
 
 
+ROUTE_FORM = "PATTERN=MODULE[:OPTIONS]"
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which routing module decides about the endpoints that a pattern matches."""
+
+    pattern: str
+    # See radics_mesh.dtn.routes.choice for modules and their options.
+    module: str
+    options: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Route:
+        """PATTERN=MODULE[:OPTIONS]; UsageError otherwise."""
+        pattern, _, rest = text.partition("=")
+        module, _, options = rest.partition(":")
+        if not (pattern and module):
+            raise UsageError(f"not a route: {text} (want {ROUTE_FORM})")
+        return cls(pattern, module, options)
+
+
 EVERYONE = "*"
 
 
@@ -153,6 +175,11 @@ class Config:
     # Dial again after a failure: first wait, and the bound to which it doubles (with jitter).
     redial_first_s: float = 0.5
     redial_max_s: float = 15.0
+
+    # Which way to choose next hops, by endpoint; the first pattern that matches decides. What none
+    # matches goes by least cost over the links that members advertise: one copy, and it waits
+    # where no such way is known. Modules that spread copies need no way, and cost traffic and room.
+    routes: tuple[Route, ...] = ()
 
     # --- directory ---
     # How often a node's own record is renewed, and how long records live without renewal.

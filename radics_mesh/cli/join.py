@@ -21,10 +21,12 @@ from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.config import (
     DEFAULT_PORT,
     QUOTA_FORM,
+    ROUTE_FORM,
     Address,
     Config,
     Foreign,
     Quota,
+    Route,
     encrypt_rule,
 )
 from radics_mesh.errors import UsageError, WireError
@@ -77,6 +79,13 @@ FOREIGN_FORM = "EID=[udp:]HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
     multiple=True,
     metavar="WHAT",
     help="Encrypt payloads to a service, an EID, EIDs up to a slash, or to all (*).",
+)
+@click.option(
+    "--route",
+    "routes",
+    multiple=True,
+    metavar=ROUTE_FORM,
+    help="links, direct, static:NODE, epidemic, spray:copies=8, prophet or plan:FILE.",
 )
 @click.option(
     "--carry",
@@ -149,6 +158,7 @@ def config_from(options: dict[str, Any]) -> Config:
         discover=tuple(options["discover"]),
         carry=tuple(options["carry"]),
         encrypt=tuple(encrypt_rule(rule) for rule in options["encrypt"]),
+        routes=tuple(Route.parse(text) for text in options["routes"]),
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
         udp_listen=parse_listen(options["udp_listen"]) if options["udp_listen"] else None,
         datagram_max_bytes=options["udp_max"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +43,8 @@ from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer, Refusal, originate
 from radics_mesh.dtn.reports import asked_for
-from radics_mesh.dtn.routing import Router
+from radics_mesh.dtn.routes.module import Module
+from radics_mesh.dtn.routes.table import RoutingTable
 from radics_mesh.dtn.spool import Spool
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Locate, Waiting
@@ -85,12 +86,14 @@ class Agent:
         *,
         me: Me,
         store: BundleStore,
-        router: Router,
+        router: Module | RoutingTable,
         locate: Locate,
         lifetime_s: int,
         of_ibr: Callable[[Eid], bool] = lambda eid: False,
         privacy: Policy | None = None,
+        noted: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
+        """`noted`: see `Forwarding`."""
         self._me = me
         self._store = store
         self._clock = me.clock
@@ -112,13 +115,15 @@ class Agent:
             again=lambda held: self._endpoints.route(held),
             of_ibr=of_ibr,
         )
+        self._waiting = Waiting(me.node_id, router, locate)
         self._forwarding = Forwarding(
             own=me.identity.eid,
             store=store,
-            waiting=Waiting(me.node_id, router, locate),
+            waiting=self._waiting,
             clock=me.clock,
             counters=self.counters,
             forwarded=self._admin.forwarded,
+            noted=noted,
             cutter=lambda: self._cutter,
         )
         self._cutter = Cutter(
@@ -371,6 +376,7 @@ class Agent:
         before = self._admin.take_custody(held)
 
         def stored(held: Held) -> None:
+            self._waiting.came(held)
             self._take_up(held)
             self._admin.arrived(held, before, unintelligible=admitted.unintelligible)
 
@@ -440,18 +446,21 @@ class Agent:
         content = await self._forwarding.departing(held)
         return None if content is None else await sized(len(content), lambda: bytes(content))
 
-    def taken_over(self, bundle_id: BundleId, key: int | None = None) -> bool:
-        """A member has this bundle (with `key`: as it came in then), or nobody needs it any more.
+    def taken_over(
+        self, bundle_id: BundleId, key: int | None = None, by: NodeId | None = None
+    ) -> bool:
+        """A member has this bundle (with `key`: as it came in then); `by` None: nobody needs it.
 
-        Whether it was here and has gone. One that is for here by now stays.
+        Whether it was here and has gone. One that is for here by now stays, and so may one of which
+        its routing module leaves copies.
         """
         held = self._store.find(bundle_id)
         if held is None or (key is not None and held.key != key):
             return False
         if self._endpoints.is_local(held.destination):
             return False
-        self._forwarding.taken_over(held)
-        return True
+        self._forwarding.taken_over(held, by)
+        return held not in self._store
 
     def judge(self, raw: bytes, peer: Peer) -> Admitted | None:
         """What `receive` would store, and who signed it; nothing is stored or counted."""
@@ -459,9 +468,23 @@ class Agent:
         admitted = self._gate.judge(raw, peer, now=now, wall=wall)
         return None if admitted.deleted else admitted
 
+    # --- routing ---
+
     def routes_changed(self) -> None:
         """Routes or locations of VMs are not what they were."""
         self._forwarding.routes_changed()
+
+    def follow_contacts(self, told: Callable[[], None]) -> None:
+        """`told` is called whenever a contact came or went."""
+        self._forwarding.followers.append(told)
+
+    def held_here(self) -> Iterator[Held]:
+        """Everything in the store, in order of arrival."""
+        return iter(self._store)
+
+    def clear_needless(self) -> None:
+        """More bundles are known to have arrived: let go of their copies."""
+        self._forwarding.clear_needless()
 
     # --- for people ---
 
@@ -519,6 +542,7 @@ class Agent:
     def _delivered(self, held: Held, accepted: bool) -> None:
         self._admin.delivered(held, accepted=accepted)
         self._assembler.forget(held.bundle_id)
+        self._waiting.arrived(held)
 
     def _originated(self, held: Held) -> None:
         self._take_up(held)

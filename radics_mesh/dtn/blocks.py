@@ -6,7 +6,8 @@ and scheme-specific part; with an empty dictionary (CBHE, RFC 6260) the pair is 
 service number, 0,0 meaning `dtn:none`. A Block holds the identifiers themselves, so that a hop may
 re-pack the dictionary.
 
-Previous hop (RFC 6259): scheme NUL ssp NUL. Age: one SDNV, microseconds.
+Previous hop (RFC 6259): scheme NUL ssp NUL. Age: one SDNV, microseconds. Copies (of this project,
+for spray-and-wait): one SDNV, how many copies of the bundle the receiver may hand on.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ PREVIOUS_HOP = 5
 AGE_OF_OTHERS = 10  # IBR-DTN's and DTN2's number for Age; elsewhere a custody block (CTEB)
 AGE = 20
 # Of the private numbers, 192 to 255, IBR-DTN uses 193, 198, 199, 202 and 242.
+COPIES = 205  # how many copies the receiver may hand on (radics_mesh.dtn.routes.spray)
 CHAIN = 222  # a membership or ownership chain (radics_mesh.dtn.chains)
 
 IN_EVERY_FRAGMENT = 0x01
@@ -264,6 +266,21 @@ def read_previous_hop(block: Block) -> Eid:
 def age(age_us: int) -> Block:
     """How old the bundle is, for nodes without a clock: every fragment needs it."""
     return Block(AGE, IN_EVERY_FRAGMENT, sdnv.encode(min(age_us, sdnv.MAX_VALUE)))
+
+
+def copies(count: int) -> Block:
+    """A node that cannot read it has one copy."""
+    return Block(COPIES, DISCARD_IF_UNPROCESSABLE, sdnv.encode(count))
+
+
+def read_copies(block: Block | None) -> int:
+    """0 without a block; WireError for one that is no SDNV."""
+    if block is None:
+        return 0
+    taken = sdnv.decode(block.data)
+    if taken is None or taken[1] != len(block.data):
+        raise WireError("copies: not one number")
+    return taken[0]
 
 
 def read_age(block: Block) -> int | None:

@@ -256,7 +256,11 @@ class Carrier:
         await _blocking(stick.write, name, bundle.encode())
 
     async def _read_receipts(self, stick: Stick, names: Iterable[str], problems: list[str]) -> int:
-        """Let go of what others have; how many bundles."""
+        """Let go of what others have; how many bundles.
+
+        A receipt stays beside the file of a bundle that is held on (several copies of it may be
+        made), or else its taker would take it again.
+        """
         confirmed, read = 0, []
         for name in names:
             said = ReceiptName.parse(name) if name.endswith(RECEIPT) else None
@@ -264,9 +268,10 @@ class Carrier:
                 with _telling(problems, name):
                     receipt = await self._receipt(stick, name, said)
                     confirmed += sum(
-                        self._agent.taken_over(what, key) for key, what in receipt.taken
+                        self._agent.taken_over(what, key, said.taker) for key, what in receipt.taken
                     )
-                    read.append(name)
+                    if not any(self._agent.holds(what) for _, what in receipt.taken):
+                        read.append(name)
         if read:
             await self._store.flushed()
             with _telling(problems):

@@ -3,7 +3,8 @@
 A convergence layer says that a neighbour is there (`contact_up`) and gives an async `transmit`
 that returns when the neighbour has acknowledged. What `transmit` raises decides:
 
-  returns         the neighbour has it: it leaves this store (unless `came_from` that neighbour)
+  returns         the neighbour has it: it leaves this store (unless `came_from` that neighbour, or
+                  its routing module leaves a copy here)
   CapacityError   the neighbour is full: it waits here, and the contact rests for a while
   ChainUnknown    the neighbour gets it once more, whole (radics_mesh.dtn.chains)
   PeerError       the neighbour refuses this bundle: not offered again while this contact lasts
@@ -34,10 +35,11 @@ from radics_mesh.dtn.fragments import may_be_cut
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Peer, depart
+from radics_mesh.dtn.routes.module import Handing
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Waiting
 from radics_mesh.errors import CapacityError, LinkError, PeerError, WireError
-from radics_mesh.ids import Eid
+from radics_mesh.ids import Eid, NodeId
 
 log = structlog.get_logger(__name__)
 
@@ -122,10 +124,13 @@ class Forwarding:
         counters: Counter[str],
         forwarded: Callable[[Held, Peer | None], bool],
         cutter: Callable[[], Cutter],
+        noted: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
         """`forwarded` hears of every bundle that a neighbour has taken (None: not at a contact),
-        and says whether it stays here nevertheless."""
+        and says whether it stays here nevertheless. `noted` returns when all that the routing
+        modules noted is on disk."""
         self._own = own
+        self._noted = noted
         self._store = store
         self._waiting = waiting
         self._clock = clock
@@ -134,6 +139,8 @@ class Forwarding:
         self._cutter = cutter
         self._nursery: trio.Nursery | None = None
         self.contacts: list[Contact] = []
+        # Called whenever a contact came or went.
+        self.followers: list[Callable[[], None]] = []
         self.bytes_out = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -155,10 +162,12 @@ class Forwarding:
         stream: Stream | None = None,
     ) -> Contact:
         contact = Contact(self, peer, transmit, self._clock.monotonic(), shared, stream)
+        if isinstance(peer, NodeId) and not self._is_in_contact(peer):
+            self._waiting.table.contact_up(peer, contact.since)
         self.contacts.append(contact)
         if self._nursery is not None:
             self._nursery.start_soon(self._serve, contact)
-        self.routes_changed()
+        self._contacts_changed()
         return contact
 
     def contact_down(self, contact: Contact) -> None:
@@ -167,18 +176,44 @@ class Forwarding:
         contact.closed = True
         contact.scope.cancel()
         self.contacts.remove(contact)
+        if isinstance(contact.peer, NodeId) and not self._is_in_contact(contact.peer):
+            self._waiting.table.contact_down(contact.peer, self._clock.monotonic())
         for held in contact.refused:
             self._put_back(held)
+        self._contacts_changed()
+
+    def _contacts_changed(self) -> None:
         self.routes_changed()
+        for told in self.followers:
+            told()
+
+    def _is_in_contact(self, peer: Peer) -> bool:
+        return any(contact.peer == peer for contact in self.contacts)
 
     def put(self, held: Held) -> None:
         """A bundle for elsewhere."""
-        self._waiting.put(held)
+        if self._is_needless(held):
+            self._counters["needless"] += 1
+            self._store.drop(held)
+            return
+        self._waiting.put(held, self._clock.monotonic())
         self._wake()
+
+    def _is_needless(self, held: Held) -> bool:
+        """A copy of what has arrived; not if this node has custody, which a signal must end."""
+        return held.custodian != self._own and self._waiting.is_needless(held)
+
+    def clear_needless(self) -> None:
+        """More bundles are known to have arrived: let go of their copies."""
+        for held in self._waiting.take_all(self._is_needless):
+            if held in self._store:
+                self._counters["needless"] += 1
+                self._store.drop(held)
+            self._waiting.gone(held)
 
     def take_all(self, belongs: Callable[[Eid], bool]) -> list[Held]:
         """Waiting bundles that turned out to be for an endpoint here."""
-        return self._waiting.take_all(belongs)
+        return self._waiting.take_all(lambda held: belongs(held.destination))
 
     def outgoing(self) -> list[Held]:
         """Everything that is to leave, also what is on its way already."""
@@ -188,15 +223,22 @@ class Forwarding:
 
     def leads(self, held: Held, contacts: Collection[Peer]) -> bool:
         """Whether it would be handed to one of these."""
-        return self._waiting.leads(held, contacts)
+        return self._waiting.leads(held, contacts, self._clock.monotonic())
 
-    def taken_over(self, held: Held) -> None:
-        """A member has it, by another way than a contact."""
-        self._handed_on(held, None)
+    def taken_over(self, held: Held, by: NodeId | None = None) -> None:
+        """A member has it, by another way than a contact. None: nobody needs it any more."""
+        self._counters["forwarded"] += 1
+        if by is None:
+            self._waiting.gone(held)
+        stays = by is not None and self._waiting.carried(held, by)
+        if not self._forwarded(held, None) and not stays:
+            self._store.drop(held)
 
     def came_from(self, bundle_id: BundleId, peer: Peer) -> None:
         """A neighbour has sent a bundle that is held here. If it is on its way to that neighbour,
         each takes the other's for a duplicate; were both to drop their own, there would be none."""
+        if isinstance(peer, NodeId):
+            self._waiting.table.neighbours.has(peer, bundle_id)
         for contact in self.contacts:
             if contact.peer == peer:
                 contact.crossed |= {h for h in contact.in_flight if h.bundle_id == bundle_id}
@@ -218,6 +260,8 @@ class Forwarding:
     def _put_back(self, held: Held) -> None:
         if held in self._store:
             self.put(held)
+        else:
+            self._waiting.gone(held)
 
     async def _serve(self, contact: Contact) -> None:
         with contact.scope:
@@ -245,13 +289,17 @@ class Forwarding:
 
     def _more(self, contact: Contact, peers: Collection[Peer]) -> bool:
         """What is behind others in the store's queues and may go where they may not."""
-        return self._store.more(lambda held: self._waiting.goes_to(held, contact.peer, peers))
+        now = self._clock.monotonic()
+        return self._store.more(lambda held: self._waiting.goes_to(held, contact.peer, peers, now))
 
     async def _start(self, contact: Contact, held: Held, nursery: trio.Nursery) -> None:
         contact.in_flight.add(held)
+        handing = self._waiting.hand(held, contact.peer)
         departing: Leaving | None = None
         try:
-            departing = await self._leaving(held, contact.shared)
+            if handing.noted:
+                await self._noted()
+            departing = await self._leaving(held, contact.shared, handing.share)
         finally:
             if departing is None:  # damaged, or cancelled while reading
                 contact.in_flight.discard(held)
@@ -261,10 +309,11 @@ class Forwarding:
         elif departing is not None:
             # Reading the next one is a checkpoint, so this one reaches its session first: bundles
             # leave in order.
-            nursery.start_soon(self._transmit, contact, held, departing)
+            nursery.start_soon(self._transmit, contact, held, departing, handing)
 
     def _cut_to_fit(self, contact: Contact, held: Held, limit_bytes: int) -> None:
         contact.in_flight.discard(held)
+        self._waiting.refused(held, contact.peer)
         if may_be_cut(held.flags, held.bundle_id.source):
             self._cutter().to_fit(held, limit_bytes, partial(self._unfit, contact))
         else:
@@ -280,29 +329,31 @@ class Forwarding:
 
     async def departing(self, held: Held) -> Content | None:
         """The whole of it for the wire; None when it is damaged and so no longer held."""
-        leaving = await self._leaving(held, None)
+        leaving = await self._leaving(held, None, 0)
         return None if leaving is None else leaving.raw
 
-    async def _leaving(self, held: Held, shared: Shared | None) -> Leaving | None:
+    async def _leaving(self, held: Held, shared: Shared | None, copies: int) -> Leaving | None:
         raw = await self._store.content(held)
         if raw is None:
             return None
         age_us = held.age_at(self._clock.monotonic())
-        leave = partial(self._leave, age_us=age_us, custodian=held.custodian, shared=shared)
-        return await sized(len(raw), lambda: leave(Bundle.parse(raw)))
+        changed = partial(depart, age_us=age_us, custodian=held.custodian, copies=copies)
+        return await sized(len(raw), lambda: self._leave(Bundle.parse(raw), changed, shared))
 
-    def _leave(self, bundle: Bundle, age_us: int, custodian: Eid, shared: Shared | None) -> Leaving:
+    def _leave(
+        self, bundle: Bundle, changed: Callable[..., Bundle], shared: Shared | None
+    ) -> Leaving:
         if shared is None:
-            return Leaving(depart(bundle, self._own, age_us, custodian).encoded())
+            return Leaving(changed(bundle, self._own).encoded())
         names = frozenset(carried(bundle))
         # Beside a large payload a chain is nothing, and a receiver that has to put it back in front
         # would have to copy the file.
         large = not isinstance(bundle.content, bytes)
         left_out = frozenset() if large else frozenset(shared.among(names))
-        lighter = without(depart(bundle, None, age_us, custodian), left_out)
+        lighter = without(changed(bundle, None), left_out)
         return Leaving(lighter.encoded(), names - left_out, left_out)
 
-    async def _hand_over(self, contact: Contact, held: Held, leaving: Leaving) -> int:
+    async def _hand_over(self, contact: Contact, held: Held, leaving: Leaving, copies: int) -> int:
         """How many bytes the neighbour took; else what `transmit` raised."""
         try:
             await _transmitted(contact, leaving.raw)
@@ -311,7 +362,7 @@ class Forwarding:
                 raise
             self._counters["sent_whole"] += 1
             contact.shared.lacks(leaving.left_out)
-            whole = await self._leaving(held, Shared())
+            whole = await self._leaving(held, Shared(), copies)
             if whole is None:
                 raise
             leaving = whole
@@ -320,24 +371,25 @@ class Forwarding:
             contact.shared.holds(leaving.chains)
         return len(leaving.raw)
 
-    async def _transmit(self, contact: Contact, held: Held, leaving: Leaving) -> None:
+    async def _transmit(
+        self, contact: Contact, held: Held, leaving: Leaving, handing: Handing
+    ) -> None:
         keep: Callable[[Held], None] = self._put_back
         try:
-            size_bytes = await self._hand_over(contact, held, leaving)
-            keep = (
-                self._met
-                if held in contact.crossed
-                else partial(self._handed_on, peer=contact.peer)
-            )
+            size_bytes = await self._hand_over(contact, held, leaving, handing.share)
+            taken = partial(self._handed_on, peer=contact.peer, handing=handing)
+            keep = self._met if held in contact.crossed else taken
             contact.forwarded += 1
             contact.bytes_out += size_bytes
             self.bytes_out += size_bytes
             contact.rest_s = 0.0
         except CapacityError:
+            self._waiting.refused(held, contact.peer)
             self._rest(contact)
         except PeerError as error:
             log.info("bundle refused by neighbour", bundle=str(held.bundle_id), reason=str(error))
             self._counters["refused_by_neighbour"] += 1
+            self._waiting.refused(held, contact.peer)
             keep = contact.refused.append
         except PayloadBegun as error:
             contact.close()
@@ -362,14 +414,19 @@ class Forwarding:
         self._counters["crossed"] += 1
         now = self._clock.monotonic()
         held.age_us, held.received = held.age_at(now), now
-        self._waiting.handed_on(held)
+        self._waiting.passed(held)
         self._put_back(held)
 
-    def _handed_on(self, held: Held, peer: Peer | None) -> None:
+    def _handed_on(self, held: Held, peer: Peer, handing: Handing) -> None:
         self._counters["forwarded"] += 1
-        self._waiting.handed_on(held)
-        # Not in the store: its life ended in flight.
-        if held in self._store and not self._forwarded(held, peer):
+        stays = self._waiting.handed_on(held, peer, handing)
+        if held not in self._store:  # its life ended in flight
+            self._waiting.gone(held)
+            return
+        in_custody = self._forwarded(held, peer)
+        if stays:
+            self._put_back(held)
+        elif not in_custody:
             self._store.drop(held)
 
     def _rest(self, contact: Contact) -> None:

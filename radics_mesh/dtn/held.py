@@ -37,6 +37,9 @@ class Held:
     custodian: Eid = NONE_EID
     # Bytes of its payload; of a fragment, of the payload that it was cut from.
     total: int = 0
+    # Copies of it that came with it; 0: nothing was said, so one. Not in the store's index
+    # (radics_mesh.dtn.routes.allotted).
+    copies: int = 0
 
     @property
     def deadline(self) -> Monotonic:

@@ -49,8 +49,9 @@ _PROCESSED = {
     blocks.PREVIOUS_HOP,
     blocks.AGE,
     blocks.AGE_OF_OTHERS,
+    blocks.COPIES,
 }
-_REWRITTEN = {blocks.PREVIOUS_HOP, blocks.AGE}
+_REWRITTEN = {blocks.PREVIOUS_HOP, blocks.AGE, blocks.COPIES}
 
 
 @dataclass(frozen=True)
@@ -269,6 +270,7 @@ class Gate:
             report_to=bundle.report_to,
             custodian=bundle.custodian,
             total=bundle.fragment.total if bundle.fragment else len(bundle.content),
+            copies=blocks.read_copies(bundle.block(blocks.COPIES)),
         )
 
     def _check_sender(self, bundle: Bundle, signed: Signed | None, peer: Peer) -> None:
@@ -314,9 +316,16 @@ def obey_flags(bundle: Bundle) -> Bundle | None:
     return bundle if tuple(kept) == bundle.blocks else bundle.with_blocks(tuple(kept))
 
 
-def depart(bundle: Bundle, own: Eid | None, age_us: int, custodian: Eid | None = None) -> Bundle:
+def depart(
+    bundle: Bundle,
+    own: Eid | None,
+    age_us: int,
+    custodian: Eid | None = None,
+    copies: int = 0,
+) -> Bundle:
     """The bundle as the next hop gets it. `custodian`: who has custody of it by now. `own` None:
     without a previous-hop block, on a session whose peer knows for certain who is at this end.
+    `copies` are the next hop's to hand on, where that is more than one.
 
     New blocks go in front: dissectors that stumble over the PIB have shown them by then. An Age
     of IBR-DTN's number is replaced by ours.
@@ -327,9 +336,12 @@ def depart(bundle: Bundle, own: Eid | None, age_us: int, custodian: Eid | None =
         if block.kind not in _REWRITTEN and blocks.read_age(block) is None
     )
     hop = () if own is None else (blocks.previous_hop(own),)
-    leaving = (*hop, blocks.age(age_us), *others)
+    spare = (blocks.copies(copies),) if copies > 1 else ()
+    leaving = (*hop, blocks.age(age_us), *spare, *others)
     return replace(
-        bundle, blocks=leaving, custodian=bundle.custodian if custodian is None else custodian
+        bundle,
+        blocks=leaving,
+        custodian=bundle.custodian if custodian is None else custodian,
     )
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
 
+from radics_mesh.dtn.routes.module import ByTarget
 from radics_mesh.ids import NodeId
 
 # A hop costs its round trip and this much: of two ways alike the one with fewer hops wins.
@@ -19,14 +19,10 @@ _NODES_MAX = 4096
 _NEIGHBOURS_MAX = 64
 
 
-class Router(Protocol):
-    """Best first; empty: keep waiting."""
-
-    def next_hops(self, destination: NodeId, contacts: Collection[NodeId]) -> Sequence[NodeId]: ...
-
-
-class StaticRoutes:
+class StaticRoutes(ByTarget):
     """Destination → the neighbours to try, in order; a destination in contact needs no route."""
+
+    name = "static"
 
     def __init__(self, routes: Mapping[NodeId, Sequence[NodeId]] | None = None) -> None:
         self._routes = dict(routes or {})
@@ -37,8 +33,10 @@ class StaticRoutes:
         return [hop for hop in self._routes.get(destination, ()) if hop in contacts]
 
 
-class NeighbourGraph:
+class NeighbourGraph(ByTarget):
     """Least total cost over advertised neighbours (Dijkstra), one tree for each set of contacts."""
+
+    name = "links"
 
     def __init__(self, own: NodeId) -> None:
         self._own = own

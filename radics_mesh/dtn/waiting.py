@@ -2,7 +2,8 @@
 
 Sans-IO. A group is all bundles to one node, VM or foreign peer that came from one neighbour: the
 same routing decision holds for all of it, so the number of decisions does not grow with the number
-of bundles. Within a group: higher priority first, then order of arrival.
+of bundles. Within a group: higher priority first, then order of arrival. Bundles of modules that
+decide for each bundle wait in radics_mesh.dtn.spread.
 
 A bundle goes back to the neighbour it came from only when routing knows no other way (a VM has
 moved behind the sender). Such a bundle, and one that has been here before, stays a while, longer
@@ -12,7 +13,7 @@ the older it is: nodes with old routes would pass it round as fast as their link
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from radics_mesh.clock import Monotonic
@@ -20,7 +21,9 @@ from radics_mesh.config import Foreign
 from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.processing import Peer
-from radics_mesh.dtn.routing import Router
+from radics_mesh.dtn.routes.module import ByTarget, Handing, Module
+from radics_mesh.dtn.routes.table import RoutingTable
+from radics_mesh.dtn.spread import Spread
 from radics_mesh.ids import Eid, NodeId
 
 # How long a bundle that turns back or returns stays, at least: a share of its age within bounds.
@@ -39,6 +42,7 @@ class GroupKey:
     """
 
     target: str
+    module: Module
     previous: NodeId | None
     own: bool
     returned: bool
@@ -65,10 +69,12 @@ class Pick:
 class Waiting:
     """What waits, and the routing decisions about it."""
 
-    def __init__(self, own: NodeId, router: Router, locate: Locate) -> None:
+    def __init__(self, own: NodeId, routes: Module | RoutingTable, locate: Locate) -> None:
+        """`routes`: one module for everything, or a table."""
         self._own = own
-        self._router = router
+        self.table = RoutingTable(routes) if isinstance(routes, Module) else routes
         self._locate = locate
+        self._spread = Spread(self.table, self._find)
         self._groups: dict[GroupKey, _Group] = {}
         self._passed: dict[BundleId, None] = {}
 
@@ -76,49 +82,125 @@ class Waiting:
         for group in self._groups.values():
             for _, _, held in group.heap:
                 yield held
+        yield from self._spread
 
-    def put(self, held: Held) -> None:
+    def put(self, held: Held, now: Monotonic) -> None:
+        if self._spreads(held):
+            self._spread.put(held, now)
+            return
         key = self._key(held)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(held.destination)
         heapq.heappush(group.heap, (-held.priority, held.key, held))
 
-    def leads(self, held: Held, contacts: Collection[Peer]) -> bool:
+    def leads(self, held: Held, contacts: Collection[Peer], now: Monotonic) -> bool:
         """Whether one of these would get it, if they were all the contacts that there are."""
+        if self._spreads(held):
+            return bool(self._spread.choose(held, _members(contacts), now))
         return self._route(self._key(held), held.destination, contacts)[0] is not None
 
-    def goes_to(self, held: Held, contact: Peer, contacts: Collection[Peer]) -> bool:
+    def goes_to(
+        self, held: Held, contact: Peer, contacts: Collection[Peer], now: Monotonic
+    ) -> bool:
         """Whether it would be this contact's, were it here."""
+        if self._spreads(held):
+            return contact in self._spread.choose(held, _members(contacts), now)
         return self._route(self._key(held), held.destination, contacts)[0] == contact
+
+    def came(self, held: Held) -> None:
+        """It has arrived, with what was said about copies."""
+        self.table.of(held.destination).came(held)
+
+    def is_needless(self, held: Held) -> bool:
+        """Whether a bundle that waits is one copy too many: its like has arrived."""
+        return self.table.is_needless(held)
+
+    def arrived(self, held: Held) -> None:
+        """It was delivered here, for good."""
+        self.table.arrived(held)
+
+    def hand(self, held: Held, contact: Peer) -> Handing:
+        """It is about to be sent there."""
+        if not isinstance(contact, NodeId) or not self._spreads(held):
+            return Handing()
+        return self.table.of(held.destination).hand(held, self._find(held), contact)
+
+    def refused(self, held: Held, contact: Peer) -> None:
+        """That neighbour has certainly not taken it."""
+        if isinstance(contact, NodeId):
+            self.table.of(held.destination).refused(held, contact)
+
+    def gone(self, held: Held) -> None:
+        """It has left this node while it was not waiting."""
+        self.table.of(held.destination).gone(held)
+
+    def _spreads(self, held: Held) -> bool:
+        """Whether its module decides about each bundle; only nodes and VMs are its business."""
+        destination = held.destination
+        to_member = destination.node_id is not None or destination.vm_id is not None
+        return to_member and not self.table.of(destination).by_target
+
+    def _find(self, held: Held) -> NodeId | None:
+        """The node where it belongs. Late binding: asked anew at every hop."""
+        return held.destination.node_id or self._locate(held.destination)
 
     def _key(self, held: Held) -> GroupKey:
         return GroupKey(
             target=target_of(held.destination),
+            module=self.table.of(held.destination),
             previous=held.previous,
             own=held.signer == self._own,
             returned=held.bundle_id in self._passed,
         )
 
-    def handed_on(self, held: Held) -> None:
-        """A neighbour has it; should it come back, that is a loop, or a VM on the move."""
+    def handed_on(self, held: Held, contact: Peer, handing: Handing) -> bool:
+        """A neighbour has it. Whether it stays here as well.
+
+        Should it come back when it has left, that is a loop, or a VM on the move.
+        """
+        if isinstance(contact, NodeId) and self._spreads(held):
+            module = self.table.of(held.destination)
+            if module.handed_on(held, handing, contact):
+                return True
+            module.gone(held)
+        self.passed(held)
+        return False
+
+    def carried(self, held: Held, by: NodeId) -> bool:
+        """A node has taken it from a stick. Whether it stays here as well."""
+        if self._spreads(held):
+            if not self.table.neighbours.lacks(by, held.bundle_id):
+                return True  # the same receipt again
+            module = self.table.of(held.destination)
+            if module.carried(held, self._find(held), by):
+                return True
+            module.gone(held)
+        self.passed(held)
+        return False
+
+    def passed(self, held: Held) -> None:
+        """It has been here: should it come, that is not for the first time."""
         self._passed[held.bundle_id] = None
         if len(self._passed) > _PASSED_MAX:
             del self._passed[next(iter(self._passed))]
 
-    def take_all(self, belongs: Callable[[Eid], bool]) -> list[Held]:
-        """Remove and return every bundle whose destination `belongs` somewhere else now."""
-        taken = [held for held in self if belongs(held.destination)]
+    def take_all(self, belongs: Callable[[Held], bool]) -> list[Held]:
+        """Remove and return every bundle that `belongs` somewhere else now."""
+        taken = [held for held in self if belongs(held)]
         gone = {held.key for held in taken}
         for group in self._groups.values():
             group.heap = [item for item in group.heap if item[1] not in gone]
             heapq.heapify(group.heap)
+        for held in taken:
+            self._spread.remove(held)
         return sorted(taken, key=lambda held: held.key)
 
     def changed(self) -> None:
         """Routes, locations or contacts are not what they were."""
         for group in self._groups.values():
             group.route = None
+        self._spread.changed()
 
     def pick(
         self,
@@ -140,6 +222,11 @@ class Waiting:
                 again = ready if again is None else min(again, ready)
             elif best is None or (-head.priority, head.key) < best:
                 best, chosen = (-head.priority, head.key), group
+        if isinstance(contact, NodeId):
+            one = self._spread.head(contact, _members(contacts), is_held, now)
+            if one is not None and (best is None or (-one.priority, one.key) < best):
+                self._spread.remove(one)
+                return Pick(one)
         if chosen is None:
             return Pick(None, again)
         return Pick(heapq.heappop(chosen.heap)[2])
@@ -180,12 +267,17 @@ class Waiting:
                 return None, False
         if target is None:
             return (_foreign(key.target, contacts) if key.own else None), False
-        members = [peer for peer in contacts if isinstance(peer, NodeId)]
-        hops = self._router.next_hops(target, members) if target != self._own else ()
+        hops: Sequence[NodeId] = ()
+        if target != self._own and isinstance(key.module, ByTarget):
+            hops = key.module.next_hops(target, _members(contacts))
         onward = next((hop for hop in hops if hop != key.previous), None)
         if onward is not None:
             return onward, False
         return (hops[0], True) if hops else (None, False)
+
+
+def _members(contacts: Collection[Peer]) -> list[NodeId]:
+    return [peer for peer in contacts if isinstance(peer, NodeId)]
 
 
 def _foreign(target: str, contacts: Collection[Peer]) -> Peer | None:

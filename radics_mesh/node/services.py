@@ -29,6 +29,9 @@ from radics_mesh.dtn.agent import Agent
 from radics_mesh.dtn.carrier import Carrier
 from radics_mesh.dtn.confidentiality import Policy
 from radics_mesh.dtn.contacts import Contacts
+from radics_mesh.dtn.gossip import Gossip
+from radics_mesh.dtn.routes.allotted import Allotted
+from radics_mesh.dtn.routes.choice import Surroundings, table_of
 from radics_mesh.dtn.routing import NeighbourGraph
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.udpcl import UdpLayer
@@ -103,16 +106,30 @@ class Services:
         self.store = BundleStore.open(
             state / "bundles", clock=clock, quota_bytes=config.store_quota_bytes
         )
+        self.allotted = Allotted(state / "copies.db")
+        self.allotted.forget_others(self.store.holds)
+        self.routes = table_of(
+            config.routes,
+            Surroundings(me.node_id, self.graph, self.node_named, clock, self.allotted),
+        )
         self.agent = Agent(
             me=me,
             store=self.store,
-            router=self.graph,
+            router=self.routes,
             locate=self.directory.locate,
             lifetime_s=config.bundle_lifetime_s,
             privacy=Policy(me.identity, config.encrypt, self.directory.key_of),
             of_ibr=lambda eid: any(
                 peer.is_ibr and same_node(peer.eid, eid) for peer in config.foreign
             ),
+            noted=self.allotted.flushed,
+        )
+        self.gossip = Gossip(
+            own=me.node_id,
+            agent=self.agent,
+            table=self.routes,
+            clock=clock,
+            noted=self.allotted.flushed,
         )
         self.admission = Admission(me, state=state, own=self.addresses)
         self.contacts = Contacts(
@@ -181,6 +198,7 @@ class Services:
                 await nursery.start(self.dht.run)
                 await nursery.start(self.directory.run)
                 await nursery.start(self.agent.run)
+                await nursery.start(self.gossip.run)
                 await nursery.start(self.sources.run)
                 await nursery.start(self.images.run)
                 await nursery.start(self.hosting.run)
@@ -203,6 +221,7 @@ class Services:
         finally:
             self.link.close()
             self.store.close()
+            self.allotted.close()
             self.admission.close()
 
     # --- this node ------------------------------------------------------------------------------
@@ -333,6 +352,14 @@ class Services:
         for entry in self.directory.known(Kind.NODE, peer.text):
             return str(entry.record.body.get("name") or peer.short)
         return peer.short
+
+    def node_named(self, name: str) -> NodeId | None:
+        """The one node that its owner calls so, None while that is not known."""
+        if name == self.config.name:
+            return self.me.node_id
+        entries = self.directory.known(Kind.NODE)
+        named = {one.record.publisher for one in entries if one.record.body.get("name") == name}
+        return named.pop() if len(named) == 1 else None
 
     def node_called(self, text: str) -> NodeId:
         """The node that a person means: a name, an id or its start; UsageError if not just one."""

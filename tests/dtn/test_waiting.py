@@ -51,7 +51,8 @@ class World:
                 previous=previous,
                 signer=signer,
                 key=self._key,
-            )
+            ),
+            NOW,
         )
         return self._key
 
@@ -138,7 +139,7 @@ def test_what_comes_round_again_stays_a_while(age_s: int, stay_s: float) -> None
     world.put(C.eid, previous=A, signer=A, sequence=7)
     handed_on = world.waiting.pick(B, (A, B), lambda held: True, NOW).held
     assert handed_on is not None
-    world.waiting.handed_on(handed_on)
+    world.waiting.passed(handed_on)
     again = world.put(C.eid, previous=A, signer=A, sequence=7, age_us=age_s * 1_000_000)
     fresh = world.put(C.eid, previous=A, signer=A, sequence=8)
     assert world.pick(B, A, B) == fresh
@@ -164,7 +165,7 @@ def test_taking_out_what_became_local() -> None:
     world.at[VM.eid] = A
     mine = [world.put(VM.eid, priority=n) for n in (0, 2)]
     other = world.put(A.eid)
-    taken = world.waiting.take_all(lambda eid: eid.vm_id == VM)
+    taken = world.waiting.take_all(lambda held: held.destination.vm_id == VM)
     assert [held.key for held in taken] == mine
     assert [held.key for held in world.waiting] == [other]
 

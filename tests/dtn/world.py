@@ -14,7 +14,9 @@ from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.dtn.agent import Agent, Contact, Delivery
 from radics_mesh.dtn.confidentiality import Policy
 from radics_mesh.dtn.processing import Peer
-from radics_mesh.dtn.routing import Router, StaticRoutes
+from radics_mesh.dtn.routes.module import Module
+from radics_mesh.dtn.routes.table import RoutingTable
+from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.errors import LinkError
 from radics_mesh.identity import Identity
@@ -109,7 +111,7 @@ class Node:
 async def running(
     me: Me,
     directory: Path,
-    router: Router | None = None,
+    router: Module | RoutingTable | None = None,
     locate: Callable[[Eid], NodeId | None] = nowhere,
     lifetime_s: int = 3600,
     quota_bytes: int = QUOTA_BYTES,

@@ -1,0 +1,19 @@
+"""Ways to choose next hops: one interface, chosen by configuration and by endpoint.
+
+  module      the interface; modules that decide by target only
+  digests     how bundles are named in what neighbours tell each other
+  neighbours  what neighbours hold, and what is known to have been delivered
+  direct      to the destination's own node, nowhere else
+  epidemic    a copy to everybody who has none
+  spray       a bounded number of copies, half of them handed on at each meeting
+  prophet     a copy to whoever meets the destination more often (RFC 6693)
+  contact_plan  scheduled contacts, from a file;  planned: earliest arrival over them
+  messages    what neighbours tell each other
+  table       which module for which endpoint;  choice: made from the configuration
+  allotted    how many copies are left, on disk
+
+Sans-IO, all but the last; time is `now`. Link state and fixed routes are in
+radics_mesh.dtn.routing, radics_mesh.dtn.gossip sends and takes the messages. Who waits for which
+decision is radics_mesh.dtn.waiting's: modules that decide by target are asked once for all bundles
+to it, the others once a bundle.
+"""
