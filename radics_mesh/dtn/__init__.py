@@ -18,8 +18,11 @@
   filter       a quick "certainly not" before the database is asked
   store        what this node holds, durable before anybody is told so
   routing      which neighbour leads to a node: link state or fixed routes
+  routes       other ways, and which of all is for which endpoint (a package; see there)
   waiting      which waiting bundle a contact takes next, sans-IO
+  spread       what waits of modules that decide bundle by bundle, sans-IO
   forwarding   contacts, several bundles in flight on each
+  gossip       tells neighbours what is held here, for modules that leave copies
   endpoints    local registrations and their handlers
   administration  reports and custody, told of all that happens to bundles
   cutting      stored bundles for their links;  assembling: what came for here in pieces

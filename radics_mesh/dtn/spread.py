@@ -61,7 +61,7 @@ class Spread:
         """What this contact should be given first. `remove` it to take it."""
         if self._stale or self._queues.keys() != set(contacts):
             self._sort(contacts, is_held, now)
-        queue = self._queues[contact]
+        queue = self._queues.get(contact, [])  # a contact that is over asks once more
         while queue:
             held = queue[0][3]
             if held.key in self._waiting and not is_held(held):

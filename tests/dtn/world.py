@@ -92,6 +92,7 @@ class Node:
     me: Me
     store: BundleStore
     agent: Agent
+    nursery: trio.Nursery
     delivered: list[Delivery] = field(default_factory=list)
 
     @property
@@ -116,6 +117,7 @@ async def running(
     lifetime_s: int = 3600,
     quota_bytes: int = QUOTA_BYTES,
     privacy: Policy | None = None,
+    noted: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
 ) -> AsyncIterator[Node]:
     """An agent over the store in `directory`, stopped and closed on exit."""
     store = BundleStore.open(directory, quota_bytes=quota_bytes, clock=me.clock)
@@ -126,11 +128,12 @@ async def running(
         locate=locate,
         lifetime_s=lifetime_s,
         privacy=privacy,
+        noted=noted,
     )
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(agent.run)
-            yield Node(me, store, agent)
+            yield Node(me, store, agent, nursery)
             nursery.cancel_scope.cancel()
     finally:
         store.close()

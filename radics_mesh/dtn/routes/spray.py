@@ -7,7 +7,8 @@ of the bundle (blocks.COPIES); those left are on disk before the bundle is sent.
 There are never more than L:
 - Copies are taken off before they are sent. A link that broke may have brought them, so they stay
   taken off, promised to that neighbour, which gets the same ones at the next attempt.
-- They come back only when the neighbour says that it has not taken the bundle.
+- They come back only when the neighbour says at the first attempt that it has not taken the bundle:
+  after a link that broke it may have had it and let it go.
 - On a stick it is one copy, whoever takes it; two who take the same file make two of it.
 - A bundle that comes twice brings no copies the second time.
 - What is not known to have been left (a crash between a bundle's arrival and the note of its
@@ -51,6 +52,8 @@ class Spray(Spreading):
         self._left = dict(left or {})
         self._note = note
         self._promised: dict[tuple[BundleId, NodeId], int] = {}
+        # Promises that were never sent before.
+        self._first: set[tuple[BundleId, NodeId]] = set()
 
     def copies_of(self, held: Held) -> int:
         made_here = held.previous is None and held.signer == self._own
@@ -70,6 +73,7 @@ class Spray(Spreading):
             self._note(held.bundle_id, None)
         for key in [key for key in self._promised if key[0] == held.bundle_id]:
             del self._promised[key]
+            self._first.discard(key)
 
     def worthy(
         self, held: Held, target: NodeId | None, lacking: Sequence[NodeId], now: Monotonic
@@ -83,15 +87,19 @@ class Spray(Spreading):
             return Handing(target)
         key = held.bundle_id, peer
         if key in self._promised:
+            self._first.discard(key)
             return Handing(target, self._promised[key])
         copies = self.copies_of(held)
         share = copies // 2
         self._promised[key] = share
+        self._first.add(key)
         self._keep(held.bundle_id, copies - share)
         return Handing(target, share, noted=True)
 
     def handed_on(self, held: Held, handing: Handing, peer: NodeId) -> bool:
-        self._promised.pop((held.bundle_id, peer), None)
+        key = held.bundle_id, peer
+        self._promised.pop(key, None)
+        self._first.discard(key)
         return super().handed_on(held, handing, peer)
 
     def carried(self, held: Held, target: NodeId | None, peer: NodeId) -> bool:
@@ -101,6 +109,7 @@ class Spray(Spreading):
         return super().carried(held, target, peer) and left > 0
 
     def refused(self, held: Held, peer: NodeId) -> None:
-        share = self._promised.pop((held.bundle_id, peer), 0)
-        if share:
-            self._keep(held.bundle_id, self.copies_of(held) + share)
+        key = held.bundle_id, peer
+        if key in self._first:
+            self._first.discard(key)
+            self._keep(held.bundle_id, self.copies_of(held) + self._promised.pop(key))

@@ -143,3 +143,13 @@ def test_never_more_than_l(steps: list[tuple[NodeId, NodeId, str]]) -> None:
             fleet.meet(sender, receiver, outcome)
         assert fleet.copies.total() - fleet.copies[E] <= L
         assert all(count >= 1 for count in fleet.copies.values())
+
+
+def test_what_may_have_arrived_does_not_come_back() -> None:
+    module, one = spray(), held(E.eid)
+    module.came(one)
+    module.hand(one, E, B)  # the link breaks
+    module.hand(one, E, B)
+    module.refused(one, B)
+    assert module.copies_of(one) == 4
+    assert module.hand(one, E, B).share == 4
