@@ -307,14 +307,15 @@ async def _set_back(journey: Journey) -> None:
     if scope.cancelled_caught:
         raise WrongError(f"S was not told that its disk is old: {await mesh.holders()}")
     journey.outcome.alone_s = max(0.0, watch.last_executed("S") - began)
-    journey.outcome.apart_until = trio.current_time()
-    journey.outcome.found_s = journey.outcome.apart_until - mended
+    journey.outcome.found_s = trio.current_time() - mended
     if watch.executing("S", began):
         with trio.move_on_after(SHOWN_WITHIN_S) as scope:
             while not await journey.is_shown():  # noqa: ASYNC110
                 await trio.sleep(0.05)
         if scope.cancelled_caught:
             raise WrongError("what S did alone is not shown")
+        # It is kept once the guest stands still; before that S says no more than where the VM is.
+        journey.outcome.apart_until = trio.current_time()
     stopped = trio.current_time()
     await trio.sleep(LATE_S)
     if watch.executing("S", stopped):
