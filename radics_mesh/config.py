@@ -11,6 +11,8 @@ from radics_mesh.ids import Eid
 
 DEFAULT_PORT = 5050
 QUOTA_FORM = "MEMBER=vms:N,memory:MB,storage:MB"
+# Less, and a move would outlive what it carries.
+MOVE_LIMIT_MIN = 1024.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 entry    the command group, and how errors end: one line on stderr, no traceback
 endings  mistakes and bugs told apart
 asking   the --state option, requests to the node
+amounts  numbers with a unit: rates, times
 logs     log lines, to stderr
 tables   tables for terminals and plain text without one
 join     runs the node itself, in the foreground

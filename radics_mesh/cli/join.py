@@ -15,11 +15,13 @@ from typing import Any
 import click
 import trio
 
+from radics_mesh.cli.amounts import RATE
 from radics_mesh.cli.asking import StatePath, state_option
 from radics_mesh.cli.endings import only_mistakes
 from radics_mesh.cli.logs import log_to_stderr
 from radics_mesh.config import (
     DEFAULT_PORT,
+    MOVE_LIMIT_MIN,
     QUOTA_FORM,
     ROUTE_FORM,
     Address,
@@ -97,6 +99,12 @@ FOREIGN_FORM = "EID=[udp:]HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
 @click.option("--guest-memory", type=click.IntRange(8, 1 << 20), metavar="MB", help="For all VMs.")
 @click.option("--quota", "quotas", multiple=True, metavar=QUOTA_FORM, help="For a member's VMs.")
 @click.option(
+    "--limit",
+    type=RATE,
+    metavar="RATE",
+    help="Bytes a second of each move of a VM from here, unless it has its own: 1M.",
+)
+@click.option(
     "--pool",
     type=click.IntRange(0, 64),
     default=Config.pool_size,
@@ -165,10 +173,17 @@ def config_from(options: dict[str, Any]) -> Config:
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
         pool_size=options["pool"],
+        move_limit=_limit(options["limit"]),
         require_witness=options["require_witness"],
         quotas=tuple(Quota.parse(text) for text in options["quotas"]),
         scheduler=not options["no_scheduler"],
     )
+
+
+def _limit(rate: float | None) -> float | None:
+    if rate is not None and rate < MOVE_LIMIT_MIN:
+        raise UsageError(f"a limit is {MOVE_LIMIT_MIN:g} bytes a second or more")
+    return rate
 
 
 def parse_name(text: str) -> str:

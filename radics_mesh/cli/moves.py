@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,28 +12,10 @@ import trio
 
 from radics_mesh import cells
 from radics_mesh.cli import carry
+from radics_mesh.cli.amounts import RATE, TIME
 from radics_mesh.cli.asking import StatePath, ask, each, state_option
 from radics_mesh.control import ControlClient
 from radics_mesh.errors import LinkError, UsageError
-
-_TIMES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class _Amount(click.FloatRange):
-    """A number with a unit; `units`: what each letter stands for."""
-
-    def __init__(self, name: str, units: dict[str, int]) -> None:
-        super().__init__(min=0)
-        self.name = name
-        self._units = units
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]?)", str(value).lower())
-        if found is None or found[2] not in self._units:
-            units = ", ".join(unit for unit in self._units if unit)
-            self.fail(f"{value!r} is no {self.name}: a number, with one of {units}", param, ctx)
-        return float(found[1]) * self._units[found[2]]
 
 
 @click.command()
@@ -44,10 +25,10 @@ class _Amount(click.FloatRange):
 @click.option("--one-way", is_flag=True, help="Don't wait for an answer before letting go.")
 @click.option("--via", type=StatePath(), metavar="DIR", help="One way, onto this stick.")
 @click.option("--key", default="", metavar="HEX", help="With --via: NODE's public key.")
-@click.option("--limit", type=_Amount("rate", _TIMES), metavar="RATE", help="Bytes a second: 1M.")
+@click.option("--limit", type=RATE, metavar="RATE", help="Bytes a second: 1M.")
 @click.option(
     "--patience",
-    type=_Amount("time", _SECONDS),
+    type=TIME,
     metavar="TIME",
     help="How long an answer may take, over slow bundles: 6h.",
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from radics_mesh.config import MOVE_LIMIT_MIN
 from radics_mesh.errors import UsageError
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.ids import NodeId
@@ -20,7 +21,6 @@ from radics_mesh.vmm.handoff_state import OFFER_S
 Answer = Mapping[str, Any]
 _PROGRESS_EVERY_S = 0.3
 _PATIENCE_MAX_S = 30 * 86400.0
-_LIMIT_MIN = 1024.0
 
 
 class MoveRequests:
@@ -41,8 +41,8 @@ class MoveRequests:
         self._refuse_remote(name)
         if bool(to) == bool(near):
             raise UsageError("a move goes --to a node or --near a source")
-        if limit is not None and limit < _LIMIT_MIN:
-            raise UsageError(f"a limit is {_LIMIT_MIN:g} bytes a second or more")
+        if limit is not None and limit < MOVE_LIMIT_MIN:
+            raise UsageError(f"a limit is {MOVE_LIMIT_MIN:g} bytes a second or more")
         if patience_s is not None and not 1 <= patience_s <= _PATIENCE_MAX_S:
             raise UsageError(f"patience is 1 to {_PATIENCE_MAX_S:g} seconds")
         target = await self._publisher(near) if near else self._node.node_called(to)

@@ -31,8 +31,9 @@ def test_every_option_reaches_the_configuration() -> None:
         *("--neighbours", "10.0.0.2:1,10.0.0.3:2", "--foreign", "ipn:5.0=10.0.0.9:4556:echo,log"),
         *("--foreign-listen", "0.0.0.0:4556", "--guest-memory", "64", "--no-scheduler"),
         *("--invite", "radics1-x", "--accelerator", "tcg"),
-        *("--discover", "wlan0", "--discover", "eth1"),
+        *("--discover", "wlan0", "--discover", "eth1", "--limit", "1.5M"),
     )
+    assert config.move_limit == 1.5 * (1 << 20)
     assert config.discover == ("wlan0", "eth1")
     assert config.bootstrap == (Address("10.0.0.1"), Address("fe80::1", 7))
     assert config.listen == Address("127.0.0.1", 0)
