@@ -12,7 +12,7 @@ import trio
 from radics_mesh.errors import MeshError
 from tests.faults.mesh import VM, Mesh, until
 from tests.faults.outcome import Outcome
-from tests.faults.plans import MAILS, RESTART, Plan
+from tests.faults.plans import MAILS, POWER, RESTART, TWICE, Plan
 
 MESSAGES = 120
 RATE = 60.0
@@ -61,6 +61,7 @@ class Journey:
             self.outcome.recoveries += self.outcome.hit
             await self._move_again()
             await self._come_to_an_end()
+            await self._note_who_was_set_back()
             nursery.cancel_scope.cancel()
 
     def _options(self) -> dict[str, object]:
@@ -132,6 +133,13 @@ class Journey:
         with trio.move_on_after(MAIL_S):
             await until(lambda: len(mesh.count("s")) >= MESSAGES)
         await trio.sleep(LATE_S)
+
+    async def _note_who_was_set_back(self) -> None:
+        """Power may go when it is durable that a guest starts, and before it is there to be seen:
+        then its host cannot know what it has said, and says so."""
+        if self.plan.kind in (POWER, TWICE):
+            for node in self.mesh.hosts:
+                self.outcome.set_back |= await self.mesh.said(node.name, "an earlier state")
 
     async def _note_what_is_left(self) -> None:
         """For people: where what has not come is."""
