@@ -62,12 +62,12 @@ class Members:
     def __init__(self, clock: HandClock | TrioClock) -> None:
         self.clock = clock
         self._first = identity("first")
-        _, self.mesh, self._chain = found(self._first, "first", START)
+        _, self.mesh, self.root = found(self._first, "first", START)
 
     def me(self, name: str) -> Me:
         member = identity(name)
         expiry = Wall(START + 1e8)
-        chain = invite(self._first, self._chain, member.public, name, expiry)
+        chain = invite(self._first, self.root, member.public, name, expiry)
         return Me(member, Verifier(self.mesh), chain.pack(), self.clock)
 
 
