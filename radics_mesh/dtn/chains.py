@@ -31,6 +31,9 @@ ASKED_MAX = 3
 # Some 25,000 membership chains. An ownership chain may have 64 KB.
 MEMORY_BYTES = 8 << 20
 _NAMES_MAX = 4096
+# Beside a larger payload a chain is nothing; and what is one segment in TCPCL cannot break off with
+# a part of it acknowledged, which would then lack the chain of its whole.
+BESIDE_MAX_BYTES = 1 << 15
 
 
 class ChainUnknown(PeerError):

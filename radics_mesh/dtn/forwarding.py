@@ -28,7 +28,7 @@ import trio
 from radics_mesh.clock import Clock, Monotonic
 from radics_mesh.dtn.broken_off import BrokenOff, PayloadBegun
 from radics_mesh.dtn.bundle import Bundle, BundleId
-from radics_mesh.dtn.chains import ChainUnknown, Shared, carried, without
+from radics_mesh.dtn.chains import BESIDE_MAX_BYTES, ChainUnknown, Shared, carried, without
 from radics_mesh.dtn.content import Content, stretch
 from radics_mesh.dtn.cutting import Cutter
 from radics_mesh.dtn.fragments import may_be_cut
@@ -346,10 +346,8 @@ class Forwarding:
         if shared is None:
             return Leaving(changed(bundle, self._own).encoded())
         names = frozenset(carried(bundle))
-        # Beside a large payload a chain is nothing, and a receiver that has to put it back in front
-        # would have to copy the file.
-        large = not isinstance(bundle.content, bytes)
-        left_out = frozenset() if large else frozenset(shared.among(names))
+        light = len(bundle.content) <= BESIDE_MAX_BYTES
+        left_out = frozenset(shared.among(names) if light else ())
         lighter = without(changed(bundle, None), left_out)
         return Leaving(lighter.encoded(), names - left_out, left_out)
 
