@@ -95,6 +95,18 @@ class Index:
             return None
         return next((h for h in self._fetch([key]) if h in self), None)
 
+    def least(self, below_priority: int) -> Iterator[Held]:
+        """All of lower priority: the lowest first, then what ends soonest."""
+        ranked = [
+            (held.priority, held.deadline, key)
+            for key, held in self._live.items()
+            if held.priority < below_priority
+        ]
+        ranked += self._backlog.least(below_priority)
+        for _, _, key in sorted(ranked):
+            live = self._live.get(key)
+            yield from [live] if live else self._fetch([key])
+
     # --- coming and going ---
 
     def enter(self, held: Held) -> None:

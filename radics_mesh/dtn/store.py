@@ -10,7 +10,8 @@ Rules:
   crash in between brings it back, so it may be sent or delivered again, never lost.
 - An identity counts as seen while it is held here or was delivered here, not because it passed
   through: a bundle may have to come back.
-- A full store refuses; it never drops what it has accepted.
+- A full store refuses, or makes a local sender wait (`room`). It drops nothing that it has
+  accepted by itself: whoever may decide that looks for it in `least`.
 - Sequence numbers and keys are reserved in blocks, durably, before the first of them is used.
 """
 
@@ -49,10 +50,11 @@ from radics_mesh.dtn.database import (
 from radics_mesh.dtn.filter import Filter
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.index import Index, hashed
+from radics_mesh.dtn.quotas import Quotas
 from radics_mesh.dtn.salvage import open_database
 from radics_mesh.dtn.spool import Spool, Spooled
 from radics_mesh.errors import CapacityError, UsageError
-from radics_mesh.ids import Eid, VmId
+from radics_mesh.ids import NONE_EID, Eid
 
 log = structlog.get_logger(__name__)
 
@@ -78,13 +80,15 @@ class BundleStore:
         files: Files,
         connection: sqlite3.Connection,
         clock: Clock,
-        quota_bytes: int,
+        quotas: Quotas,
         live_max: int,
         remembered: int,
     ) -> None:
         self._files = files
         self._clock = clock
-        self._quota_bytes = quota_bytes
+        self.quotas = quotas
+        # Set, and replaced, when something leaves.
+        self._roomier = trio.Event()
         self._reader = connect(files.database)
         self._ages = Ages(clock, read_meta(connection, _UPTIME) or 0.0)
         self._index = Index(self._reader, self._ages, self._lost, live_max)
@@ -95,9 +99,6 @@ class BundleStore:
         # Keys below this one are reserved in the file.
         self._next_key = self._keys_end = int(read_meta(connection, _KEYS) or 1)
         self._sequence = self._sequence_end = int(read_meta(connection, _SEQUENCE) or 0)
-        self.bytes_held = 0
-        # Of that, bundles that VMs have sent, by VM.
-        self.bytes_of: Counter[VmId] = Counter()
         self.counters: Counter[str] = Counter()
         self._commits = Commits(Writer(connection, files, remembered))
 
@@ -108,6 +109,7 @@ class BundleStore:
         *,
         quota_bytes: int,
         clock: Clock,
+        source_quota_bytes: int | None = None,
         live_max: int = LIVE_MAX,
         remembered: int = REMEMBERED,
     ) -> BundleStore:
@@ -117,10 +119,11 @@ class BundleStore:
         many, however long ago.
         """
         files = Files(directory)
+        quotas = Quotas(quota_bytes, source_quota_bytes)
         opened = open_database(files)
         if opened.salvaged:
             log.error("bundle database was damaged", lost=opened.lost, isolated=str(files.isolated))
-        store = cls(files, opened.connection, clock, quota_bytes, live_max, remembered)
+        store = cls(files, opened.connection, clock, quotas, live_max, remembered)
         store._load(read_index(opened.connection), salvaged=opened.salvaged)
         return store
 
@@ -135,8 +138,7 @@ class BundleStore:
             if (is_large and not self._file_is_whole(row)) or not self._index.enter_row(row):
                 self._isolate(row.key, row.id, large=is_large)
                 continue
-            self.bytes_held += row.size
-            self._count(eid(row.id.partition(" ")[0]), row.size)
+            self.quotas.take(eid(row.id.partition(" ")[0]), row.size)
             if is_large:
                 large.add(row.key)
         self._files.remove_leftovers(large)
@@ -161,7 +163,11 @@ class BundleStore:
 
     @property
     def quota_bytes(self) -> int:
-        return self._quota_bytes
+        return self.quotas.total_bytes
+
+    @property
+    def bytes_held(self) -> int:
+        return self.quotas.held_bytes
 
     @property
     def transactions(self) -> int:
@@ -236,14 +242,14 @@ class BundleStore:
         if self._is_known(held):
             await trio.lowlevel.checkpoint()
             return False
-        self._check_room(len(raw))
+        self._check_room(held.bundle_id.source, len(raw))
         held.key, self._next_key = self._next_key, self._next_key + 1
         held.size_bytes = len(raw)
         write = Write(
             Batch(added=[(self._ages.row(held), raw)], meta=self._keys_reserved()), len(raw)
         )
         write.then = lambda: self._added(held, write, stored)
-        self.bytes_held += len(raw)
+        self.quotas.take(held.bundle_id.source, len(raw))
         if isinstance(raw, Spooled):
             raw.claimed = True
         self._adding[held.bundle_id] = write
@@ -263,10 +269,9 @@ class BundleStore:
         del self._adding[held.bundle_id]
         if write.error is None:
             self._index.enter(held)
-            self._count(held.bundle_id.source, held.size_bytes)
             stored(held)
         else:
-            self.bytes_held -= held.size_bytes
+            self.quotas.give_back(held.bundle_id.source, held.size_bytes)
             self._keys_end = min(self._keys_end, held.key)
 
     async def _outcome(self, write: Write) -> None:
@@ -281,11 +286,25 @@ class BundleStore:
         self._keys_end = self._next_key + _RESERVE
         return {_KEYS: float(self._keys_end)}
 
-    def _check_room(self, size_bytes: int) -> None:
+    def _check_room(self, source: Eid, size_bytes: int) -> None:
         if len(self._index) + len(self._adding) >= BUNDLES_MAX:
             raise CapacityError(f"the bundle store holds its {BUNDLES_MAX} bundles")
-        if self.bytes_held + size_bytes > self._quota_bytes:
-            raise CapacityError(f"the bundle store's quota of {self._quota_bytes} bytes is used up")
+        self.quotas.check(source, size_bytes)
+
+    async def room(self, source: Eid, size_bytes: int) -> None:
+        """Wait until so much of this source fits. CapacityError: it never will."""
+        most = min(self.quotas.total_bytes, self.quotas.source_bytes or self.quotas.total_bytes)
+        while size_bytes <= most:
+            try:
+                self._check_room(source, size_bytes)
+                return
+            except CapacityError:
+                await self._roomier.wait()
+        raise CapacityError(f"a bundle of {size_bytes} bytes is more than {most}, the quota")
+
+    def least(self, below_priority: int) -> Iterator[Held]:
+        """What is of lower priority: the lowest first, then what ends soonest."""
+        return self._index.least(below_priority)
 
     async def read(self, held: Held) -> bytes | None:
         """The bundle's bytes; None when they are damaged, and then it is no longer held."""
@@ -320,7 +339,7 @@ class BundleStore:
     def has_room(self, size_bytes: int) -> bool:
         """Whether so much more could be taken, were all that is on its way here stored."""
         coming = sum(spool.size_bytes for spool in self._spools)
-        return self.bytes_held + coming + size_bytes <= self._quota_bytes
+        return self.quotas.short_bytes(coming + size_bytes) <= 0
 
     def finish(self, held: Held) -> None:
         """It was delivered here: remember that, and let it go."""
@@ -375,21 +394,18 @@ class BundleStore:
 
     # --- inside ---
 
-    def _count(self, source: Eid, size_bytes: int) -> None:
-        vm_id = source.vm_id
-        if vm_id is not None:
-            self.bytes_of[vm_id] += size_bytes
-            if not self.bytes_of[vm_id]:
-                del self.bytes_of[vm_id]
-
     def _forget(self, held: Held) -> None:
         self._index.leave(held)
-        self.bytes_held -= held.size_bytes
-        self._count(held.bundle_id.source, -held.size_bytes)
+        self._give_back(held.bundle_id.source, held.size_bytes)
+
+    def _give_back(self, source: Eid, size_bytes: int) -> None:
+        self.quotas.give_back(source, size_bytes)
+        self._roomier.set()
+        self._roomier = trio.Event()
 
     def _lost(self, key: int, size_bytes: int) -> None:
-        """A row of the backlog that can no longer be read."""
-        self.bytes_held -= size_bytes
+        """A row of the backlog that can no longer be read, nor whose bundle it was."""
+        self._give_back(NONE_EID, size_bytes)
         self._isolate(key, "unknown", large=size_bytes > FILE_FROM_BYTES)
 
     def _isolate(self, key: int, bundle_id: str, *, large: bool) -> None:
