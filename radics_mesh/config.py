@@ -151,8 +151,13 @@ class Config:
     # --- DTN ---
     # How long a bundle may live when its sender does not say. Longer survives longer partitions.
     bundle_lifetime_s: int = 86_400
-    # Bytes of bundles on disk, all together; a full store refuses, it never drops.
+    # Bytes of bundles on disk, all together; a full store refuses, it drops nothing.
     store_quota_bytes: int = 1 << 30
+    # The same of what one node, VM or foreign peer has sent, this node included. None: all.
+    store_source_quota_bytes: int | None = None
+    # Let a full store drop what passes through it, below the priority of what comes and not in
+    # custody. More urgent bundles get through; others are lost whose senders ask for no custody.
+    store_evicts: bool = False
     # Where payloads go encrypted, so that only the destination node can read them: "*" everywhere,
     # a service's name at every node, an EID, or the beginning of EIDs with a slash at its end.
     # Costs 133 bytes a bundle; what is for a VM cannot be sent then, for want of a key.

@@ -41,6 +41,9 @@ NAME_MAX_BYTES = 64  # what a certificate has room for
 FOREIGN_FORM = "EID=[udp:]HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
 
 
+_MEGABYTES = click.IntRange(1, 1 << 30)
+
+
 @click.command()
 @click.option("--bootstrap", multiple=True, metavar="HOST[:PORT]", help="A member to dial first.")
 @state_option
@@ -95,6 +98,13 @@ FOREIGN_FORM = "EID=[udp:]HOST:PORT:SERVICE,...[@ibr] (port 0: it dials us)"
     type=StatePath(),
     metavar="DIR",
     help="A folder on a stick: take and write bundles whenever it is there.",
+)
+@click.option("--store", type=_MEGABYTES, metavar="MB", help="For all bundles that wait here.")
+@click.option("--store-each", type=_MEGABYTES, metavar="MB", help="The same, of any one sender.")
+@click.option(
+    "--evict",
+    is_flag=True,
+    help="When full, drop what passes through and is less urgent than what comes.",
 )
 @click.option("--guest-memory", type=click.IntRange(8, 1 << 20), metavar="MB", help="For all VMs.")
 @click.option("--quota", "quotas", multiple=True, metavar=QUOTA_FORM, help="For a member's VMs.")
@@ -155,6 +165,7 @@ def config_from(options: dict[str, Any]) -> Config:
     foreign = tuple(parse_foreign(text) for text in options["foreign"])
     _refuse_unreachable(foreign, foreign_listen, options["udp_listen"])
     state: Path = options["state"]
+    store, store_each = options["store"], options["store_each"]
     return Config(
         state=state,
         name=parse_name(options["name"]),
@@ -165,6 +176,9 @@ def config_from(options: dict[str, Any]) -> Config:
         foreign=foreign,
         discover=tuple(options["discover"]),
         carry=tuple(options["carry"]),
+        store_quota_bytes=store << 20 if store else Config.store_quota_bytes,
+        store_source_quota_bytes=store_each << 20 if store_each else None,
+        store_evicts=options["evict"],
         encrypt=tuple(encrypt_rule(rule) for rule in options["encrypt"]),
         routes=tuple(Route.parse(text) for text in options["routes"]),
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,

@@ -37,7 +37,9 @@ from radics_mesh.dtn.chains import ChainUnknown, Shared, name_of
 from radics_mesh.dtn.confidentiality import Policy, sealed_bytes
 from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.cutting import Cutter
+from radics_mesh.dtn.database import FILE_FROM_BYTES
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
+from radics_mesh.dtn.eviction import choose
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
@@ -90,6 +92,7 @@ class Agent:
         locate: Locate,
         lifetime_s: int,
         of_ibr: Callable[[Eid], bool] = lambda eid: False,
+        evicts: bool = False,
         privacy: Policy | None = None,
         noted: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
@@ -99,6 +102,7 @@ class Agent:
         self._clock = me.clock
         self._lifetime_s = lifetime_s
         self._gate = Gate(me)
+        self._evicts = evicts
         self._privacy = privacy or Policy(me.identity)
         self.counters: Counter[str] = Counter()
         self.bytes_in = 0
@@ -187,6 +191,7 @@ class Agent:
         reports: Status = NOTHING,
         report_to: Eid | None = None,
         must_not_fragment: bool = False,
+        patient: bool = False,
         encrypt: bool = False,
     ) -> BundleId:
         """Returns when the bundle would survive power loss. CapacityError, UsageError.
@@ -197,6 +202,9 @@ class Agent:
         `stamp`, (creation time, sequence number), is for senders that count by themselves: the same
         stamp twice is the same bundle. `source` may be a VM's endpoint, with the packed ownership
         chain that ends at this node. On cancellation it may or may not have been sent.
+
+        `patient`: wait when the store is full, for as long as that takes, instead of CapacityError.
+        `payload` in a file: that must not change before this returns.
 
         `reports` are wanted on these things, by every node, at `report_to` (this node's own
         endpoint unless told: see `watch_reports`).
@@ -217,6 +225,7 @@ class Agent:
             asks=asks,
             report_to=report_to,
             receiver=self._privacy.key_for(destination, asked=encrypt),
+            patient=patient,
         )
 
     async def _send(
@@ -232,6 +241,7 @@ class Agent:
         asks: int,
         report_to: Eid,
         receiver: bytes = b"",
+        patient: bool = False,
     ) -> BundleId:
         if lifetime_s <= 0 or not BULK <= priority <= EXPEDITED:
             raise UsageError(f"lifetime {lifetime_s} s, priority {priority}: no such bundle")
@@ -268,6 +278,9 @@ class Agent:
         )
         if asks & CUSTODY and self._admin.take_custody(held) is None:
             raise CapacityError("this node has custody of as much as it may")
+        self._make_room(held)
+        if patient:
+            await self._store.room(source, len(raw))
         if await self._store.add(held, raw, self._originated):
             self.counters["sent"] += 1
         return held.bundle_id
@@ -310,7 +323,7 @@ class Agent:
 
     def share_of(self, vm_id: VmId) -> float:
         """The part of the store's quota that bundles of a VM take here."""
-        return self._store.bytes_of[vm_id] / self._store.quota_bytes
+        return self._store.quotas.of(vm_id.eid) / self._store.quota_bytes
 
     # --- neighbours ---
 
@@ -357,7 +370,23 @@ class Agent:
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether a bundle of so many bytes could be taken now."""
-        return self._store.has_room(size_bytes)
+        may_come = self._evicts and size_bytes <= FILE_FROM_BYTES
+        return may_come or self._store.has_room(size_bytes)
+
+    def _make_room(self, coming: Held) -> None:
+        """Where that is allowed, let others go for it: see `eviction`."""
+        short_bytes = self._store.quotas.short_bytes(coming.size_bytes)
+        if not self._evicts or short_bytes <= 0 or self._store.seen(coming.bundle_id):
+            return
+        flying = {held for contact in self._forwarding.contacts for held in contact.in_flight}
+
+        def is_free(held: Held) -> bool:
+            return held not in flying and not self._endpoints.is_local(held.destination)
+
+        for held in choose(self._store.least(coming.priority), short_bytes, is_free):
+            self.counters["evicted"] += 1
+            self._admin.deleted(held, Reason.DEPLETED_STORAGE)
+            self._store.drop(held)
 
     def spool(self) -> Spool:
         """For a large bundle that comes piece by piece: `receive` what it gives. CapacityError."""
@@ -380,6 +409,7 @@ class Agent:
             self._take_up(held)
             self._admin.arrived(held, before, unintelligible=admitted.unintelligible)
 
+        self._make_room(held)
         new = await self._store.add(held, admitted.raw, stored)
         if not new:
             held.custodian = arrived_with

@@ -104,7 +104,10 @@ class Services:
         )
         self.graph = NeighbourGraph(me.node_id)
         self.store = BundleStore.open(
-            state / "bundles", clock=clock, quota_bytes=config.store_quota_bytes
+            state / "bundles",
+            clock=clock,
+            quota_bytes=config.store_quota_bytes,
+            source_quota_bytes=config.store_source_quota_bytes,
         )
         self.allotted = Allotted(state / "copies.db")
         self.allotted.forget_others(self.store.holds)
@@ -118,6 +121,7 @@ class Services:
             router=self.routes,
             locate=self.directory.locate,
             lifetime_s=config.bundle_lifetime_s,
+            evicts=config.store_evicts,
             privacy=Policy(me.identity, config.encrypt, self.directory.key_of),
             of_ibr=lambda eid: any(
                 peer.is_ibr and same_node(peer.eid, eid) for peer in config.foreign
