@@ -19,6 +19,7 @@ from radics_mesh.errors import WireError
 ID_BYTES = 20
 DIGEST_BYTES = 32
 _VM_LABEL = "vm."
+_GROUP = "dtn://group."
 # RFC 3986 section 2: the characters a URI may hold. Upper bound: RFC 5050 section 4.4 dictionary
 # strings are short in practice, and one EID must fit the guest's RADICS_NAME_MAX.
 _EID = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-\[\]_a-z~%]*")
@@ -139,6 +140,11 @@ class Eid(str):
     def node_id(self) -> NodeId | None:
         """The node that this EID names, None if it names no node of a mesh."""
         return _node_in(self)
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it may have many receivers, `dtn://group.NAME/...`."""
+        return self.startswith(_GROUP)
 
     @property
     def vm_id(self) -> VmId | None:

@@ -12,6 +12,7 @@
   reports      which of them to make;  custody: who answers for a bundle, timers, retransmission
   coverage     which bytes of a whole are there
   fragments    cutting and joining;  reassembly: which fragments make a whole
+  groups       bundles for many: who here is still to have a copy
   held         one stored bundle's index entry;  ages: made from a row, and a row from it
   index        what is held: the first of each queue in memory, the rest in the backlog (on disk)
   database     the store's files;  salvage: opening damaged ones;  commits: group commit

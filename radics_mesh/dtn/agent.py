@@ -29,8 +29,6 @@ from radics_mesh.dtn.bundle import (
     EXPEDITED,
     MUST_NOT_FRAGMENT,
     NORMAL,
-    PRIORITY_SHIFT,
-    SINGLETON,
     BundleId,
 )
 from radics_mesh.dtn.chains import ChainUnknown, Shared, name_of
@@ -43,7 +41,7 @@ from radics_mesh.dtn.eviction import choose
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
-from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer, Refusal, originate
+from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer, Refusal, flags_of, originate
 from radics_mesh.dtn.reports import asked_for
 from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.table import RoutingTable
@@ -272,7 +270,7 @@ class Agent:
             previous=None,
             signer=self._me.node_id,
             size_bytes=len(raw),
-            flags=asks | SINGLETON | priority << PRIORITY_SHIFT,
+            flags=flags_of(destination, priority, asks),
             report_to=report_to,
             total=sealed_bytes(len(payload)) if receiver else len(payload),
         )
@@ -319,6 +317,10 @@ class Agent:
         for held in self._forwarding.take_all(self._endpoints.is_local):
             self._endpoints.route(held)
         self._endpoints.claim()
+        if endpoint.is_group:
+            for held in self._forwarding.outgoing():
+                if registration.covers(held.destination):
+                    self._endpoints.offer(held)
         return registration
 
     def share_of(self, vm_id: VmId) -> float:

@@ -15,6 +15,7 @@ import trio
 
 from radics_mesh.dtn.bundle import Bundle
 from radics_mesh.dtn.content import Content
+from radics_mesh.dtn.groups import Copies
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Delivery, open_delivery
@@ -83,6 +84,7 @@ class Endpoints:
         self._registrations: list[Registration] = []
         self._records = Registration(self, own.eid, records, prefix=False)
         self._unclaimed: dict[int, Held] = {}
+        self._copies: Copies[Registration] = Copies()
         self._nursery: trio.Nursery | None = None
         self.in_hands: set[Held] = set()
 
@@ -98,8 +100,9 @@ class Endpoints:
                 self._nursery = None
 
     def register(self, endpoint: Eid, handler: Handler, *, prefix: bool) -> Registration:
-        """UsageError when this very endpoint is taken."""
-        if any(r.endpoint == endpoint and r.prefix == prefix for r in self._registrations):
+        """UsageError when this very endpoint is taken. A group may have many members."""
+        taken = any(r.endpoint == endpoint and r.prefix == prefix for r in self._registrations)
+        if taken and not endpoint.is_group:
             raise UsageError(f"{endpoint} is registered already")
         registration = Registration(self, endpoint, handler, prefix=prefix)
         self._registrations.append(registration)
@@ -117,10 +120,14 @@ class Endpoints:
         self._registrations.remove(registration)
         left, registration.queue = registration.queue, deque()
         for held in (*left, *self._left()):
-            self.route(held)
+            if held.destination.is_group:
+                self._served(registration, held, processed=False)
+            else:
+                self.route(held)
 
     def is_local(self, eid: Eid) -> bool:
-        return eid.node_id == self._own or self._find(eid) is not None
+        """Never so for a group: there are always others."""
+        return eid.node_id == self._own or (self._find(eid) is not None and not eid.is_group)
 
     def put(self, held: Held) -> None:
         """A bundle for a local endpoint. A fragment waits for its siblings, not for a handler."""
@@ -139,10 +146,23 @@ class Endpoints:
         """Put a bundle where it belongs now."""
         if held not in self._store:
             return
-        if self.is_local(held.destination):
+        if held.destination.is_group:
+            self.offer(held)
+            self._elsewhere(held)
+        elif self.is_local(held.destination):
             self.put(held)
         else:
             self._elsewhere(held)
+
+    def offer(self, held: Held) -> None:
+        """Give a group's bundle to all its members here, if this node has not had it."""
+        if held.bundle_id.offset is not None or self._store.has_delivered(held.bundle_id):
+            return
+        members = [r for r in self._registrations if r.covers(held.destination)]
+        if self._copies.begin(held, members):
+            for member in members:
+                member.queue.append(held)
+                member.woken.set()
 
     def is_claimed(self, held: Held) -> bool:
         return held.key not in self._unclaimed
@@ -181,7 +201,9 @@ class Endpoints:
             return
         finally:
             self.in_hands.discard(held)
-            if processed:
+            if held.destination.is_group:
+                self._served(registration, held, processed=processed)
+            elif processed:
                 self._finish(held, accepted)
             else:  # cancelled within the handler, or not its any more: it is delivered again
                 self.route(held)
@@ -211,6 +233,12 @@ class Endpoints:
             return False
         self._counters["delivered"] += 1
         return True
+
+    def _served(self, registration: Registration, held: Held, *, processed: bool) -> None:
+        last = self._copies.served(held, registration, processed=processed)
+        if last and held in self._store:
+            self._delivered(held, True)
+            self._store.deliver_copy(held)
 
     def _finish(self, held: Held, accepted: bool) -> None:
         if held in self._store:  # else custody of it was released meanwhile

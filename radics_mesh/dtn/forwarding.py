@@ -239,6 +239,9 @@ class Forwarding:
         each takes the other's for a duplicate; were both to drop their own, there would be none."""
         if isinstance(peer, NodeId):
             self._waiting.table.neighbours.has(peer, bundle_id)
+            here = self._store.find(bundle_id)
+            if here is not None and here.destination.is_group:
+                self._waiting.table.flood.has(bundle_id, peer)
         for contact in self.contacts:
             if contact.peer == peer:
                 contact.crossed |= {h for h in contact.in_flight if h.bundle_id == bundle_id}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from radics_mesh.clock import Monotonic
 from radics_mesh.dtn.ages import Ages, eid
 from radics_mesh.dtn.backlog import Backlog, Lane
-from radics_mesh.dtn.bundle import CUSTODY, BundleId
+from radics_mesh.dtn.bundle import CUSTODY, SINGLETON, BundleId
 from radics_mesh.dtn.database import Row, find_key, read_rows
 from radics_mesh.dtn.filter import Filter
 from radics_mesh.dtn.held import Held
@@ -228,7 +228,8 @@ def _lane(held: Held) -> Lane:
 
 
 def _always_lives(is_fragment: bool, flags: int) -> bool:
-    return is_fragment or bool(flags & CUSTODY)
+    """A bundle for many stays when it has been handed on, so nothing would advance its queue."""
+    return is_fragment or bool(flags & CUSTODY) or not flags & SINGLETON
 
 
 def hashed(bundle_id: BundleId) -> bytes:

@@ -21,6 +21,8 @@ from radics_mesh.config import Foreign
 from radics_mesh.dtn import blocks
 from radics_mesh.dtn.bundle import (
     ADMINISTRATIVE,
+    CUSTODY,
+    MUST_NOT_FRAGMENT,
     ORDINARY,
     PRIORITY_SHIFT,
     SINGLETON,
@@ -111,6 +113,8 @@ def originate(
         raise UsageError(f"this node cannot send as {source}")
     if destination == NONE_EID:
         raise UsageError("nobody is at dtn:none")
+    if destination.is_group and asks & CUSTODY:
+        raise UsageError("nobody takes custody of a bundle for many")
     if destination.scheme == "ipn":
         # An ipn: destination beside a dtn: source cannot be compressed, and ION aborts on that.
         raise UsageError("an ipn: destination needs an ipn: source, which this node has not")
@@ -121,12 +125,18 @@ def originate(
         created=created,
         sequence=sequence,
         lifetime_s=lifetime_s,
-        flags=SINGLETON | priority << PRIORITY_SHIFT | asks,
+        flags=flags_of(destination, priority, asks),
         report_to=report_to,
         blocks=(blocks.age(0), blocks.payload(payload)),
     )
     sealed = encrypt(unsigned, receiver) if receiver else unsigned
     return sign(sealed, me.identity, me.chain, ownership)
+
+
+def flags_of(destination: Eid, priority: int, asks: int) -> int:
+    """A bundle's processing flags; those of a group's: see radics_mesh.dtn.groups."""
+    many = MUST_NOT_FRAGMENT if destination.is_group else SINGLETON
+    return many | priority << PRIORITY_SHIFT | asks
 
 
 @dataclass(frozen=True)
@@ -239,6 +249,8 @@ class Gate:
         """Its line in the index; Refusal or WireError."""
         if bundle.block(blocks.PAYLOAD) is None:
             raise Refusal("empty", f"bundle {bundle.id} has no payload block")
+        if bundle.destination.is_group and bundle.flags & SINGLETON:
+            raise Refusal("group", f"{bundle.destination} is said to have one receiver only")
         age_us = age_on_arrival(bundle, wall)
         if age_us >= bundle.lifetime_s * 1_000_000:
             raise Refusal("expired", f"bundle {bundle.id} has outlived its {bundle.lifetime_s} s")

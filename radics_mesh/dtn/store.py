@@ -224,6 +224,10 @@ class BundleStore:
         """Whether this bundle is held here or was delivered here."""
         if self.holds(bundle_id):
             return True
+        return self.has_delivered(bundle_id)
+
+    def has_delivered(self, bundle_id: BundleId) -> bool:
+        """Whether it was delivered here, though it may still be held for others."""
         id_hash = hashed(bundle_id)
         if id_hash not in self._maybe_delivered:
             return False
@@ -346,11 +350,17 @@ class BundleStore:
         if held.destination.vm_id is not None:  # see _is_known
             self.drop(held)
             return
+        self._delivered(held, self._removal(held))
+
+    def deliver_copy(self, held: Held) -> None:
+        """It was delivered here: remember that, but keep it for others."""
+        self._delivered(held, Batch())
+
+    def _delivered(self, held: Held, batch: Batch) -> None:
         id_hash = hashed(held.bundle_id)
         until = self.uptime + min(held.lifetime_s, LIFETIME_MAX_S) + _REMEMBER_S
         self._just_delivered.add(id_hash)
         self._maybe_delivered.add(id_hash)
-        batch = self._removal(held)
         batch.delivered.append((id_hash, until))
         self._commits.put(Write(batch, then=lambda: self._just_delivered.discard(id_hash)))
 

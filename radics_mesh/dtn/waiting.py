@@ -139,10 +139,12 @@ class Waiting:
         """Whether its module decides about each bundle; only nodes and VMs are its business."""
         destination = held.destination
         to_member = destination.node_id is not None or destination.vm_id is not None
-        return to_member and not self.table.of(destination).by_target
+        return (to_member or destination.is_group) and not self.table.of(destination).by_target
 
     def _find(self, held: Held) -> NodeId | None:
         """The node where it belongs. Late binding: asked anew at every hop."""
+        if held.destination.is_group:
+            return None
         return held.destination.node_id or self._locate(held.destination)
 
     def _key(self, held: Held) -> GroupKey:

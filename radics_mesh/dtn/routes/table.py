@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from radics_mesh.clock import Monotonic
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.direct import Direct
+from radics_mesh.dtn.routes.flood import Flood
 from radics_mesh.dtn.routes.messages import SERVICE, Summary
 from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.neighbours import Neighbours
@@ -32,6 +33,7 @@ class RoutingTable:
     ) -> None:
         self._rows = (*rows, ("*", default))
         self._direct = Direct()
+        self.flood = Flood()
         self._of: dict[Eid, Module] = {}
         self._contacts: set[NodeId] = set()
         self.neighbours = Neighbours() if neighbours is None else neighbours
@@ -57,6 +59,8 @@ class RoutingTable:
     def _find(self, destination: Eid) -> Module:
         if destination.node_id is not None and destination.service_name == SERVICE:
             return self._direct
+        if destination.is_group:
+            return self.flood
         return next(module for pattern, module in self._rows if fnmatchcase(destination, pattern))
 
     # --- contacts ---
