@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
 	@echo "make usb        a VM goes from A to B on a USB stick, the two never connected"
-	@echo "make test       all tests (ARGS='-k name' to choose)"
+	@echo "make test       all tests (ARGS='-k name' to choose; WORKERS=2)"
 	@echo "make hundred    a hundred VMs on one node: time, memory, found again after SIGKILL"
 	@echo "make test-versions VMs go between two versions of QEMU, there and back"
 	@echo "make test-kvm   the KVM path for real, in emulated machines that have KVM"
@@ -33,8 +33,12 @@ demo: setup
 usb: setup
 	@$(PYTHON) -m scenarios.usb_stick $(ARGS)
 
+# Most tests wait most of the time. A file's tests stay together, for what they build once.
+WORKERS ?= 2
+PYTEST := pytest -n $(WORKERS) --dist loadfile
+
 test: setup
-	@$(PYTHON) -m pytest --durations=15 $(ARGS)
+	@$(PYTHON) -m $(PYTEST) --durations=15 $(ARGS)
 
 hundred: setup
 	@$(PYTHON) -m scenarios.hundred $(ARGS)
@@ -77,7 +81,7 @@ check: lint types contracts test
 
 coverage: setup
 	@$(PYTHON) -m coverage erase
-	@$(PYTHON) -m coverage run -m pytest -q $(ARGS)
+	@$(PYTHON) -m coverage run -m $(PYTEST) -q $(ARGS)
 	@$(PYTHON) -m coverage combine -q
 	@$(PYTHON) -m coverage report --skip-covered | tail -60
 
