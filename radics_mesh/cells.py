@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from radics_mesh.control_api import (
     BundleCounts,
     BundleRow,
+    ContactRow,
     EventRow,
     KnockRow,
     NodeInfo,
@@ -122,6 +123,27 @@ def bundle_row(row: BundleRow) -> Row:
         duration(row["age_s"]),
         duration(row["expires_in_s"]),
         printable(row["state"]),
+    ]
+
+
+CONTACT_COLUMNS = [
+    *("NODE", "STATE", "SINCE", "IN", "OUT", "IN/s", "OUT/s", "RTT", "BUNDLES OUT", "ADDRESS"),
+]
+
+
+def contact_row(row: ContactRow) -> Row:
+    since = "-" if row["since"] is None else duration(abs(time.time() - row["since"]))
+    return [
+        printable(row["node"]),
+        printable(row["state"]),
+        since,
+        size(row["bytes_in"]),
+        size(row["bytes_out"]),
+        size(row["rate_in"]),
+        size(row["rate_out"]),
+        round_trip(row["rtt_s"]),
+        str(row["bundles_out"]),
+        printable(row["address"]),
     ]
 
 

@@ -383,7 +383,104 @@ class Received(TypedDict):
     source: str
     # The node that signed it; None: a foreign peer's, unsigned.
     signer: str | None
+    # Of a large one a part, from `offset` on; the others follow.
     payload: bytes
+    offset: int
+    # Bytes of the whole payload.
+    total: int
+
+
+class SightingRow(TypedDict):
+    """What one status report told of a bundle."""
+
+    # Name of the node that told it, or its EID.
+    node: str
+    # received, custody, forwarded, delivered or deleted
+    what: str
+    # Why it was deleted, in words; empty otherwise.
+    reason: str
+    # Unix time by that node's clock; None: it has none.
+    at: float | None
+    # Identity of the fragment that it was told of; None: of the whole.
+    fragment: str | None
+
+
+class BundleInfo(TypedDict):
+    """A bundle that is stored here, in full."""
+
+    row: BundleRow
+    # bulk, normal or expedited
+    priority: str
+    lifetime_s: int
+    # Names of nodes, or EIDs; None: nobody, or not known.
+    signer: str | None
+    came_from: str | None
+    custodian: str | None
+    report_to: str | None
+    # custody; report on received, ...; not to be fragmented; administrative
+    asks: list[str]
+    # Bytes of its payload (of the whole, if it is a fragment).
+    payload_total: int
+    # What reports have told of it, in order.
+    sightings: list[SightingRow]
+
+
+class CopyRow(TypedDict):
+    """A copy of a bundle as far as is known here. `since`: Unix time, None: not known."""
+
+    node: str
+    since: float | None
+    # How that is known: stored here, a report, handed on.
+    known_by: str
+
+
+class HopRow(TypedDict):
+    """A neighbour, and what becomes of a bundle with it."""
+
+    node: str
+    # takes it next, is on its way, has refused it, is full, leads nowhere
+    verdict: str
+
+
+class BundleWhy(TypedDict):
+    """Where a bundle is and what it waits for."""
+
+    id: str
+    destination: str
+    # None: it is not stored here.
+    bundle: BundleInfo | None
+    copies: list[CopyRow]
+    hops: list[HopRow]
+    # Nodes that this node tries to reach, and contacts that its plan expects, in words.
+    expected: list[str]
+    stored_bytes: int
+    quota_bytes: int
+    expires_in_s: float | None
+    # What it waits for, or what would let it go on, in words.
+    unblock: list[str]
+
+
+class ContactRow(TypedDict):
+    """A neighbour: one in reach (up), one that was (down), or one that is being looked for."""
+
+    node: str
+    id: str
+    # up, down, sought or expected
+    state: str
+    # Unix time of the last change; None: it was never in reach. For expected: when.
+    since: float | None
+    address: str
+    rtt_s: float | None
+    # Of all contacts with it since this node was started.
+    contacts: int
+    bytes_in: int
+    bytes_out: int
+    bundles_out: int
+    # Bytes a second, lately.
+    rate_in: float
+    rate_out: float
+    in_flight: int
+    refused: int
 
 
 @dataclass(frozen=True)
@@ -411,6 +508,17 @@ REQUESTS: Mapping[str, Request] = {
     "sources": Request(),
     # -> {"bundles": [BundleRow], "counts": BundleCounts}
     "bundles": Request(),
+    # `id`: a bundle's identity, or the end of it. -> BundleInfo; {"id": str}; BundleWhy
+    "bundle": Request({"id": _TEXT}),
+    "bundle_delete": Request({"id": _TEXT}),
+    "bundle_why": Request({"id": _TEXT}),
+    # -> {"contacts": [ContactRow]}
+    "contacts": Request(),
+    # Stream of SightingRow: what is told of a bundle by whoever was asked to; ends when it was
+    # delivered or deleted.
+    "track": Request({"id": _TEXT}, stream=True),
+    # The same so far, in the order of what happened. -> {"id": str, "sightings": [SightingRow]}
+    "path": Request({"id": _TEXT}),
     # Stream of EventRow, oldest first; follow: new ones as they come.
     "events": Request({"follow": (bool,)}, {"follow": False}, stream=True),
     # -> {"knocks": [KnockRow]}
@@ -574,9 +682,41 @@ REQUESTS: Mapping[str, Request] = {
     "publish": Request({"name": _TEXT, "file": _TEXT, "rate": _MAYBE_NUMBER}, {"rate": None}),
     # `destination`: an EID, or NAME/SERVICE with a node's name or id or a VM's name.
     # -> {"id": str}, once durable
+    # The payload is in the request, or in the `file` with this absolute path. `report`: on which
+    # things, as in SightingRow; `priority`: as in BundleInfo.
     "send": Request(
-        {"destination": _TEXT, "payload": (bytes,), "lifetime_s": (int, type(None))},
-        {"lifetime_s": None},
+        {
+            "destination": _TEXT,
+            "payload": (bytes,),
+            "file": _TEXT,
+            "lifetime_s": (int, type(None)),
+            "custody": (bool,),
+            "report": (list,),
+            # Only the destination node can read it; an error where its key is not known.
+            "encrypt": (bool,),
+            "priority": _TEXT,
+        },
+        {
+            "payload": b"",
+            "file": "",
+            "lifetime_s": None,
+            "custody": False,
+            "report": [],
+            "encrypt": False,
+            "priority": "normal",
+        },
+    ),
+    # Stream of {"number", "id", "rtt_s" (None: no echo in time), "bytes", "intact", "from"}.
+    "ping": Request(
+        {
+            "destination": _TEXT,
+            "count": (int,),
+            "interval_s": _NUMBER,
+            "timeout_s": _NUMBER,
+            "size": (int,),
+        },
+        {"count": 5, "interval_s": 1.0, "timeout_s": 60.0, "size": 56},
+        stream=True,
     ),
     # As send, and waits for the reply. -> Received; an error after `timeout_s`.
     "request": Request(

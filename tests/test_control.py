@@ -26,6 +26,7 @@ from radics_mesh.control import (
     ControlServer,
     state_lock,
 )
+from radics_mesh.control_api import REQUESTS
 from radics_mesh.errors import CapacityError, GuestError, LinkError, MeshError, UsageError
 from tests.patience import PATIENCE_S
 
@@ -55,7 +56,8 @@ async def test_a_request_brings_its_parameters_and_its_answer(server: ControlSer
     async with serving(server) as client:
         answer = await client.call("send", destination="mill/inbox", payload=b"\x00\xff")
     assert answer == {"id": "b1"}
-    assert seen == {"destination": "mill/inbox", "payload": b"\x00\xff", "lifetime_s": None}
+    given = {"destination": "mill/inbox", "payload": b"\x00\xff"}
+    assert seen == {**REQUESTS["send"].defaults, **given}
 
 
 async def test_only_the_nodes_own_user_may_connect(server: ControlServer) -> None:

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 import click
 import trio
 
+from radics_mesh.cli.tables import print_json, print_json_line
 from radics_mesh.control import ControlClient
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 DEFAULT_STATE = Path("~/.radics")
+_JSON = "radics_mesh.json"
 
 
 class Finite(click.FloatRange):
@@ -58,15 +60,58 @@ def state_option(command: _Command) -> _Command:
     )(command)
 
 
-def ask(state: Path, request: str, **params: object) -> dict[str, Any]:
+def json_option(command: _Command) -> _Command:
+    """--json: `ask` prints the answer as control_api describes it, and the command ends."""
+
+    def note(context: click.Context, _: click.Parameter, given: bool) -> None:
+        if given:
+            context.meta[_JSON] = True
+
+    return click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=note,
+        help="For programs: the node's answer as JSON.",
+    )(command)
+
+
+def wants_json() -> bool:
+    """Whether the command that runs was given --json."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_JSON))
+
+
+def call(state: Path, request: str, /, **params: object) -> dict[str, Any]:
     """The node's answer; MeshError as the node raised it."""
     return trio.run(partial(ControlClient(state).call, request, **params))
+
+
+def ask(state: Path, request: str, /, **params: object) -> dict[str, Any]:
+    """As `call`. With --json the answer is printed and the command ends."""
+    return judged(state, request, lambda answer: False, **params)
+
+
+def judged(
+    state: Path, request: str, is_bad: Callable[[dict[str, Any]], bool], /, **params: object
+) -> dict[str, Any]:
+    """As `ask`; with --json the command's status is 1 if the answer is bad."""
+    answer = call(state, request, **params)
+    if wants_json():
+        print_json(answer)
+        raise click.exceptions.Exit(1 if is_bad(answer) else 0)
+    return answer
 
 
 def ask_each(
     state: Path, request: str, show: Callable[[dict[str, Any]], None], **params: object
 ) -> None:
-    """Call `show` with each item of a stream. An item that was shown is done for the node."""
+    """Call `show` with each item of a stream. An item that was shown is done for the node.
+
+    With --json each is printed instead, one a line.
+    """
+    if wants_json():
+        show = print_json_line
     trio.run(partial(each, state, request, show, **params))
 
 

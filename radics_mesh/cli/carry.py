@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import StatePath, ask, state_option
+from radics_mesh.cli.asking import StatePath, ask, json_option, judged, state_option
 from radics_mesh.errors import CapacityError
 
 _DIRECTORY = click.argument("directory", type=StatePath())
@@ -30,14 +30,24 @@ def carry() -> None:
 @carry.command("out")
 @_DIRECTORY
 @click.option("--to", multiple=True, metavar="NODE", help="Only what would be handed to NODE.")
+@json_option
 @state_option
 def out(directory: Path, to: tuple[str, ...], state: Path) -> None:
     """Write bundles that are to leave this node into DIRECTORY, and read receipts there."""
-    show_outward(directory, ask(state, "carry_out", directory=str(directory), to=list(to)))
+    show_outward(
+        directory,
+        _carried_out(state, directory, to),
+    )
+
+
+def _carried_out(state: Path, directory: Path, to: tuple[str, ...]) -> dict[str, Any]:
+    params = {"directory": str(directory), "to": list(to)}
+    return judged(state, "carry_out", lambda answer: bool(answer["left"]), **params)
 
 
 @carry.command("in")
 @_DIRECTORY
+@json_option
 @state_option
 def take(directory: Path, state: Path) -> None:
     """Take the bundles in DIRECTORY, and leave receipts there."""
@@ -55,6 +65,7 @@ def take(directory: Path, state: Path) -> None:
 
 @carry.command("card")
 @_DIRECTORY
+@json_option
 @state_option
 def card(directory: Path, state: Path) -> None:
     """Leave this node's card, its name and key, in DIRECTORY.
@@ -67,7 +78,8 @@ def card(directory: Path, state: Path) -> None:
 
 def migrate_via(state: Path, name: str, to: str, via: Path, key: str) -> None:
     """`migrate --via`: the move, then what to do next."""
-    answer = ask(state, "migrate_via", name=name, to=to, directory=str(via), key=key)
+    params = {"name": name, "to": to, "directory": str(via), "key": key}
+    answer = judged(state, "migrate_via", lambda a: bool(a["carried"]["left"]), **params)
     moved = answer["moved"]
     click.echo(
         cells.printable(

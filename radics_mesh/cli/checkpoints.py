@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, state_option
+from radics_mesh.cli.asking import ask, json_option, state_option
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
@@ -53,6 +53,7 @@ def checkpoint_options(command: Any) -> Any:
 @click.option(
     "--every", type=Every(), metavar="INTERVAL", help="From now on so often: 10s, 5min; or off."
 )
+@json_option
 @state_option
 def checkpoint(name: str, every: float | None, state: Path) -> None:
     """Write a VM's state to disk while it goes on.

@@ -17,6 +17,7 @@ import click
 from radics_mesh import __version__
 from radics_mesh.cells import printable
 from radics_mesh.cli import (
+    bundles,
     carry,
     checkpoints,
     data,
@@ -24,6 +25,7 @@ from radics_mesh.cli import (
     join,
     lives,
     mesh,
+    messages,
     moves,
     recovery,
     snapshots,
@@ -45,6 +47,8 @@ PROGRAM = "python -m radics_mesh"
         *vms.COMMANDS,
         *lives.COMMANDS,
         *data.COMMANDS,
+        *messages.COMMANDS,
+        *bundles.COMMANDS,
         *recovery.COMMANDS,
         *images.COMMANDS,
         *checkpoints.COMMANDS,
@@ -66,22 +70,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
     sys.excepthook = _report_bug
     log_to_stderr(logging.WARNING)
     try:
-        radics.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        ended = radics.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        # What click makes of an Exit; commands themselves return nothing.
+        return ended if isinstance(ended, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         # Not an error line: the help text is what was missing.
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except click.ClickException as error:
         return _fail(_with_hint(error), error.exit_code)
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
     except MeshError as error:
         return _refuse(error)
     except BaseExceptionGroup as group:
         return _group_status(group)
-    return 0
 
 
 def _group_status(group: BaseExceptionGroup[BaseException]) -> int:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, state_option
+from radics_mesh.cli.asking import ask, json_option, state_option
 from radics_mesh.cli.tables import print_rows
 from radics_mesh.cli.wishes import wish_options, wishes_of
 from radics_mesh.control_api import ImageInfo, ImageRow
@@ -43,6 +43,7 @@ def _row(row: ImageRow) -> cells.Row:
 
 
 @image.command("ls")
+@json_option
 @state_option
 def list_images(state: Path) -> None:
     """List images: here, on their way here, and known at other nodes."""
@@ -53,6 +54,7 @@ def list_images(state: Path) -> None:
 
 @image.command()
 @click.argument("image")
+@json_option
 @state_option
 def inspect(image: str, state: Path) -> None:
     """Print what is signed of an IMAGE that is here."""
@@ -84,6 +86,7 @@ def _print_info(info: ImageInfo) -> None:
 @wish_options
 @click.option("--pin", is_flag=True, help="Never make room of it.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@json_option
 @state_option
 def add(
     file: Path,
@@ -117,6 +120,7 @@ def add(
 
 @image.command()
 @click.argument("image")
+@json_option
 @state_option
 def rm(image: str, state: Path) -> None:
     """Remove an IMAGE from this node, also one that is on its way here."""
@@ -126,6 +130,7 @@ def rm(image: str, state: Path) -> None:
 @image.command()
 @click.argument("image")
 @click.option("--off", is_flag=True, help="Not any more.")
+@json_option
 @state_option
 def pin(image: str, off: bool, state: Path) -> None:
     """Keep an IMAGE whatever else needs room."""
@@ -136,6 +141,7 @@ def pin(image: str, off: bool, state: Path) -> None:
 @image.command()
 @click.argument("image")
 @click.option("--pin", is_flag=True, help="And keep it.")
+@json_option
 @state_option
 def pull(image: str, pin: bool, state: Path) -> None:
     """Fetch an IMAGE from all nodes that hold it. Interrupted, it goes on by itself."""
@@ -146,6 +152,7 @@ def pull(image: str, pin: bool, state: Path) -> None:
 @click.argument("image")
 @click.argument("node")
 @click.option("--pin", is_flag=True, help="It is to be kept there.")
+@json_option
 @state_option
 def push(image: str, node: str, pin: bool, state: Path) -> None:
     """Bring an IMAGE to NODE. Interrupted, it goes on by itself."""

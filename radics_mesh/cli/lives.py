@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, state_option
+from radics_mesh.cli.asking import ask, json_option, state_option
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -62,6 +62,7 @@ def conduct_of(options: dict[str, Any]) -> dict[str, object]:
 
 @click.command()
 @click.argument("name")
+@json_option
 @state_option
 def kill(name: str, state: Path) -> None:
     """End a VM at once and for good, whatever it is doing; its state is lost."""
@@ -71,6 +72,7 @@ def kill(name: str, state: Path) -> None:
 
 @click.command()
 @click.argument("name")
+@json_option
 @state_option
 def inspect(name: str, state: Path) -> None:
     """Print what a VM of this node is, its policy and limits, and its QEMU with what that may."""

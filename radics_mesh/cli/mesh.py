@@ -9,13 +9,14 @@ from typing import Any, cast
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import Finite, ask, ask_each, state_option
+from radics_mesh.cli.asking import Finite, ask, ask_each, json_option, state_option
 from radics_mesh.cli.tables import print_json, print_rows
 from radics_mesh.control_api import Status
 
 
 @click.command()
 @click.argument("code")
+@json_option
 @state_option
 def approve(code: str, state: Path) -> None:
     """Let a node in that knocks with CODE."""
@@ -24,6 +25,7 @@ def approve(code: str, state: Path) -> None:
 
 
 @click.command()
+@json_option
 @state_option
 def knocks(state: Path) -> None:
     """List nodes that wait to be let in."""
@@ -34,6 +36,7 @@ def knocks(state: Path) -> None:
 @click.command()
 @click.option("--uses", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option("--hours", type=Finite(0, 8760, min_open=True), default=24.0, show_default=True)
+@json_option
 @state_option
 def invite(uses: int, hours: float, state: Path) -> None:
     """Print a token with which others join at once. Keep it secret: who has it gets in."""
@@ -49,6 +52,7 @@ def invite(uses: int, hours: float, state: Path) -> None:
 
 
 @click.command()
+@json_option
 @state_option
 def nodes(state: Path) -> None:
     """List the nodes of the mesh."""
@@ -58,6 +62,7 @@ def nodes(state: Path) -> None:
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with new ones.")
+@json_option
 @state_option
 def events(follow: bool, state: Path) -> None:
     """Print what happened on this node, oldest first."""

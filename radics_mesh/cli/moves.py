@@ -13,7 +13,8 @@ import trio
 from radics_mesh import cells
 from radics_mesh.cli import carry
 from radics_mesh.cli.amounts import RATE, TIME
-from radics_mesh.cli.asking import StatePath, ask, each, state_option
+from radics_mesh.cli.asking import StatePath, ask, each, json_option, state_option, wants_json
+from radics_mesh.cli.tables import print_json
 from radics_mesh.control import ControlClient
 from radics_mesh.errors import LinkError, UsageError
 
@@ -33,6 +34,7 @@ from radics_mesh.errors import LinkError, UsageError
     help="How long an answer may take, over slow bundles: 6h.",
 )
 @click.option("--cancel", is_flag=True, help="Give up the move that is under way.")
+@json_option
 @state_option
 def migrate(
     name: str,
@@ -75,6 +77,9 @@ def migrate(
     answer = trio.run(
         _move, state, {**wanted, **{k: v for k, v in amounts.items() if v is not None}}
     )
+    if wants_json():
+        print_json(answer)
+        return
     down = "" if answer["downtime_s"] is None else f", down {answer['downtime_s'] * 1000:.0f} ms"
     click.echo(
         cells.printable(

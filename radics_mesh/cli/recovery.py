@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, state_option
+from radics_mesh.cli.asking import ask, json_option, state_option
 from radics_mesh.cli.tables import print_rows
 
 STATE_COLUMNS = ["NODE", "STATE", "EPOCH", "AGE", "SIZE", "SNAPSHOT", "NOTE"]
@@ -42,6 +42,7 @@ def policy_options(command: Any) -> Any:
 @click.command()
 @click.argument("name")
 @click.option("--discard", metavar="SNAPSHOT", help="Delete a state of it that is kept here.")
+@json_option
 @state_option
 def doctor(name: str, discard: str | None, state: Path) -> None:
     """Print what is known of a VM and where its states are, and what each way out would lose."""
@@ -86,6 +87,7 @@ def _state_row(row: dict[str, Any]) -> cells.Row:
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Although it may be alive elsewhere.")
 @click.option("--snapshot", default="", metavar="SNAPSHOT", help="From this state, not the latest.")
+@json_option
 @state_option
 def recover(name: str, force: bool, snapshot: str, state: Path) -> None:
     """Go on with a VM on this node from a checkpoint, because its holder is lost.
@@ -104,6 +106,7 @@ def recover(name: str, force: bool, snapshot: str, state: Path) -> None:
 @click.argument("name")
 @click.argument("policy", metavar="POLICY")
 @click.option("--keep-at", "keep_at", multiple=True, metavar="NODE", help="As for run.")
+@json_option
 @state_option
 def policy(name: str, policy: str, keep_at: tuple[str, ...], state: Path) -> None:
     """Choose anew what becomes of a VM on this node when the node is lost: see `run --policy`."""

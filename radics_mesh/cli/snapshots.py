@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, state_option
+from radics_mesh.cli.asking import ask, json_option, judged, state_option
 from radics_mesh.cli.tables import print_rows
 from radics_mesh.control_api import SnapshotRow
 from radics_mesh.errors import GuestError
@@ -45,6 +46,7 @@ def _said(row: SnapshotRow) -> str:
 
 
 @snapshots.command("ls")
+@json_option
 @state_option
 def list_snapshots(state: Path) -> None:
     """List them, with the disk that each takes for itself and together with others."""
@@ -56,6 +58,7 @@ def list_snapshots(state: Path) -> None:
 
 @snapshots.command("rm")
 @click.argument("snapshot")
+@json_option
 @state_option
 def remove(snapshot: str, state: Path) -> None:
     """Remove a SNAPSHOT that no VM goes on from."""
@@ -63,12 +66,18 @@ def remove(snapshot: str, state: Path) -> None:
     click.echo(f"{_said(answer['snapshot'])} removed, {cells.size(answer['freed'])} freed")
 
 
+def _is_bad(answer: dict[str, Any]) -> bool:
+    return any(verdict["damage"] for verdict in answer["verdicts"])
+
+
 @snapshots.command()
 @click.argument("snapshot", default="")
+@json_option
 @state_option
 def verify(snapshot: str, state: Path) -> None:
     """Read every page of a SNAPSHOT, or of all; name what is damaged, and fail then."""
-    verdicts = ask(state, "snapshot_verify", snapshot=snapshot)["verdicts"]
+    answer = judged(state, "snapshot_verify", _is_bad, snapshot=snapshot)
+    verdicts = answer["verdicts"]
     bad = 0
     for verdict in verdicts:
         said, damage = _said(verdict["snapshot"]), verdict["damage"]
@@ -86,6 +95,7 @@ def verify(snapshot: str, state: Path) -> None:
 @snapshots.command()
 @click.argument("snapshot")
 @click.argument("file", type=_OUT)
+@json_option
 @state_option
 def export(snapshot: str, file: Path, state: Path) -> None:
     """Write a SNAPSHOT to one FILE, with the proof of whose it is; it is not encrypted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -42,4 +43,27 @@ def print_rows(
 
 def print_json(value: Any) -> None:
     """For programs: one JSON document."""
-    click.echo(json.dumps(value, indent=2, sort_keys=True))
+    click.echo(json.dumps(jsonable(value), indent=2, sort_keys=True))
+
+
+def print_json_line(value: Any) -> None:
+    """For programs that read one document after the other."""
+    click.echo(json.dumps(jsonable(value), sort_keys=True))
+
+
+def jsonable(value: Any) -> Any:
+    """Bytes as text where they are UTF-8, else as base64 under another key."""
+    if isinstance(value, list):
+        return [jsonable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    shown: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, bytes):
+            try:
+                shown[key] = item.decode("utf-8")
+            except UnicodeDecodeError:
+                shown[f"{key}_base64"] = base64.b64encode(item).decode("ascii")
+        else:
+            shown[key] = jsonable(item)
+    return shown

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, ask_each, state_option
+from radics_mesh.cli.asking import ask, ask_each, call, json_option, state_option, wants_json
 from radics_mesh.cli.checkpoints import checkpoint_options
 from radics_mesh.cli.lives import conduct_of, conduct_options
 from radics_mesh.cli.recovery import policy_options
-from radics_mesh.cli.tables import print_rows
+from radics_mesh.cli.tables import print_json, print_rows
 from radics_mesh.cli.wishes import Signing, wish_options, wishes_of
 
 _FEED_BYTES = 64 << 10
@@ -131,6 +131,7 @@ class _Image(click.ParamType[str]):
 @conduct_options
 @policy_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@json_option
 @state_option
 def run(
     image: str,
@@ -158,7 +159,7 @@ def run(
     With --stdin the command ends when all of the file is safe with the VM; what the program reads
     moves with it.
     """
-    answer = ask(
+    answer = call(
         state,
         "run",
         image=image,
@@ -176,16 +177,19 @@ def run(
         keep_at=list(keep_at),
         count=count,
     )
-    _print_vm(answer)
+    if wants_json():
+        print_json(answer)
+    else:
+        _print_vm(answer)
     if stdin is not None:
         _feed(state, name, stdin, end=not open_stdin)
 
 
 def _feed(state: Path, name: str, file: BinaryIO, *, end: bool) -> None:
     while data := file.read1(_FEED_BYTES) if hasattr(file, "read1") else file.read(_FEED_BYTES):
-        ask(state, "feed", name=name, data=data)
+        call(state, "feed", name=name, data=data)
     if end:
-        ask(state, "feed", name=name, data=b"", end=True)
+        call(state, "feed", name=name, data=b"", end=True)
 
 
 @click.command()
@@ -202,6 +206,7 @@ def feed(name: str, file: BinaryIO, end: bool, state: Path) -> None:
 
 
 @click.command()
+@json_option
 @state_option
 def ps(state: Path) -> None:
     """List VMs: this node's first, then those it knows of elsewhere."""
@@ -212,6 +217,7 @@ def ps(state: Path) -> None:
 @click.command()
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the VM ends.")
+@json_option
 @state_option
 def logs(name: str, follow: bool, state: Path) -> None:
     """Print what the VM's program wrote."""
@@ -230,6 +236,7 @@ def _print_log(item: dict[str, Any]) -> None:
 
 @click.command()
 @click.argument("name")
+@json_option
 @state_option
 def stack(name: str, state: Path) -> None:
     """Print what each thread of a VM waits in, running or saved.
@@ -266,6 +273,7 @@ def core(saved: str, output: Path, image: Path | None, state: Path) -> None:
 
 @click.command()
 @click.argument("name")
+@json_option
 @state_option
 def stop(name: str, state: Path) -> None:
     """End a VM for good."""
@@ -274,6 +282,7 @@ def stop(name: str, state: Path) -> None:
 
 @click.command()
 @click.argument("name")
+@json_option
 @state_option
 def save(name: str, state: Path) -> None:
     """Park a VM and keep it on disk."""
@@ -282,6 +291,7 @@ def save(name: str, state: Path) -> None:
 
 @click.command()
 @click.argument("name")
+@json_option
 @state_option
 def resume(name: str, state: Path) -> None:
     """Go on with a saved VM."""
@@ -290,6 +300,7 @@ def resume(name: str, state: Path) -> None:
 
 @click.command()
 @click.argument("name")
+@json_option
 @state_option
 def where(name: str, state: Path) -> None:
     """Print where a VM is and the chain of its owners."""
@@ -307,6 +318,7 @@ def where(name: str, state: Path) -> None:
 
 @click.command()
 @click.argument("name")
+@json_option
 @state_option
 def why(name: str, state: Path) -> None:
     """Explain the scheduler's last decision about a VM."""

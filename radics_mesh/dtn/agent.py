@@ -36,6 +36,7 @@ from radics_mesh.dtn.confidentiality import Policy, sealed_bytes
 from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.cutting import Cutter
 from radics_mesh.dtn.database import FILE_FROM_BYTES
+from radics_mesh.dtn.departures import Departure
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.eviction import choose
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
@@ -368,6 +369,7 @@ class Agent:
             self._forwarding.came_from(held.bundle_id, peer)
             self._admin.duplicate(held)
         self.bytes_in += size_bytes
+        self._forwarding.came_in(size_bytes, peer)
         self.counters["received" if new else "duplicate"] += 1
 
     def has_room(self, size_bytes: int) -> bool:
@@ -500,6 +502,15 @@ class Agent:
         admitted = self._gate.judge(raw, peer, now=now, wall=wall)
         return None if admitted.deleted else admitted
 
+    def delete(self, held: Held) -> None:
+        """A person wants it gone; UsageError while it is in the hands of its receiver."""
+        if held in self._endpoints.in_hands:
+            raise UsageError(f"{held.bundle_id} is being delivered")
+        if held in self._store:
+            self.counters["cancelled"] += 1
+            self._admin.deleted(held, Reason.CANCELLED)
+            self._store.drop(held)
+
     # --- routing ---
 
     def routes_changed(self) -> None:
@@ -523,6 +534,18 @@ class Agent:
     @property
     def bytes_out(self) -> int:
         return self._forwarding.bytes_out
+
+    def leads(self, held: Held, peer: Peer) -> bool:
+        """Whether this neighbour would get it, were there no other."""
+        return self._forwarding.leads(held, [peer])
+
+    def state_of(self, held: Held) -> str:
+        """As in BundleSummary."""
+        return self._state(held)
+
+    def departures(self, text: str) -> list[Departure]:
+        """Where bundles went from here whose identity ends so."""
+        return self._forwarding.departures.find(text)
 
     def contacts(self) -> list[Contact]:
         return list(self._forwarding.contacts)

@@ -216,6 +216,16 @@ class Contacts:
         """With whom there is a session now."""
         return list(self._lines)
 
+    def sought(self) -> dict[Peer, list[Address]]:
+        """Whom this node dials again and again, because there is no session; where."""
+        known = {target.peer: target.addresses for target in self._targets.values()}
+        return {peer: list(a) for peer, a in known.items() if peer and peer not in self._lines}
+
+    def host_of(self, peer: Peer) -> str:
+        """Where the other end of its session is; empty where that is not known."""
+        line = self._lines.get(peer)
+        return "" if line is None else line.host
+
     def rtt_s(self, peer: Peer) -> float | None:
         """Measured round trip, None without a session or a measurement."""
         line = self._lines.get(peer)

@@ -31,6 +31,7 @@ from radics_mesh.dtn.bundle import Bundle, BundleId
 from radics_mesh.dtn.chains import BESIDE_MAX_BYTES, ChainUnknown, Shared, carried, without
 from radics_mesh.dtn.content import Content, stretch
 from radics_mesh.dtn.cutting import Cutter
+from radics_mesh.dtn.departures import Departures
 from radics_mesh.dtn.fragments import may_be_cut
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
@@ -73,6 +74,7 @@ class Contact:
         self.since = since
         self.forwarded = 0
         self.bytes_out = 0
+        self.bytes_in = 0
         self.in_flight: set[Held] = set()
         self._transmit = transmit
         self._stream = stream
@@ -142,6 +144,7 @@ class Forwarding:
         # Called whenever a contact came or went.
         self.followers: list[Callable[[], None]] = []
         self.bytes_out = 0
+        self.departures = Departures()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
@@ -228,11 +231,18 @@ class Forwarding:
     def taken_over(self, held: Held, by: NodeId | None = None) -> None:
         """A member has it, by another way than a contact. None: nobody needs it any more."""
         self._counters["forwarded"] += 1
+        self.departures.note(held, by, self._clock.wall())
         if by is None:
             self._waiting.gone(held)
         stays = by is not None and self._waiting.carried(held, by)
         if not self._forwarded(held, None) and not stays:
             self._store.drop(held)
+
+    def came_in(self, size_bytes: int, peer: Peer) -> None:
+        """A neighbour has brought that much."""
+        for contact in self.contacts:
+            if contact.peer == peer:
+                contact.bytes_in += size_bytes
 
     def came_from(self, bundle_id: BundleId, peer: Peer) -> None:
         """A neighbour has sent a bundle that is held here. If it is on its way to that neighbour,
@@ -420,6 +430,7 @@ class Forwarding:
 
     def _handed_on(self, held: Held, peer: Peer, handing: Handing) -> None:
         self._counters["forwarded"] += 1
+        self.departures.note(held, peer, self._clock.wall())
         stays = self._waiting.handed_on(held, peer, handing)
         if held not in self._store:  # its life ended in flight
             self._waiting.gone(held)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +12,26 @@ import trio
 from radics_mesh import __version__
 from radics_mesh.control import ControlServer
 from radics_mesh.control_api import REQUESTS
-from radics_mesh.dtn.agent import Delivery
-from radics_mesh.dtn.endpoints import Elsewhere
-from radics_mesh.errors import LinkError, UsageError, WireError
+from radics_mesh.errors import UsageError
 from radics_mesh.hosting.commit import Commit
 from radics_mesh.hosting.conduct import Conduct
 from radics_mesh.hosting.policy import Survival
-from radics_mesh.ids import Eid
 from radics_mesh.node import rows, vm_rows
-from radics_mesh.node.addressees import endpoint_of
+from radics_mesh.node.bundle_requests import BundleRequests
 from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.life_requests import LifeRequests
+from radics_mesh.node.message_requests import MessageRequests
 from radics_mesh.node.move_requests import MoveRequests
 from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy, every_s
 from radics_mesh.node.services import Services
 from radics_mesh.node.snapshot_requests import SnapshotRequests
 from radics_mesh.records import Kind
 from radics_mesh.vmm.image_manifest import Wishes
-from radics_mesh.vmm.outputs import REPLY_PREFIX
 
 EVENTS_IN_STATUS = 100
 WHERE_WITHIN_S = 8.0
-REQUEST_MAX_S = 30 * 24 * 3600
 # They travel in the one frame that starts a guest.
 WORDS_MAX_BYTES = 32 << 10
 Answer = Mapping[str, Any]
@@ -52,20 +44,9 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     MoveRequests,
     LifeRequests,
     SnapshotRequests,
+    MessageRequests,
+    BundleRequests,
 )
-
-
-@dataclass
-class _Offer:
-    """A bundle shown to a `recv` client; `kept` once the client has dealt with it."""
-
-    delivery: Delivery
-    settled: trio.Event = field(default_factory=trio.Event)
-    kept: bool = False
-
-
-async def _drop(delivery: Delivery) -> None:
-    """A reply that nobody waits for any more."""
 
 
 class Requests:
@@ -77,8 +58,6 @@ class Requests:
     def register(self, server: ControlServer) -> None:
         """Every name in the table has a method of that name here or in one of the groups, streams
         and plain ones."""
-        late = self._node.me.node_id.service(REPLY_PREFIX)
-        self._node.agent.register(late, _drop, prefix=True)
         groups = (self, *(group(self._node) for group in GROUPS))
         for name, request in REQUESTS.items():
             handler = next(getattr(group, name) for group in groups if hasattr(group, name))
@@ -113,12 +92,6 @@ class Requests:
 
     async def sources(self) -> Answer:
         return {"sources": rows.source_rows(self._node)}
-
-    async def bundles(self) -> Answer:
-        return {
-            "bundles": rows.bundle_rows(self._node),
-            "counts": rows.bundle_counts(self._node),
-        }
 
     async def events(self, follow: bool) -> AsyncGenerator[Answer, None]:
         journal = self._node.journal
@@ -271,80 +244,3 @@ class Requests:
         self._node.journal.note(f"source {name} is published here")
         found = [row for row in rows.source_rows(self._node) if row["name"] == name]
         return {"source": found[0]}
-
-    # --- bundles --------------------------------------------------------------------------------
-
-    async def send(self, destination: str, payload: bytes, lifetime_s: int | None) -> Answer:
-        bundle_id = await self._node.agent.send(
-            await endpoint_of(self._node, destination), payload, lifetime_s=lifetime_s
-        )
-        return {"id": str(bundle_id)}
-
-    async def request(self, destination: str, payload: bytes, timeout_s: float) -> Answer:
-        """A bundle from an address that only it knows; the reply is what comes there first."""
-        if not 0 < timeout_s <= REQUEST_MAX_S:
-            raise UsageError(f"a timeout is more than 0 and at most {REQUEST_MAX_S} s")
-        to = await endpoint_of(self._node, destination)
-        endpoint = self._node.me.node_id.service(REPLY_PREFIX + os.urandom(8).hex())
-        replies, taken = trio.open_memory_channel[Delivery](1)
-
-        async def take(delivery: Delivery) -> None:
-            with suppress(trio.WouldBlock):  # a second reply
-                replies.send_nowait(delivery)
-
-        registration = self._node.agent.register(endpoint, take)
-        try:
-            await self._node.agent.send(
-                to, payload, source=endpoint, lifetime_s=math.ceil(timeout_s)
-            )
-            with trio.move_on_after(timeout_s):
-                return rows.received(await taken.receive())
-        finally:
-            registration.close()
-        raise LinkError(f"no reply from {destination} within {timeout_s:g} s")
-
-    async def recv(self, service: str, count: int | None) -> AsyncGenerator[Answer, None]:
-        """Each bundle leaves the store when the client asks for the next one, or has all."""
-        offered, taken = trio.open_memory_channel[_Offer](0)
-
-        async def offer(delivery: Delivery) -> None:
-            item = _Offer(delivery)
-            try:
-                await offered.send(item)
-            except trio.BrokenResourceError:
-                raise Elsewhere from None  # the client has gone before it saw this one
-            await item.settled.wait()
-            if not item.kept:
-                raise Elsewhere
-
-        registration = self._node.agent.register(self._own_service(service), offer)
-        left, item = count, None
-        try:
-            while left is None or left > 0:
-                item = await taken.receive()
-                yield rows.received(item.delivery)
-                item.kept = True
-                item.settled.set()
-                await self._gone(item.delivery)
-                left = None if left is None else left - 1
-        finally:
-            registration.close()
-            taken.close()
-            if item is not None:
-                item.settled.set()
-
-    async def _gone(self, delivery: Delivery) -> None:
-        """Until a delivered bundle would not be delivered again, whatever happens."""
-        while self._node.store.holds(delivery.bundle_id):
-            await trio.lowlevel.checkpoint()
-        await self._node.store.flushed()
-
-    def _own_service(self, service: str) -> Eid:
-        if not service:
-            raise UsageError("a service's name is empty")
-        if service in rows.INTERNAL_SERVICES or service.startswith(REPLY_PREFIX):
-            raise UsageError(f"{service} is the node's own service")
-        try:
-            return self._node.me.node_id.service(service)
-        except WireError as error:
-            raise UsageError(f"not a service name: {service!r}") from error

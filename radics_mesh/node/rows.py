@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from radics_mesh.control_api import (
     BundleCounts,
     BundleRow,
@@ -9,16 +11,20 @@ from radics_mesh.control_api import (
     NodeInfo,
     NodeRow,
     Received,
+    SightingRow,
     SourceRow,
 )
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.ids import NodeId
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.node.services import Services
+from radics_mesh.node.sightings import WORDS, Sighting
 from radics_mesh.records import Kind
 
 # Endpoints of the node itself; no user may listen there.
-INTERNAL_SERVICES = frozenset({"handoff", "keeping", "replicas", "scheduler", "sources", "witness"})
+INTERNAL_SERVICES = frozenset(
+    {"echo", "handoff", "keeping", "replicas", "scheduler", "sources", "witness"}
+)
 
 
 def node_info(node: Services, version: str) -> NodeInfo:
@@ -166,12 +172,26 @@ def knock_rows(node: Services) -> list[KnockRow]:
     ]
 
 
-def received(delivery: Delivery) -> Received:
+def received(delivery: Delivery, offset: int = 0, count: int = sys.maxsize) -> Received:
+    """`count` bytes of its payload from `offset` on."""
     return Received(
         id=str(delivery.bundle_id),
         source=str(delivery.source),
         signer=delivery.signer.text if delivery.signer is not None else None,
-        payload=delivery.payload,
+        payload=bytes(delivery.content[offset : offset + count]),
+        offset=offset,
+        total=len(delivery.content),
+    )
+
+
+def sighting_row(node: Services, sighting: Sighting) -> SightingRow:
+    node_id = sighting.node.node_id
+    return SightingRow(
+        node=str(sighting.node) if node_id is None else node.name_of(node_id),
+        what=WORDS[sighting.what],
+        reason=sighting.reason,
+        at=sighting.at,
+        fragment=str(sighting.bundle_id) if sighting.bundle_id.offset is not None else None,
     )
 
 

@@ -49,11 +49,14 @@ from radics_mesh.link import (
     resolve_all,
 )
 from radics_mesh.me import Me
+from radics_mesh.node.contact_log import ContactLog
 from radics_mesh.node.discovering import discovery_of
+from radics_mesh.node.echo import Echo
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
 from radics_mesh.node.replicas import Replicas
+from radics_mesh.node.sightings import Sightings
 from radics_mesh.records import TTL_MAX_S, Kind
 from radics_mesh.scheduler.decide import Settings
 from radics_mesh.scheduler.facts import NodeFacts
@@ -136,6 +139,9 @@ class Services:
             noted=self.allotted.flushed,
         )
         self.admission = Admission(me, state=state, own=self.addresses)
+        self.echo = Echo(me.node_id, self.agent)
+        self.sightings = Sightings()
+        self.agent.watch_reports(self.sightings.hear)
         self.contacts = Contacts(
             me=me,
             agent=self.agent,
@@ -144,6 +150,7 @@ class Services:
             admit=self.admission.serve,
         )
         self.datagrams = UdpLayer(agent=self.agent, config=config, random=random.random)
+        self.contact_log = ContactLog(self.agent, self.contacts, clock)
         self.carrier = Carrier(
             me=me,
             agent=self.agent,
@@ -214,6 +221,7 @@ class Services:
                     await nursery.start(discovery.run)
                 nursery.start_soon(self._follow_directory)
                 nursery.start_soon(self._follow_contacts)
+                nursery.start_soon(self.contact_log.run)
                 nursery.start_soon(self._follow_hosting)
                 nursery.start_soon(self.images.tell, self.hosting.image_came)
                 nursery.start_soon(self._tell_of_self)

@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from radics_mesh.control import SOCKET_NAME, Answer, ControlServer
+from radics_mesh.control_api import REQUESTS
 from radics_mesh.errors import UsageError
 from tests import answers
 from tests.patience import PATIENCE_S
@@ -227,7 +228,96 @@ async def test_send_takes_standard_input_byte_for_byte(tmp_path: Path) -> None:
     async with node(tmp_path, send=answering({"id": "b1"}, seen)):
         done = await radics("send", "mill/inbox", state=tmp_path, stdin=b"\x00\xff\n")
     assert done.stdout == b"b1\n"
-    assert seen == {"destination": "mill/inbox", "payload": b"\x00\xff\n", "lifetime_s": None}
+    given = {"destination": "mill/inbox", "payload": b"\x00\xff\n"}
+    assert seen == {**REQUESTS["send"].defaults, **given}
+
+
+async def test_send_gives_a_file_by_its_name_and_spools_what_is_large(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    got: list[tuple[bytes, bytes]] = []
+
+    async def send(payload: bytes, file: str, **others: object) -> Answer:
+        got.append((payload, Path(file).read_bytes()))
+        return {"id": f"b{len(got)}"}
+
+    large = os.urandom(3 << 20)
+    async with node(tmp_path, send=send):
+        named = await radics("send", "mill/inbox", str(file), state=tmp_path)
+        spooled = await radics("send", "mill/inbox", state=tmp_path, stdin=large)
+    assert (named.stdout, spooled.stdout) == (b"b1\n", b"b2\n")
+    assert got == [(b"", b"content"), (b"", large)]
+    assert not list(tmp_path.glob("sending-*"))
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ([("C", "received", ""), ("C", "delivered", "")], None),
+        ([("B", "deleted", "its lifetime ended")], "error: B has deleted it: its lifetime ended"),
+        ([("B", "forwarded", "")], "error: nobody has told within 300 s that it was delivered"),
+    ],
+)
+async def test_send_waits_for_what_becomes_of_it(
+    tmp_path: Path, told: list[tuple[str, str, str]], said: str | None
+) -> None:
+    seen: dict[str, Any] = {}
+
+    async def track(id: str) -> AsyncGenerator[Answer, None]:
+        for who, what, reason in told:
+            yield {"node": who, "what": what, "reason": reason, "at": None, "fragment": None}
+
+    async with node(tmp_path, send=answering({"id": "b1"}, seen)) as server:
+        server.handle_stream("track", track)
+        words = ("send", "a/b", "--wait", "--timeout", "300", "--json")
+        done = await radics(*words, state=tmp_path)
+    assert [row["what"] for row in json.loads(done.stdout)["sightings"]] == [t[1] for t in told]
+    assert done.returncode == (said is not None)
+    assert said is None or error_line(done) == said
+    assert seen["report"] == ["deleted", "delivered"]
+
+
+async def test_a_large_payload_comes_in_parts(tmp_path: Path) -> None:
+    parts = (b"one ", b"two ", b"three")
+
+    async def recv(service: str, count: int | None) -> AsyncGenerator[Answer, None]:
+        offset = 0
+        for part in parts:
+            total = sum(map(len, parts))
+            yield {"id": "b1", "source": "s", "payload": part, "offset": offset, "total": total}
+            offset += len(part)
+
+    async with node(tmp_path) as server:
+        server.handle_stream("recv", recv)
+        plain = await radics("recv", "inbox", state=tmp_path)
+        as_json = await radics("recv", "inbox", "--json", state=tmp_path)
+    assert plain.stdout == b"one two three\n"
+    assert [json.loads(line)["payload"] for line in as_json.stdout.splitlines()] == [
+        "one two three"
+    ]
+
+
+async def test_any_command_prints_its_answer_as_json(tmp_path: Path) -> None:
+    status = answers.status()
+    verdict = {"snapshot": {"vm": "x"}, "damage": ["page 3"]}
+    cases: dict[tuple[str, ...], tuple[object, int]] = {
+        ("nodes",): ({"nodes": status["nodes"]}, 0),
+        ("ps",): ({"vms": status["vms"]}, 0),
+        ("bundles",): ({"bundles": [], "counts": status["bundles"]}, 0),
+        ("contacts",): ({"contacts": []}, 0),
+        ("bundles", "why", "dtn://x/", "1.2"): ({"id": "dtn://x/ 1.2"}, 0),
+        ("snapshots", "verify"): ({"verdicts": [verdict]}, 1),
+    }
+    names = ("nodes", "ps", "bundles", "contacts", "bundle_why", "snapshot_verify")
+    answered = {
+        name: answering(answer)  # type: ignore[arg-type]
+        for name, (answer, _) in zip(names, cases.values(), strict=True)
+    }
+    async with node(tmp_path, **answered):
+        for arguments, (answer, code) in cases.items():
+            done = await radics(*arguments, "--json", state=tmp_path)
+            assert json.loads(done.stdout) == answer
+            assert (done.returncode, done.stderr) == (code, b"")
 
 
 async def test_recv_prints_and_only_then_takes(tmp_path: Path) -> None:

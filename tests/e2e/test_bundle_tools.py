@@ -1,0 +1,87 @@
+"""What people ask about bundles, between real nodes: A -- B -- C, and B goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from scenarios.peers import Peer, until
+from tests.e2e.conftest import MakePeer
+from tests.e2e.test_images import command
+from tests.e2e.test_mesh import chain_of_three, knows
+from tests.patience import PATIENCE_S
+
+
+async def document(peer: Peer, *words: str) -> Any:
+    return json.loads(await command(peer, *words, "--json"))
+
+
+async def test_a_bundle_is_followed_looked_into_and_deleted(
+    make_peer: MakePeer, tmp_path: Path
+) -> None:
+    with trio.fail_after(PATIENCE_S):
+        a, b, c = await chain_of_three(make_peer)
+        await knows(a, "C")
+        await knows(a, "B", connected=True)
+
+        pings = (await command(a, "ping", "C", "--count", "2", "--interval", "0")).splitlines()
+        assert pings[0].startswith("1: 56 B from dtn://")
+        assert pings[2].startswith("2 sent, 2 came back; ")
+
+        seen = (await document(a, "trace", "C"))["sightings"]
+        told = [(row["node"], row["what"]) for row in seen]
+        assert {("B", "received"), ("B", "forwarded"), ("C", "received")} <= set(told)
+        assert told[-1] == ("C", "delivered")
+
+        large = tmp_path / "large"
+        large.write_bytes(os.urandom(3_000_000))
+        options = ("--custody", "--encrypt", "--wait")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive_into, c, tmp_path / "came")
+            sent = await document(a, "send", "C/files", str(large), *options)
+        assert sent["sightings"][-1]["what"] == "delivered"
+        assert (tmp_path / "came").read_bytes() == large.read_bytes()
+
+        [row] = (await document(a, "contacts"))["contacts"]
+        assert (row["node"], row["state"], row["contacts"]) == ("B", "up", 1)
+        assert row["bytes_out"] > 3_000_000
+        b.sigkill()
+        await until(lambda: out_of_reach(a))
+        assert " down " in await command(a, "contacts")
+
+        await waits_and_is_deleted(a, str(sent["id"]))
+
+
+async def receive_into(peer: Peer, path: Path) -> None:
+    line = [sys.executable, "-m", "radics_mesh", "recv", "files", "--count", "1", "--raw"]
+    with path.open("wb") as file:
+        await trio.run_process([*line, "--state", str(peer.state)], stdout=file)
+
+
+async def out_of_reach(peer: Peer) -> bool | None:
+    [row] = (await peer.call("contacts"))["contacts"]
+    return True if row["state"] == "down" else None
+
+
+async def waits_and_is_deleted(a: Peer, delivered: str) -> None:
+    """What was delivered is known by what was told; what waits says what for."""
+    gone = await command(a, "bundles", "why", delivered)
+    assert "says that it was delivered" in gone
+    name = (await a.call("send", destination="C/files", payload=b"later"))["id"]
+    short = name.split()[-1]
+    said = await command(a, "bundles", "why", short)
+    assert "neighbours   none in reach" in said
+    assert "B is looked for at 127.0.0.1:" in said
+    assert "waits for    a contact that leads to C" in said
+    assert "copy         A since " in said
+    shown = await command(a, "bundles", "show", *name.split())
+    assert "state        waiting" in shown
+    assert f"{name} deleted\n" == await command(a, "bundles", "delete", short)
+    assert (await document(a, "bundles", "list"))["bundles"] == []
+    missing = await command(a, "bundles", "show", short, status=1)
+    assert "is stored here" in missing
