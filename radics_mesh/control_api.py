@@ -313,7 +313,8 @@ class Whereabouts(TypedDict):
     id: str
     node: str
     state: str
-    age_s: float
+    # Of what its holder said; None: it went there from here, and has not been heard of since.
+    age_s: float | None
     stale: bool
     chain: list[Link]
     # What becomes of it when its node is lost; None: not known.

@@ -307,8 +307,11 @@ def where(name: str, state: Path) -> None:
     answer = ask(state, "where", name=name)
     stale = ", stale" if answer["stale"] else ""
     seen = f"{cells.duration(answer['age_s'])} ago{stale}"
+    if answer["age_s"] is None:
+        seen = "not heard of since"
     policy = f", {answer['policy']}" if answer["policy"] else ""
-    where = f"{answer['state']} on {answer['node']} ({seen}){policy}"
+    word = "to" if answer["state"] in ("released", "moved") else "on"
+    where = f"{answer['state']} {word} {answer['node']} ({seen}){policy}"
     click.echo(cells.printable(f"{answer['name']}: {where}"))
     for link in answer["chain"]:
         snapshot = f"  from snapshot {link['snapshot'][:16]}" if link["snapshot"] else "  born"

@@ -28,7 +28,7 @@ from radics_mesh.records import Kind
 from radics_mesh.vmm import architecture, qemu
 from radics_mesh.vmm import images as image_files
 from radics_mesh.vmm.handoff import Handoff
-from radics_mesh.vmm.handoff_state import OFFER_S
+from radics_mesh.vmm.handoff_state import OFFER_S, Phase
 
 DEFAULT_MEMORY_BYTES = 64 << 20
 # Of standard input, in one message.
@@ -196,6 +196,13 @@ class Orders(Roster):
     async def all_sent(self, name: str) -> None:
         """Until all that a released VM's target needs is in the bundle store."""
         await self._find(name, moved=True).all_sent()
+
+    async def owed_is_stored(self) -> None:
+        """Until all that one-way releases owe is in the bundle store: after a restart, too."""
+        for vm in list(self._vms.values()):
+            tenure = vm.handoff.tenure
+            if tenure.one_way and tenure.phase is Phase.RELEASED:
+                await vm.all_sent()
 
     async def _key_of(self, node: NodeId) -> bytes:
         await self._host.directory.lookup(Kind.NODE, node.text)

@@ -224,7 +224,21 @@ def whereabouts(node: Services, name: str) -> Whereabouts:
         vm_id = entry.record.body.get("vm")
         if isinstance(vm_id, str) and not entry.record.withdrawn:
             return _remote_whereabouts(node, name, vm_id)
+    if (left := _left(node, name)) is not None:
+        return left
     raise UsageError(f"no VM named {name} is known here; `ps` lists those that are")
+
+
+def _left(node: Services, name: str) -> Whereabouts | None:
+    """Of a VM that went from here, by a stick say, and of which nothing has been heard since."""
+    released = [vm.vm_id for vm in node.hosting.vms() if vm.state == "released"]
+    for vm_id in (*released, *node.hosting.departed()):
+        chain = node.hosting.tenant(vm_id).handoff.tenure.chain
+        if chain is not None and chain.name == name:
+            node.directory.learn_ownership(chain.pack())
+            state = "released" if vm_id in released else "moved"
+            return _whereabouts(node, name, vm_id, state, None, None, stale=False)
+    return None
 
 
 def _remote_whereabouts(node: Services, name: str, text: str) -> Whereabouts:
@@ -246,7 +260,7 @@ def _whereabouts(
     name: str,
     vm_id: VmId,
     state: str,
-    age_s: float,
+    age_s: float | None,
     policy: str | None,
     *,
     stale: bool,
