@@ -14,6 +14,7 @@ help:
 	@echo "make parks      a guest is parked and started warm, N=1000 SEED=1 ARCH=x86_64"
 	@echo "make explore    every state of a VM's hand-off, and each of its rules removed: tables"
 	@echo "make faults     a VM moves while nodes, links and disks fail, RUNS=500 SEED=1: the table"
+	@echo "make crashes    a node killed 50 times under traffic, twice over (RUNS=N SEED=M)"
 	@echo "make rollbacks  a VM with --commit output while hosts and QEMUs are killed, RUNS=50 SEED=1"
 	@echo "make fuzz-guest SECONDS=600: a program that fires wild system calls at its kernel"
 	@echo "make fuzz-dtn   SECONDS=600: bytes of all kinds against the parsers of bundles, TCPCL, beacons"
@@ -76,6 +77,9 @@ faults: setup
 rollbacks: setup
 	@ROLLBACKS_RUNS=$(if $(filter file,$(origin RUNS)),50,$(RUNS)) ROLLBACKS_SEED=$(SEED) \
 	$(PYTHON) -m pytest -q tests/hosting/test_checkpoints.py -k whatever $(ARGS)
+
+crashes: setup
+	@$(PYTHON) -m tests.crashes $(if $(filter file,$(origin RUNS)),50,$(RUNS)) --seed $(SEED) $(ARGS)
 
 check: lint types contracts test
 
