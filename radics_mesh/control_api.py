@@ -461,6 +461,30 @@ class BundleWhy(TypedDict):
     unblock: list[str]
 
 
+class PlannedContact(TypedDict):
+    """One direction. Names of nodes, or words of the plan; Unix times, bytes a second."""
+
+    # "from" is a word of Python's, so it is not listed here: the node that sends.
+    to: str
+    start: float
+    end: float
+    rate: float
+    delay_s: float
+    # It goes on now.
+    now: bool
+
+
+class PlanRow(TypedDict):
+    file: str
+    # The routes that go by it.
+    patterns: list[str]
+    # Contacts in all, also those that are over.
+    all: int
+    # Words that stand for no node that is known here.
+    unknown: list[str]
+    contacts: list[PlannedContact]
+
+
 class ContactRow(TypedDict):
     """A neighbour: one in reach (up), one that was (down), or one that is being looked for."""
 
@@ -515,6 +539,11 @@ REQUESTS: Mapping[str, Request] = {
     "bundle_why": Request({"id": _TEXT}),
     # -> {"contacts": [ContactRow]}
     "contacts": Request(),
+    # Contact plans that routes go by, with what is not over and begins within `hours`.
+    # -> {"plans": [PlanRow]}
+    "plan": Request({"hours": _NUMBER}, {"hours": 24.0}),
+    # In the place of the one that is in force. `file` is an absolute path. -> PlanRow
+    "plan_load": Request({"file": _TEXT}),
     # Stream of SightingRow: what is told of a bundle by whoever was asked to; ends when it was
     # delivered or deleted.
     "track": Request({"id": _TEXT}, stream=True),

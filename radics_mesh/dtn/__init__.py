@@ -23,6 +23,7 @@
   waiting      which waiting bundle a contact takes next, sans-IO
   spread       what waits of modules that decide bundle by bundle, sans-IO
   forwarding   contacts, several bundles in flight on each
+  departures   where bundles went from here, for who asks later
   gossip       tells neighbours what is held here, for modules that leave copies
   endpoints    local registrations and their handlers
   administration  reports and custody, told of all that happens to bundles

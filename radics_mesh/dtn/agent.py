@@ -36,7 +36,7 @@ from radics_mesh.dtn.confidentiality import Policy, sealed_bytes
 from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.cutting import Cutter
 from radics_mesh.dtn.database import FILE_FROM_BYTES
-from radics_mesh.dtn.departures import Departure
+from radics_mesh.dtn.departures import Departures
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.eviction import choose
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
@@ -543,9 +543,10 @@ class Agent:
         """As in BundleSummary."""
         return self._state(held)
 
-    def departures(self, text: str) -> list[Departure]:
-        """Where bundles went from here whose identity ends so."""
-        return self._forwarding.departures.find(text)
+    @property
+    def departures(self) -> Departures:
+        """Where bundles went from here."""
+        return self._forwarding.departures
 
     def contacts(self) -> list[Contact]:
         return list(self._forwarding.contacts)

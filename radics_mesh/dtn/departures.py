@@ -10,7 +10,9 @@ from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.processing import Peer
 from radics_mesh.ids import Eid
 
+# Bundles, and copies of one.
 REMEMBERED_MAX = 4096
+_COPIES_MAX = 16
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,20 @@ class Departure:
 
 class Departures:
     def __init__(self) -> None:
-        self._latest: dict[BundleId, Departure] = {}
+        self._of: dict[BundleId, tuple[Departure, ...]] = {}
 
     def note(self, held: Held, peer: Peer | None, at: Wall) -> None:
-        self._latest.pop(held.bundle_id, None)
-        self._latest[held.bundle_id] = Departure(held.bundle_id, held.destination, peer, at)
-        if len(self._latest) > REMEMBERED_MAX:
-            del self._latest[next(iter(self._latest))]
+        before = self._of.pop(held.bundle_id, ())
+        others = tuple(departure for departure in before if departure.peer != peer)
+        latest = Departure(held.bundle_id, held.destination, peer, at)
+        self._of[held.bundle_id] = (*others[1 - _COPIES_MAX :], latest)
+        if len(self._of) > REMEMBERED_MAX:
+            del self._of[next(iter(self._of))]
 
-    def find(self, text: str) -> list[Departure]:
-        """All whose identity ends so."""
-        return [one for name, one in self._latest.items() if str(name).endswith(text)]
+    def of(self, bundle_id: BundleId) -> tuple[Departure, ...]:
+        """The latest one to each neighbour, in order."""
+        return self._of.get(bundle_id, ())
+
+    def find(self, text: str) -> list[BundleId]:
+        """Those whose identity ends so."""
+        return [bundle_id for bundle_id in self._of if str(bundle_id).endswith(text)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.held import Held
-from radics_mesh.errors import UsageError
+from radics_mesh.errors import UsageError, WireError
 from radics_mesh.node import bundle_rows, rows
 from radics_mesh.node.services import Services
 
@@ -64,9 +66,11 @@ class BundleRequests:
         """By all of its identity, or by the end of it, which differs most."""
         if len(text) < SHORT_MIN:
             raise UsageError(f"give at least {SHORT_MIN} characters of a bundle's identity")
-        held = [(str(held.bundle_id), held) for held in self._node.store]
-        exact = [one for name, one in held if name == text]
-        return exact or [one for name, one in held if name.endswith(text)]
+        with suppress(WireError):
+            exact = self._node.store.find(BundleId.parse(text))
+            if exact is not None:
+                return [exact]
+        return [held for held in self._node.store if str(held.bundle_id).endswith(text)]
 
 
 def _ambiguous(text: str, found: list[Held]) -> UsageError:

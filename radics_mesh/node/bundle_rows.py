@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from radics_mesh.clock import Wall
 from radics_mesh.config import Address, Foreign
 from radics_mesh.control_api import (
     BundleInfo,
@@ -16,6 +17,7 @@ from radics_mesh.control_api import (
 from radics_mesh.dtn.admin_records import Status
 from radics_mesh.dtn.agent import Contact
 from radics_mesh.dtn.bundle import BULK, CUSTODY, EXPEDITED, MUST_NOT_FRAGMENT, NORMAL, BundleId
+from radics_mesh.dtn.departures import Departure
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.processing import Peer
 from radics_mesh.dtn.reports import asked_for
@@ -23,11 +25,14 @@ from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import NONE_EID, Eid, NodeId
 from radics_mesh.node import rows
 from radics_mesh.node.contact_log import Met
+from radics_mesh.node.plans import Expected, expected, way_of
 from radics_mesh.node.services import Services
 from radics_mesh.node.sightings import WORDS, Sighting, holders, path
 from radics_mesh.wording import duration
 
 _PRIORITIES = {BULK: "bulk", NORMAL: "normal", EXPEDITED: "expedited"}
+# Planned contacts that begin within this time are listed among the others, so many at most.
+EXPECTED_S, EXPECTED_MAX = 86_400.0, 20
 NEXT, FLYING, REFUSED, FULL, NOWHERE = (
     "takes it next",
     "is being given it",
@@ -89,12 +94,12 @@ def why_here(node: Services, held: Held) -> BundleWhy:
         since=node.me.clock.wall() - (node.me.clock.monotonic() - held.received),
         known_by="stored here",
     )
-    expected = _expected(node)
+    expected = [*_planned_way(node, held), *_expected(node)]
     return BundleWhy(
         id=info["row"]["id"],
         destination=str(held.destination),
         bundle=info,
-        copies=[here, *_elsewhere(node, node.sightings.of(held.bundle_id))],
+        copies=[here, *_elsewhere(node, held.bundle_id)],
         hops=hops,
         expected=expected,
         stored_bytes=node.store.bytes_held,
@@ -106,27 +111,26 @@ def why_here(node: Services, held: Held) -> BundleWhy:
 
 def why_elsewhere(node: Services, text: str) -> BundleWhy | None:
     """Of a bundle that has left this node, or that others have told of. UsageError: of several."""
-    gone = node.agent.departures(text)
-    if len(gone) > 1:
-        raise UsageError(f"{text[:80]!r} may be any of {len(gone)} bundles that have left")
+    found = node.agent.departures.find(text)
+    if len(found) > 1:
+        raise UsageError(f"{text[:80]!r} may be any of {len(found)} bundles that have left")
     try:
-        bundle_id = gone[0].bundle_id if gone else BundleId.parse(text)
+        bundle_id = found[0] if found else BundleId.parse(text)
     except WireError:
         return None
-    seen = node.sightings.of(bundle_id)
+    gone, seen = node.agent.departures.of(bundle_id), node.sightings.of(bundle_id)
     if not gone and not seen:
         return None
-    copies = _elsewhere(node, seen)
-    unblock = [_last_word(node, seen)] if seen else []
-    if gone and not seen:
-        to = "a stick" if gone[0].peer is None else node.name_of(gone[0].peer)
-        copies = [CopyRow(node=to, since=gone[0].at, known_by="handed on")]
-        unblock = [f"it is {to}'s to hand it on; ask there, or send with --report to be told"]
+    if seen:
+        unblock = [_last_word(node, seen)]
+    else:
+        to = ", ".join(_taker(node, departure) for departure in gone)
+        unblock = [f"{to} is to hand it on; ask there, or send with --report to be told"]
     return BundleWhy(
         id=str(bundle_id),
         destination=str(gone[0].destination) if gone else "",
         bundle=None,
-        copies=copies,
+        copies=_elsewhere(node, bundle_id),
         hops=[],
         expected=_expected(node),
         stored_bytes=node.store.bytes_held,
@@ -136,13 +140,25 @@ def why_elsewhere(node: Services, text: str) -> BundleWhy | None:
     )
 
 
-def _elsewhere(node: Services, seen: Sequence[Sighting]) -> list[CopyRow]:
-    own = node.me.identity.eid
-    return [
+def _elsewhere(node: Services, bundle_id: BundleId) -> list[CopyRow]:
+    """By what nodes have told; by what was handed to them, if they have told nothing."""
+    seen = node.sightings.of(bundle_id)
+    told = {_called(node, sighting.node) for sighting in seen}
+    held = [
         CopyRow(node=_called(node, eid) or str(eid), since=since, known_by="a report")
         for eid, since in holders(seen).items()
-        if eid != own
+        if eid != node.me.identity.eid
     ]
+    handed = [
+        CopyRow(node=_taker(node, departure), since=departure.at, known_by="handed on")
+        for departure in node.agent.departures.of(bundle_id)
+    ]
+    is_over = any(sighting.what is Status.DELIVERED and sighting.is_end for sighting in seen)
+    return held if is_over else [*held, *(row for row in handed if row["node"] not in told)]
+
+
+def _taker(node: Services, departure: Departure) -> str:
+    return "a stick" if departure.peer is None else node.name_of(departure.peer)
 
 
 def _last_word(node: Services, seen: Sequence[Sighting]) -> str:
@@ -171,6 +187,26 @@ def _expected(node: Services) -> list[str]:
     return [
         f"{node.name_of(peer)} is looked for at {_places(addresses)}"
         for peer, addresses in node.contacts.sought().items()
+    ]
+
+
+def _planned_way(node: Services, held: Held) -> list[str]:
+    """What its contact plan has in store for it."""
+    target = held.destination.node_id
+    found = None if target is None else way_of(node, held, target)
+    if found is None:
+        return []
+    module, way = found
+    if way.first is None:
+        return ["its contact plan knows no way there in which there is room"]
+    stations = [module.node_of(contact.receiver) for contact in way.contacts]
+    names = [node.name_of(station) for station in stations if station is not None]
+    first = way.contacts[0]
+    left_s = max(0.0, first.start - node.me.clock.wall())
+    begins = f"in {duration(left_s)}" if left_s else "now"
+    return [
+        f"by its contact plan over {', '.join(names)}, beginning {begins};"
+        f" there in {duration(way.arrival - node.me.clock.wall())}"
     ]
 
 
@@ -225,7 +261,13 @@ def contact_rows(node: Services) -> list[ContactRow]:
         for peer, addresses in node.contacts.sought().items()
         if peer not in known
     ]
-    return [*(_contact_row(node, one) for one in met), *sought]
+    soon = Wall(node.me.clock.wall() + EXPECTED_S)
+    plans = expected(node, soon)[:EXPECTED_MAX]
+    return [
+        *(_contact_row(node, one) for one in met),
+        *sought,
+        *(_expected_row(node, one) for one in plans if one.outward),
+    ]
 
 
 def _contact_row(node: Services, met: Met) -> ContactRow:
@@ -266,6 +308,12 @@ def _sought_row(node: Services, peer: Peer, address: str) -> ContactRow:
         in_flight=0,
         refused=0,
     )
+
+
+def _expected_row(node: Services, one: Expected) -> ContactRow:
+    row = _sought_row(node, one.peer, "")
+    row["state"], row["since"], row["rate_out"] = "expected", one.contact.start, one.contact.rate
+    return row
 
 
 def _id(peer: NodeId | Foreign) -> str:

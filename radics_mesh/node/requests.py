@@ -24,6 +24,7 @@ from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.life_requests import LifeRequests
 from radics_mesh.node.message_requests import MessageRequests
 from radics_mesh.node.move_requests import MoveRequests
+from radics_mesh.node.plan_requests import PlanRequests
 from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy, every_s
 from radics_mesh.node.services import Services
 from radics_mesh.node.snapshot_requests import SnapshotRequests
@@ -46,6 +47,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     SnapshotRequests,
     MessageRequests,
     BundleRequests,
+    PlanRequests,
 )
 
 

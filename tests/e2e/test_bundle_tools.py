@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
+from radics_mesh.errors import UsageError
+from radics_mesh.ids import NodeId
 from scenarios.peers import Peer, until
 from tests.e2e.conftest import MakePeer
 from tests.e2e.test_images import command
@@ -85,3 +89,38 @@ async def waits_and_is_deleted(a: Peer, delivered: str) -> None:
     assert (await document(a, "bundles", "list"))["bundles"] == []
     missing = await command(a, "bundles", "show", short, status=1)
     assert "is stored here" in missing
+
+
+async def test_a_contact_plan_is_shown_loaded_and_gone_by(
+    make_peer: MakePeer, tmp_path: Path
+) -> None:
+    ferry, island = (NodeId(bytes([n]) * 20) for n in (1, 2))
+    begins = int(time.time()) + 3600
+    names = f"node ferry {ferry.text}\nnode island {island.text}\n"
+    plan, other, bad = (tmp_path / name for name in ("plan", "other", "bad"))
+    plan.write_text("")
+    a = make_peer("A")
+    with trio.fail_after(PATIENCE_S):
+        await a.start("--accelerator", "tcg", "--no-scheduler", "--route", f"*=plan:{plan}")
+        own = (await a.call("status"))["node"]["id"]
+        other.write_text(
+            f"{names}contact {begins} {begins + 600} {own} ferry 1k\n"
+            f"contact {begins + 7200} {begins + 7800} ferry island 1k oneway\n"
+        )
+        bad.write_text(f"{names}contact then\n")
+        with pytest.raises(UsageError, match="line 3: not all of a contact line"):
+            await a.call("plan_load", file=str(bad))
+        assert "3 contacts, 3 of them to come" in await command(a, "plan", "load", str(other))
+        assert plan.read_bytes() == other.read_bytes()
+        a.stop()
+        await a.start()
+        shown = (await command(a, "plan", "show", "--hours", "1.5")).splitlines()
+        assert shown[0] == f"{plan}, for *: 3 contacts in all"
+        assert len(shown) == 4
+        [row] = (await a.call("contacts"))["contacts"]
+        assert (row["id"], row["state"], row["since"]) == (ferry.text, "expected", begins)
+        sent = await a.call("send", destination=f"{island.eid}x", payload=b"by ferry")
+        found = await a.call("bundle_why", id=sent["id"])
+    over = f"by its contact plan over {ferry.short}, {island.short}, beginning in "
+    assert found["expected"][0].startswith(over)
+    assert found["unblock"] == [f"a contact that leads to {island.short}"]

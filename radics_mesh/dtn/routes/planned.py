@@ -139,6 +139,24 @@ class Planned(Module):
         self._table = Timetable(plan, resolve)
         self._ways: dict[int, tuple[NodeId, Way]] = {}
 
+    @property
+    def plan(self) -> ContactPlan:
+        return self._plan
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Words of the plan that stand for no node that is known."""
+        return frozenset(self._table.unknown)
+
+    def load(self, plan: ContactPlan) -> None:
+        """Go by another plan from now on: every bundle is given a new way."""
+        self._plan = plan
+        self._table = Timetable(plan, self._resolve)
+        self._ways.clear()
+
+    def node_of(self, word: str) -> NodeId | None:
+        return self._plan.node_of(word, self._resolve)
+
     def choose(
         self, held: Held, target: NodeId | None, contacts: Collection[NodeId], now: Monotonic
     ) -> Sequence[NodeId]:
