@@ -264,7 +264,7 @@ def with_block_in_front(raw: Content, block: Block) -> bytes | Joined:
     _, offset = number(head, 1)
     length, offset = number(head, offset)
     end = offset + length
-    own = blocks.encode_head(block, Dictionary(()), last=False)
+    own = blocks.encode_head(block, packed(()), last=False)
     return joined([raw[:end], own, block.content, rest(raw, end)])
 
 

@@ -47,6 +47,8 @@ from radics_mesh.ownership import Ownership
 
 CIPHERSUITE = 25519
 _REMEMBERED_BYTES = 512
+# So little is copied sooner than libsodium is called once more.
+_COPIED_BYTES = 4096
 # What no hop may change (RFC 6257 section 3.4.2).
 _BUNDLE_FLAGS_SIGNED = 0x7C1BE
 _BLOCK_FLAGS_SIGNED = 0x77
@@ -215,6 +217,9 @@ def _hash(
 ) -> sodium.crypto_sign_ed25519ph_state:
     state = sodium.crypto_sign_ed25519ph_state()
     head, payload = canonical(bundle, integrity, signed_bytes)
+    if isinstance(payload, bytes) and len(payload) <= _COPIED_BYTES:
+        sodium.crypto_sign_ed25519ph_update(state, head + payload)
+        return state
     sodium.crypto_sign_ed25519ph_update(state, head)
     for piece in pieces(payload):
         sodium.crypto_sign_ed25519ph_update(state, piece)
