@@ -364,6 +364,16 @@ class Agent:
         self._received(admitted.held, len(raw), peer, new=new)
         return new
 
+    async def may_keep(self, raw: Content, peer: Peer) -> bool:
+        """Whether `receive_part` would take this, where there is room."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        judge = partial(self._gate.judge_part, raw, peer, now=now, wall=wall)
+        try:
+            await sized(len(raw), judge)
+        except MeshError:
+            return False
+        return True
+
     def _received(self, held: Held, size_bytes: int, peer: Peer, *, new: bool) -> None:
         if not new:
             self._forwarding.came_from(held.bundle_id, peer)

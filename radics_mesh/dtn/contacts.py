@@ -19,10 +19,12 @@ import trio
 
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.config import Address, Config, Foreign
+from radics_mesh.dtn.content import Content
 from radics_mesh.dtn.dialling import Backoff, Target
 from radics_mesh.dtn.doors import Door, Unproved, listen, one_of, only
 from radics_mesh.dtn.forwarding import Stream, Transmit
 from radics_mesh.dtn.lines import Contact, Line, prefers
+from radics_mesh.dtn.parts import Keeper, Parts
 from radics_mesh.dtn.spool import Spool, Spooled
 from radics_mesh.dtn.tcpcl_session import BUNDLE_MAX_BYTES, Identify, Peer, TcpclSession
 from radics_mesh.errors import LinkError, MeshError, PeerError
@@ -61,6 +63,10 @@ class Agent(Protocol):
     def has_room(self, size_bytes: int) -> bool: ...
 
     def spool(self) -> Spool: ...
+
+    async def may_keep(self, raw: Content, peer: Peer) -> bool: ...
+
+    async def receive_part(self, raw: Content, peer: Peer) -> object: ...
 
     def contact_up(
         self,
@@ -114,6 +120,7 @@ class Contacts:
         self._targets: dict[Address | NodeId | Foreign, Target] = {}
         self._neighbours: frozenset[SocketAddress] | None = None
         self.foreign_hosts: dict[Foreign, frozenset[str]] = {}
+        self._parts = Parts(config.state / "parts")
         self._nursery: trio.Nursery | None = None
         self._unproved = Unproved(UNPROVED_MAX)
         self._unnamed = Unproved(UNNAMED_MAX)
@@ -137,6 +144,7 @@ class Contacts:
         for listed in self._foreign:
             found = await resolve_all([Address(listed.host)])
             self.foreign_hosts[listed] = frozenset(host for host, _ in found)
+        await self._parts.recover(self._agent)
         async with AsyncExitStack() as stack:
             # Before the nursery: a taken port is the user's mistake, not a group of exceptions.
             members = await listen(stack, self._config.listen)
@@ -371,6 +379,9 @@ class Contacts:
             through()
             self._open(Line(peer, initiated, stream, session))
 
+        keeper = None
+        if isinstance(stream, SealedStream):  # a foreign peer's acknowledgements promise less
+            keeper = Keeper(self._parts, self._agent, stream.peer)
         session = TcpclSession(
             stream,
             own=self._me.identity.eid,
@@ -382,6 +393,7 @@ class Contacts:
             idle_s=idle_s,
             has_room=self._agent.has_room,
             large=self._agent,
+            keeper=keeper,
             on_greeted=greeted,
         )
         try:

@@ -50,6 +50,15 @@ class Spool:
         """In a thread: no piece may be small. CapacityError."""
         await self._in_thread(piece)
 
+    async def sync(self) -> int:
+        """How many bytes are in the file, all of them on the medium now. CapacityError."""
+        await self._in_thread(b"")
+        return self.size_bytes
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
     async def finish(self, rest: bytes) -> Spooled:
         """The last piece, and the bundle. CapacityError."""
         await self._in_thread(rest)
@@ -78,6 +87,6 @@ class Spool:
         while left:
             left = left[os.write(self._descriptor, left) :]
         self._unsynced_bytes += len(piece)
-        if self._unsynced_bytes >= _SYNC_EVERY_BYTES:
+        if self._unsynced_bytes >= _SYNC_EVERY_BYTES or not piece:
             os.fdatasync(self._descriptor)
             self._unsynced_bytes = 0

@@ -11,9 +11,8 @@ bundle they are about. A segment is acknowledged only when its whole bundle is a
 caller says that so much of it is durable (`keep`): one ACK_SEGMENT for each segment, since IBR-DTN
 counts them. A bundle whose LENGTH is too much is refused before its data comes.
 
-A session that breaks off leaves `unfinished`, what came of the last bundle, and of each
-Transmission `acked_bytes`: reactive fragmentation makes a fragment of each where both sides offer
-it (`is_reactive`).
+A session that breaks off leaves what was kept of a bundle, and of each Transmission `acked_bytes`:
+reactive fragmentation makes a fragment of each where both sides offer it (`is_reactive`).
 
 What may never happen: an acknowledgement that the caller did not order; an answer about bundle
 n+1 before that about n; more than `bundle_max_bytes` of one bundle taken, or more than
@@ -311,12 +310,17 @@ class Session:
         return self._in_force(Features.REACTIVE_FRAGMENTATION)
 
     @property
-    def unfinished(self) -> tuple[int, bytes] | None:
-        """After the end: the bundle that was coming in, and what came if it was collected here."""
+    def receiving(self) -> int | None:
+        """The bundle that is coming in, and will be taken if it comes whole."""
         current = self._current
-        if current is None or current.is_refused:
+        return None if current is None or current.is_refused else current.number
+
+    def flush(self) -> Part | None:
+        """What was collected of it, before that is as much as a Part usually has."""
+        current = self._current
+        if current is None or current.is_refused or not current.content:
             return None
-        return current.number, bytes(current.content)
+        return Part(current.number, _emptied(current))
 
     # --- what comes in ---
 

@@ -18,11 +18,14 @@ import trio
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
+from radics_mesh.dtn import parts
 from radics_mesh.dtn import tcpcl_wire as wire
 from radics_mesh.dtn.broken_off import BrokenOff
 from radics_mesh.dtn.chains import ChainUnknown
+from radics_mesh.dtn.parts import Keeper
 from radics_mesh.dtn.spool import Spool, Spooled
 from radics_mesh.dtn.tcpcl import (
+    OFFERED,
     SEGMENT_BYTES,
     Acknowledged,
     Announced,
@@ -36,6 +39,7 @@ from radics_mesh.dtn.tcpcl import (
     Session,
     Transmission,
 )
+from radics_mesh.dtn.tcpcl_wire import Features
 from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError, WireError
 from radics_mesh.ids import Eid, NodeId
 from radics_mesh.sealed import ByteStream
@@ -113,11 +117,12 @@ class TcpclSession:
         has_room: Callable[[int], bool] = lambda size_bytes: True,
         on_greeted: Callable[[Peer], None] | None = None,
         large: Spooler | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """`on_greeted` is told who is there as soon as `transmit` may be called. `has_room` is
         asked about a bundle whose length is announced. The session ends when no bundle has passed
         for `idle_s`. `large` gets bundles of more than COLLECT_MAX_BYTES; without one they are
-        collected in memory, too."""
+        collected in memory, too. With a `keeper` reactive fragmentation is offered."""
         self._stream = stream
         self._identify = identify
         self._receiver = receiver
@@ -125,6 +130,9 @@ class TcpclSession:
         self._has_room = has_room
         self._large = large
         self._spools: dict[int, Spool] = {}
+        self._keeper = keeper
+        # Held while events are handled: what a bundle's next piece is depends on all before.
+        self._order = trio.Lock()
         self._core = Session(
             own,
             keepalive_s=keepalive_s,
@@ -133,6 +141,7 @@ class TcpclSession:
             segment_bytes=segment_bytes,
             idle_s=idle_s,
             collect_max_bytes=None if large is None else COLLECT_MAX_BYTES,
+            offered=OFFERED if keeper is None else OFFERED | Features.REACTIVE_FRAGMENTATION,
         )
         self._waiters: dict[Transmission, _Waiter] = {}
         self._taking = trio.CapacityLimiter(CONCURRENT)
@@ -163,6 +172,7 @@ class TcpclSession:
                     nursery.start_soon(self._guard, self._write)
                     nursery.start_soon(self._guard, self._watch_time)
                     nursery.start_soon(self._guard, self._read)
+                    nursery.start_soon(self._guard, self._keep_parts)
                     await self._greeted.wait()
                     assert self.peer is not None
                     task_status.started(self.peer)
@@ -173,6 +183,7 @@ class TcpclSession:
             for spool in self._spools.values():
                 spool.discard()
             await self._say_goodbye()
+            await self._leave_parts()
         if self._error is not None:
             raise self._error
 
@@ -207,6 +218,11 @@ class TcpclSession:
     def backlog_bytes(self) -> int:
         """Answers that the peer has not read yet, as far as they are still here."""
         return self._core.backlog_bytes
+
+    @property
+    def acked_bytes(self) -> int:
+        """What the peer has acknowledged of bundles that are still on their way."""
+        return sum(transmission.acked_bytes for transmission in self._waiters)
 
     def _broken_off(self, transmission: Transmission) -> LinkError:
         if self._core.is_reactive and transmission.acked_bytes:
@@ -261,8 +277,9 @@ class TcpclSession:
                 self._error = LinkError("the peer hung up")
                 self._draining = True
             for at in range(0, len(data), _FEED_BYTES):
-                for event in self._core.receive(data[at : at + _FEED_BYTES], _now()):
-                    await self._handle(event, takes)
+                async with self._order:
+                    for event in self._core.receive(data[at : at + _FEED_BYTES], _now()):
+                        await self._handle(event, takes)
                 self._something_to_write.set()
                 await self._let_answers_go()
 
@@ -324,6 +341,8 @@ class TcpclSession:
             self._core.accept(arrived.number)
         finally:
             self._taking.release_on_behalf_of(arrived.number)
+        if self._keeper is not None:
+            self._keeper.settle(arrived.number)
         self._something_to_write.set()
 
     async def _receive(self, arrived: Arrived, peer: Peer) -> None:
@@ -350,6 +369,37 @@ class TcpclSession:
             self._core.refuse(part.number, wire.NO_RESOURCES)
             if part.number in self._spools:
                 self._spools.pop(part.number).discard()
+
+    async def _keep_parts(self) -> None:
+        """Now and then put what has come of a bundle that takes long on the disk, and say so."""
+        last: int | None = None
+        while self._keeper is not None:
+            await trio.sleep(parts.KEEP_EVERY_S)
+            async with self._order:
+                number = self._core.receiving if self._core.is_reactive else None
+                if number is not None and number == last:
+                    await self._keep(self._keeper, number)
+                last = number
+
+    async def _keep(self, keeper: Keeper, number: int) -> None:
+        part = self._core.flush()
+        if part is not None:
+            await self._spool(part)
+        spool = self._spools.get(number)
+        if spool is None:
+            return
+        try:
+            self._core.keep(number, await keeper.keep(number, spool))
+            self._something_to_write.set()
+        except (OSError, CapacityError) as error:
+            log.warning("cannot keep a part", reason=str(error))
+
+    async def _leave_parts(self) -> None:
+        """Also when this node goes down; what takes too long then is taken at its next start."""
+        with trio.move_on_after(_LAST_WORDS_S) as scope:
+            scope.shield = True
+            if self._keeper is not None:
+                await self._keeper.hand_over()
 
     async def _handle(self, event: Event, takes: trio.Nursery) -> None:
         match event:

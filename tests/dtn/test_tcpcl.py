@@ -364,9 +364,11 @@ def test_what_is_durable_is_acknowledged_before_the_rest_has_come() -> None:
     alice.receive(out(bob), T0)
     # Whole segments only: the rest of what came is not promised.
     assert sent.acked_bytes == durable // 10 * 10 > 0
-    number, rest = bob.unfinished or (None, b"")
-    assert number == 0
-    assert durable + len(rest) == sent.sent_bytes - 5
+    assert bob.receiving == 0
+    rest = bob.flush()
+    assert rest is not None
+    assert durable + len(rest.content) == sent.sent_bytes - 5
+    assert bob.flush() is None
 
 
 def test_the_end_is_acknowledged_once_for_each_segment() -> None:
@@ -379,7 +381,7 @@ def test_the_end_is_acknowledged_once_for_each_segment() -> None:
     answers = out(bob)
     assert answers == wire.ack(20) + wire.ack(25)
     assert alice.receive(answers, T0) == [Acknowledged(sent)]
-    assert bob.unfinished is None
+    assert bob.receiving is None
 
 
 def test_reactive_fragmentation_needs_acknowledgements() -> None:
