@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo usb test hundred test-versions test-kvm conformance parks explore faults rollbacks fuzz-guest fuzz-dtn check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo usb test hundred test-versions test-kvm conformance parks explore faults rollbacks crashes fuzz-guest fuzz-dtn check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -80,6 +80,8 @@ rollbacks: setup
 
 crashes: setup
 	@$(PYTHON) -m tests.crashes $(if $(filter file,$(origin RUNS)),50,$(RUNS)) --seed $(SEED) $(ARGS)
+	@STORE_CRASHES=$(if $(filter file,$(origin RUNS)),50,$(RUNS)) \
+	$(PYTHON) -m pytest -q -s tests/dtn/test_store_crash.py
 
 check: lint types contracts test
 
