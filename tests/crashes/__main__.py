@@ -8,10 +8,12 @@ Exits with 1 when anything acknowledged is lost or anything comes twice.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 from pathlib import Path
 
+import structlog
 import trio
 
 from tests.crashes.traffic import HEAD, Campaign
@@ -24,6 +26,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     print(f"{'':24}{HEAD}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     good = True
     with tempfile.TemporaryDirectory(dir=".") as directory:
         place = Path(directory).resolve()
