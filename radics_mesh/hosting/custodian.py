@@ -10,12 +10,19 @@ too: the price of `restartable`, paid when the two meet (radics_mesh.vmm.handoff
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 import trio
 
-from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError, WireError
+from radics_mesh.errors import (
+    CapacityError,
+    GuestError,
+    MeshError,
+    PeerError,
+    UsageError,
+    WireError,
+)
 from radics_mesh.hosting.custody import Sort, State
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.keeping_messages import Drop, Dropped, Keep, Kept, Message, Want
@@ -25,7 +32,8 @@ from radics_mesh.hosting.table import ENDED
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
-from radics_mesh.vmm import architecture, qemu
+from radics_mesh.vmm import architecture, delta, qemu
+from radics_mesh.vmm.delta import Base
 from radics_mesh.vmm.handoff_messages import Piece
 from radics_mesh.vmm.snapshot import Snapshot
 
@@ -36,6 +44,20 @@ CUSTODY_MAX_BYTES = 2 << 30
 # What is missing is asked for again when nothing of it has come for so long.
 QUIET_S = 2.0
 _WORDS = frozenset(wanted.value for wanted in ENDED)
+
+
+@dataclass
+class _Coming:
+    """`base`: the state here of which the holder may send only what makes the new one of it."""
+
+    keep: Keep
+    sender: NodeId
+    base: Base | None
+
+    @property
+    def changes(self) -> Digest | None:
+        """What that goes by."""
+        return delta.name(self.base.digest, self.keep.snapshot) if self.base else None
 
 
 class Custodian:
@@ -53,7 +75,7 @@ class Custodian:
         self._say = say
         self._go_on = go_on
         self._started = 0.0
-        self._coming: dict[VmId, tuple[Keep, NodeId]] = {}
+        self._coming: dict[VmId, _Coming] = {}
         self._heard: dict[Digest, float] = {}
         # When a holder last spoke to us, and what kept a VM from going on here.
         self._spoke: dict[NodeId, float] = {}
@@ -90,8 +112,16 @@ class Custodian:
         except MeshError as error:
             await self._refuse(message, sender, str(error))
             return
-        self._coming[message.vm_id] = (message, sender)
-        await self._gather(message, sender)
+        await self._gather(self._begin(message, sender, held))
+
+    def _begin(self, message: Keep, sender: NodeId, held: State | None) -> _Coming:
+        old = self._coming.get(message.vm_id)
+        if old is not None and (old.keep.snapshot, old.sender) == (message.snapshot, sender):
+            old.keep = message
+            return old
+        base = self._host.custody.base(held.snapshot) if held is not None else None
+        coming = self._coming[message.vm_id] = _Coming(message, sender, base)
+        return coming
 
     def _checkpoint(self, vm_id: VmId) -> State | None:
         states = self._host.custody.states(vm_id)
@@ -132,33 +162,47 @@ class Custodian:
         await self._say(sender, Dropped(message.vm_id))
 
     async def on_piece(self, piece: Piece, sender: NodeId) -> None:
-        keep, holder = self._coming.get(piece.vm_id, (None, None))
-        if keep is None or holder != sender:
+        coming = self._coming.get(piece.vm_id)
+        if coming is None or coming.sender != sender:
             return
-        if piece.digest not in (keep.snapshot, keep.chain.birth.image):
+        keep = coming.keep
+        if piece.digest not in (keep.snapshot, keep.chain.birth.image, coming.changes):
             raise PeerError("a piece of something else than was to be kept")
-        self._heard[piece.digest] = trio.current_time()
+        if piece.digest == keep.snapshot:  # its holder knows of our base no more
+            coming.base = None
+        what = keep.snapshot if piece.digest != keep.chain.birth.image else piece.digest
+        self._heard[what] = trio.current_time()
         if await trio.to_thread.run_sync(self._incoming.add, piece):
-            await self._gather(keep, sender)
+            await self._gather(coming)
 
-    async def _gather(self, keep: Keep, sender: NodeId) -> None:
+    async def _gather(self, coming: _Coming) -> None:
         """Ask for what is missing; once all is here, keep it."""
+        keep = coming.keep
         image = keep.chain.birth.image
         has_image = self._host.images.holds(image) or await self._take_image(image)
         if not has_image:
-            await self._ask(keep.vm_id, image, sender)
-        whole = await trio.to_thread.run_sync(self._incoming.whole, keep.snapshot)
+            await self._ask(coming, image)
+        what = coming.changes or keep.snapshot
+        whole = await trio.to_thread.run_sync(self._incoming.whole, what)
         if whole is None:
-            await self._ask(keep.vm_id, keep.snapshot, sender)
+            await self._ask(coming, keep.snapshot)
+        elif has_image and coming.base is not None:
+            await self._keep_changed(coming, coming.base, whole)
         elif has_image:
-            await self._keep(keep, sender, whole)
+            await self._keep(keep, coming.sender, whole)
 
-    async def _ask(self, vm_id: VmId, digest: Digest, sender: NodeId) -> None:
+    async def _ask(self, coming: _Coming, digest: Digest) -> None:
         now = trio.current_time()
         if now - self._heard.get(digest, -QUIET_S) < QUIET_S:
             return
         self._heard[digest] = now
-        await self._say(sender, Want(vm_id, digest, self._incoming.missing(digest)))
+        vm_id, base = coming.keep.vm_id, coming.base
+        if base is None or digest != coming.keep.snapshot:
+            want = Want(vm_id, digest, self._incoming.missing(digest))
+        else:
+            missing = self._incoming.missing(delta.name(base.digest, digest))
+            want = Want(vm_id, digest, missing, base.digest)
+        await self._say(coming.sender, want)
 
     async def _take_image(self, image: Digest) -> bool:
         content = await trio.to_thread.run_sync(self._incoming.whole, image)
@@ -177,19 +221,51 @@ class Custodian:
             raise WireError("another checkpoint than was announced")
         snapshot.check_fits(keep.chain.birth.image)
         Papers.parse(snapshot.manifest.mailbox)
-        state = State(
+        state = self._state(keep, len(content))
+        await trio.to_thread.run_sync(self._host.custody.keep, state, content)
+        await self._confirm(keep, sender)
+
+    async def _keep_changed(self, coming: _Coming, base: Base, content: bytes) -> None:
+        """Of what makes it of the checkpoint before. When that does not do, all of it is sent."""
+        keep = coming.keep
+        self._coming.pop(keep.vm_id, None)
+        self._heard.pop(keep.snapshot, None)
+        self._incoming.drop(delta.name(base.digest, keep.snapshot))
+        verifier, now = self._host.me.verifier, self._host.me.clock.wall()
+        state = self._state(keep, 0)
+
+        def work() -> None:
+            signed, packs = delta.read(content, base, keep.terms.memory_bytes, keep.snapshot)
+            snapshot = Snapshot(*signed, packs=())
+            snapshot.check_signature(verifier, now)
+            snapshot.check_fits(keep.chain.birth.image)
+            if snapshot.manifest.vm != keep.vm_id:
+                raise WireError("another VM's checkpoint than was announced")
+            Papers.parse(snapshot.manifest.mailbox)
+            self._host.custody.keep_changed(state, signed, packs)
+
+        try:
+            await trio.to_thread.run_sync(work)
+        except (WireError, GuestError) as error:
+            log.warning("a checkpoint's changes do not do", reason=str(error))
+            coming.base = None
+            self._coming[keep.vm_id] = coming
+            await self._gather(coming)
+            return
+        await self._confirm(keep, coming.sender)
+
+    def _state(self, keep: Keep, size_bytes: int) -> State:
+        return State(
             vm_id=keep.vm_id,
             snapshot=keep.snapshot,
             sort=Sort.CHECKPOINT,
             chain=keep.chain,
             created=keep.created,
-            bytes=len(content),
+            bytes=size_bytes,
             at=self._host.me.clock.wall(),
             mandate=keep.mandate,
             turn=keep.turn,
         )
-        await trio.to_thread.run_sync(self._host.custody.keep, state, content)
-        await self._confirm(keep, sender)
 
     async def _unpack(self, content: bytes) -> Snapshot:
         verifier, now = self._host.me.verifier, self._host.me.clock.wall()
@@ -214,8 +290,8 @@ class Custodian:
 
     async def tick(self, now: float) -> None:
         """Ask again, and go on with what is silent."""
-        for keep, sender in list(self._coming.values()):
-            await self._gather(keep, sender)
+        for coming in list(self._coming.values()):
+            await self._gather(coming)
         for state in self._host.custody.states():
             if state.sort is not Sort.CHECKPOINT:
                 continue

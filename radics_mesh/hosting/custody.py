@@ -12,15 +12,17 @@ from __future__ import annotations
 import enum
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from radics_mesh.durable import sync_directory
-from radics_mesh.errors import WireError
+from radics_mesh.errors import GuestError, WireError
 from radics_mesh.hosting.database import Database
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.ownership import Mandate, Ownership
 from radics_mesh.vmm import stored
+from radics_mesh.vmm.bare import SignedFields
+from radics_mesh.vmm.delta import Base
 from radics_mesh.vmm.manifest import Manifest
 from radics_mesh.vmm.pages import PageStore
 from radics_mesh.vmm.snapshot import Snapshot
@@ -131,12 +133,42 @@ class Custody(Database):
         hashes = snapshot.manifest.page_hashes()
         with self._keeping, self._pages.keeping(hashes):
             stored.adopt(self._pages, snapshot, self._directory)
-            older = [
-                old
-                for old in self.states(state.vm_id)
-                if state.sort is old.sort is Sort.CHECKPOINT and old.snapshot != state.snapshot
-            ]
-            self._change(state, older)
+            self._change(state, self._older(state))
+
+    def keep_changed(self, state: State, signed: SignedFields, packs: Iterable[bytes]) -> None:
+        """The same of a state whose pages are in these packs, or here already; `state.bytes` is
+        found out.
+
+        WireError, GuestError: a page is missing or damaged. CapacityError: no room.
+        """
+        new = Stored(*signed, self._pages)
+        hashes = new.manifest.page_hashes()
+        with self._keeping, self._pages.keeping(hashes):
+            for packed in packs:
+                self._pages.put_pack(packed)
+            if self._pages.lacking(hashes):
+                raise WireError("checkpoint: pages are missing")
+            if bad := new.check_pages():
+                raise GuestError(f"checkpoint: page {bad[0][0]}: {bad[0][1]}")
+            stored.write(new, self._directory)
+            state = replace(state, bytes=self._pages.weigh(hashes))
+            self._change(state, self._older(state))
+
+    def base(self, snapshot: Digest) -> Base | None:
+        """Of a state that is here, for one that comes as what makes it of that; None: it is in no
+        form for that."""
+        try:
+            return Base.of(self._stored(snapshot).manifest)
+        except (OSError, WireError):
+            return None
+
+    def _older(self, state: State) -> list[State]:
+        """What a state takes the place of."""
+        return [
+            old
+            for old in self.states(state.vm_id)
+            if state.sort is old.sort is Sort.CHECKPOINT and old.snapshot != state.snapshot
+        ]
 
     def renew(self, state: State) -> None:
         """The same checkpoint under another mandate."""

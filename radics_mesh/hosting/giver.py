@@ -22,8 +22,11 @@ from radics_mesh.hosting.vm import Vm
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.ownership import Mandate
 from radics_mesh.records import Kind
+from radics_mesh.vmm import delta
+from radics_mesh.vmm.delta import Base
 from radics_mesh.vmm.handoff_messages import Terms
 from radics_mesh.vmm.handoff_state import Phase
+from radics_mesh.vmm.stored import Stored
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +62,9 @@ class Giver:
         self._say = say
         self._offers: dict[tuple[VmId, NodeId], _Offer] = {}
         self._seen: dict[VmId, int] = {}
+        # What each keeper was offered last, and what it is known to have.
+        self._offered: dict[tuple[VmId, NodeId], Base] = {}
+        self._kept: dict[tuple[VmId, NodeId], Base] = {}
         self._asked: set[VmId] = set()
 
     def keepers(self, vm: Vm) -> list[NodeId]:
@@ -128,6 +134,7 @@ class Giver:
     async def _keep(self, vm: Vm, keeper: NodeId, key: bytes, snapshot: Digest) -> Keep:
         chain, policy = vm.life.chain, vm.row.settings.policy
         manifest = (await vm.life.snapshots.load(snapshot)).manifest
+        self._offered[vm.vm_id, keeper] = Base.of(manifest)
         least = self._seen.get(vm.vm_id, 0)
         serial = self._host.custody.serial(vm.vm_id, snapshot, least)
         mandate: Mandate = chain.mandate(
@@ -155,11 +162,16 @@ class Giver:
             offer.next_at = 0.0
             return
         offer.confirmed, offer.refused = not message.reason, message.reason
+        offered = self._offered.get((message.vm_id, sender))
+        if offer.confirmed and offered is not None and offered.digest == message.snapshot:
+            self._kept[message.vm_id, sender] = offered
 
     async def on_dropped(self, message: Dropped, sender: NodeId) -> None:
         offer = self._offers.get((message.vm_id, sender))
         if offer is not None and offer.what is None:
             offer.confirmed = True
+            self._offered.pop((message.vm_id, sender), None)
+            self._kept.pop((message.vm_id, sender), None)
 
     async def on_want(self, message: Want, sender: NodeId) -> None:
         """Only a keeper is shown what programs remember."""
@@ -167,9 +179,28 @@ class Giver:
         if vm is None or sender not in self.keepers(vm) or vm.phase is Phase.NONE:
             log.warning("a state is asked for by no keeper of it", node=sender.short)
             return
-        content = await self._content(vm, message.digest)
-        for piece in cut(vm.vm_id, message.digest, content, message.pieces):
+        digest, pieces = message.digest, message.pieces
+        content = await self._changes(vm, message, sender)
+        if content is not None and message.base is not None:
+            digest = delta.name(message.base, digest)
+        else:  # pieces of something else were named
+            pieces = () if message.base else pieces
+            content = await self._content(vm, digest)
+        for piece in cut(vm.vm_id, digest, content, pieces):
+            self._host.counters["kept bytes sent"] += len(piece.data)
             await self._say(sender, Part(piece))
+
+    async def _changes(self, vm: Vm, message: Want, keeper: NodeId) -> bytes | None:
+        """What makes the latest checkpoint of the one that a keeper has; None: it must be sent as a
+        whole."""
+        base = self._kept.get((vm.vm_id, keeper))
+        latest = message.digest == vm.handoff.tenure.snapshot
+        if not latest or base is None or base.digest != message.base:
+            return None
+        state = await vm.life.snapshots.load(message.digest)
+        if not isinstance(state, Stored):
+            return None
+        return await trio.to_thread.run_sync(delta.make, base, state)
 
     async def _content(self, vm: Vm, digest: Digest) -> bytes:
         if digest == vm.life.chain.birth.image:

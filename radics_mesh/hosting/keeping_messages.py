@@ -6,8 +6,11 @@ programs. [version, type, vm id, ...]:
   KEEP     chain, mandate, turn, terms, snapshot, created    holder: keep this checkpoint
   KEPT     serial, snapshot, reason      keeper: I have it, durably; or why not. The serial is the
                                          highest that it has seen of this VM
-  WANT     digest, pieces                keeper: send these pieces (none named: all)
-  PART     digest, index, count, bytes   holder: one piece of the image or the checkpoint
+  WANT     digest, pieces, base          keeper: send these pieces (none named: all); of a
+                                         checkpoint what makes it of `base`, which the keeper has
+                                         (empty: all of it), if the holder still knows that
+  PART     digest, index, count, bytes   holder: one piece of the image or the checkpoint, or of
+                                         what makes it (`radics_mesh.vmm.delta.name`)
   DROP     chain                         holder: the VM has ended; keep nothing of it
   DROPPED                                keeper: done
 """
@@ -56,6 +59,7 @@ class Want:
     vm_id: VmId
     digest: Digest
     pieces: tuple[int, ...] = ()
+    base: Digest | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def _body(message: Message) -> list[object]:
         case Kept():
             return [vm_id, message.serial, bytes(message.snapshot), message.reason[:200]]
         case Want():
-            return [vm_id, bytes(message.digest), list(message.pieces[:_NAMED_MAX])]
+            base = bytes(message.base or b"")
+            return [vm_id, bytes(message.digest), list(message.pieces[:_NAMED_MAX]), base]
         case Part(piece):
             return [vm_id, bytes(piece.digest), piece.index, piece.count, piece.data]
         case Drop():
@@ -130,7 +135,7 @@ def _parse(name: str, vm_id: VmId, fields: Fields) -> Message:
             serial, snapshot = fields.integer(0, 1 << 53), Digest(fields.blob(32))
             return Kept(vm_id, serial, snapshot, fields.text(limit=1000))
         case "want":
-            return Want(vm_id, Digest(fields.blob(32)), _numbers(fields.items(limit=_NAMED_MAX)))
+            return _parse_want(vm_id, fields)
         case "part":
             return _parse_part(vm_id, fields)
         case "drop":
@@ -151,6 +156,12 @@ def _parse_keep(vm_id: VmId, fields: Fields) -> Keep:
         Digest(fields.blob(32)),
         fields.integer(0, 1 << 40),
     )
+
+
+def _parse_want(vm_id: VmId, fields: Fields) -> Want:
+    digest, pieces = Digest(fields.blob(32)), _numbers(fields.items(limit=_NAMED_MAX))
+    base = fields.blob(limit=Digest.LENGTH)
+    return Want(vm_id, digest, pieces, Digest(base) if base else None)
 
 
 def _parse_part(vm_id: VmId, fields: Fields) -> Part:

@@ -28,7 +28,8 @@
                snapshot: all in one piece; exported: that with the VM's ownership, in a file
   template     what of memory comes from the image, as hashes
   survey       what a snapshot would hold, kept up while the guest runs (changed)
-  pagemap      which pages a VM has, as two nodes tell each other; bare: a manifest without them
+  pagemap      which pages a VM has, as two nodes tell each other; bare: a manifest without them;
+               delta: a state as what makes it of an earlier one
   handoff*     sans-IO: at most one live copy, whatever is lost on the way
 
 What flows: Launch -> launch.launch -> Machine; its `events` are the guest's numbered outputs and

@@ -57,8 +57,10 @@ async def test_a_keeper_goes_on_when_the_holder_is_silent_and_the_lower_branch_g
     await kept_at(one, vm, two)
     await post(two, vm, "before")
     await until(lambda: "mail 1 before" in two.reports)
+    whole = one.hosting.counters["kept bytes sent"]
     await one.hosting.checkpoint("counter")
     await kept_at(one, vm, two)
+    assert one.hosting.counters["kept bytes sent"] - whole < whole / 4  # what has changed
     await post(two, vm, "after the checkpoint")
     await until(lambda: "mail 2 after the checkpoint" in two.reports)
 
