@@ -5,7 +5,7 @@
   bundle       the primary block, a whole bundle, its identity
   security     who signed it: a Payload Integrity Block with Ed25519ph
   security_block  the form of security blocks (RFC 6257)
-  confidentiality  payloads that only the destination node reads
+  confidentiality  payloads that only the destination node reads;  scratch: files without names
   chains       what proves a signer: beside the bundle, or left out where it is known
   processing   decisions, sans-IO: what is made, admitted, changed when it leaves, delivered
   admin_records  status reports and custody signals as bytes

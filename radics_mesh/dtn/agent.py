@@ -259,6 +259,7 @@ class Agent:
             asks=asks,
             report_to=report_to,
             receiver=receiver,
+            keep=self._store.scratch,
         )
         raw = await sized(len(payload), lambda: make().encoded())
         held = Held(

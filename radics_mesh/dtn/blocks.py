@@ -85,10 +85,9 @@ class LargeBlock(Block):
         return self._file
 
 
-def payload(content: bytes | FileBytes) -> Block:
-    if isinstance(content, bytes):
-        return Block(PAYLOAD, 0, content)
-    return LargeBlock(PAYLOAD, 0, content)
+def payload(content: bytes | FileBytes, flags: int = 0, references: tuple[Eid, ...] = ()) -> Block:
+    kind = Block if isinstance(content, bytes) else LargeBlock
+    return kind(PAYLOAD, flags, content, references)  # type: ignore[arg-type]  # each its own
 
 
 def with_content(block: Block, content: Content) -> Block:

@@ -33,7 +33,7 @@ from nacl.exceptions import CryptoError
 from radics_mesh.dtn import blocks, security_block
 from radics_mesh.dtn.blocks import Block
 from radics_mesh.dtn.bundle import Bundle
-from radics_mesh.dtn.content import Content
+from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.security import canonical_primary
 from radics_mesh.errors import CapacityError, PeerError, UsageError, WireError
 from radics_mesh.identity import Identity, seal
@@ -141,15 +141,25 @@ class Opening:
         return bytes(content)
 
 
-def encrypt(bundle: Bundle, receiver: bytes) -> Bundle:
-    """A whole, not yet signed bundle with its payload sealed to a node's public key."""
+# Puts pieces somewhere and gives what they are together.
+Keep = Callable[[Iterable[bytes]], bytes | FileBytes]
+
+
+def _in_memory(pieces: Iterable[bytes]) -> bytes:
+    return b"".join(pieces)
+
+
+def encrypt(bundle: Bundle, receiver: bytes, keep: Keep = _in_memory) -> Bundle:
+    """A whole, not yet signed bundle with its payload sealed to a node's public key. A payload in
+    a file is gone through piece by piece, and its ciphertext is where `keep` puts it."""
     payload = bundle.block(blocks.PAYLOAD)
     if payload is None or bundle.fragment is not None:
         raise UsageError("only the payload of a whole bundle can be encrypted")
     sealing = Sealing(receiver, _binding(bundle))
     pieces = _pieces(payload.content, RECORD_BYTES)
-    records = [sealing.record(piece, last=last) for piece, last in pieces]
-    sealed = Block(payload.kind, payload.flags, b"".join(records), payload.references)
+    records = (sealing.record(piece, last=last) for piece, last in pieces)
+    keep = _in_memory if isinstance(payload.content, bytes) else keep
+    sealed = blocks.payload(keep(records), payload.flags, payload.references)
     others = (sealed if block is payload else block for block in bundle.blocks)
     return bundle.with_blocks((sealing.block, *others))
 
@@ -159,14 +169,18 @@ def is_encrypted(bundle: Bundle) -> bool:
     return bundle.block(blocks.CONFIDENTIALITY) is not None
 
 
-def decrypt(bundle: Bundle, receiver: Identity) -> bytes:
-    """The payload of a verified bundle that `is_encrypted`. PeerError, WireError."""
+def decrypt(bundle: Bundle, receiver: Identity, keep: Keep = _in_memory) -> bytes | FileBytes:
+    """The payload of a verified bundle that `is_encrypted`. PeerError, WireError.
+
+    `keep`: as in `encrypt`. It may have begun to keep what turns out to be altered further on.
+    """
     found = [block for block in bundle.blocks if block.kind == blocks.CONFIDENTIALITY]
     if len(found) != 1 or bundle.fragment is not None:
         raise PeerError("encrypted more than once, or only a part of what was")
     opening = Opening(found[0], receiver, _binding(bundle))
     pieces = _pieces(bundle.content, RECORD_BYTES + _OVERHEAD_BYTES)
-    return b"".join(opening.content(piece, last=last) for piece, last in pieces)
+    keep = _in_memory if isinstance(bundle.content, bytes) else keep
+    return keep(opening.content(piece, last=last) for piece, last in pieces)
 
 
 def _pieces(data: Content, piece_bytes: int) -> Iterable[tuple[bytes, bool]]:

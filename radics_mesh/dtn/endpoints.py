@@ -20,7 +20,14 @@ from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Delivery, open_delivery
 from radics_mesh.dtn.store import BundleStore
-from radics_mesh.errors import MeshError, UsageError
+from radics_mesh.errors import (
+    CapacityError,
+    LinkError,
+    MeshError,
+    PeerError,
+    UsageError,
+    WireError,
+)
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Eid
 
@@ -212,8 +219,12 @@ class Endpoints:
         """None for a payload that this node cannot decrypt: it never will."""
         try:
             opened = partial(open_delivery, signer=held.signer, receiver=self._identity)
-            return await sized(len(raw), lambda: opened(Bundle.parse(raw)))
-        except MeshError as error:
+            try:
+                keep = self._store.scratch
+                return await sized(len(raw), lambda: opened(Bundle.parse(raw), keep=keep))
+            except CapacityError:  # then in memory
+                return await sized(len(raw), lambda: opened(Bundle.parse(raw)))
+        except (PeerError, WireError, LinkError) as error:
             self._counters["undecipherable"] += 1
             log.warning("bundle dropped", bundle=str(held.bundle_id), reason=str(error))
             return None

@@ -31,7 +31,7 @@ from radics_mesh.dtn.bundle import (
     with_block_in_front,
 )
 from radics_mesh.dtn.chains import ChainUnknown
-from radics_mesh.dtn.confidentiality import decrypt, encrypt, is_encrypted
+from radics_mesh.dtn.confidentiality import Keep, decrypt, encrypt, is_encrypted
 from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.fragments import begun, may_be_cut
 from radics_mesh.dtn.held import Held
@@ -103,11 +103,12 @@ def originate(
     asks: int = 0,
     report_to: Eid = NONE_EID,
     receiver: bytes = b"",
+    keep: Keep = b"".join,
 ) -> Bundle:
     """A signed bundle of this node or of a VM that it holds; UsageError when it may not be.
 
     `asks`: processing flags besides the priority. `receiver`: the public key that alone shall read
-    the payload; empty: everybody may.
+    the payload; empty: everybody may. `keep`: where the ciphertext of a payload in a file goes.
     """
     if source.node_id != me.node_id and (source.vm_id is None or not ownership):
         raise UsageError(f"this node cannot send as {source}")
@@ -129,7 +130,7 @@ def originate(
         report_to=report_to,
         blocks=(blocks.age(0), blocks.payload(payload)),
     )
-    sealed = encrypt(unsigned, receiver) if receiver else unsigned
+    sealed = encrypt(unsigned, receiver, keep) if receiver else unsigned
     return sign(sealed, me.identity, me.chain, ownership)
 
 
@@ -357,7 +358,9 @@ def depart(
     )
 
 
-def open_delivery(bundle: Bundle, signer: NodeId | None, receiver: Identity) -> Delivery:
+def open_delivery(
+    bundle: Bundle, signer: NodeId | None, receiver: Identity, keep: Keep = b"".join
+) -> Delivery:
     """`signer` is who was proved to have signed it when it came in. PeerError, WireError: its
     payload is encrypted, and not so that this node can open it; ciphertext is never delivered."""
     encrypted = is_encrypted(bundle)
@@ -365,7 +368,7 @@ def open_delivery(bundle: Bundle, signer: NodeId | None, receiver: Identity) -> 
         bundle_id=bundle.id,
         source=bundle.source,
         destination=bundle.destination,
-        content=decrypt(bundle, receiver) if encrypted else bundle.content,
+        content=decrypt(bundle, receiver, keep) if encrypted else bundle.content,
         signer=signer,
         vm_chain=ownership_in(bundle) if signer else b"",
         flags=bundle.flags,

@@ -32,7 +32,7 @@ from radics_mesh.dtn.ages import LIFETIME_MAX_S, Ages, eid
 from radics_mesh.dtn.backlog import LIVE_MAX
 from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.commits import Commits, Write
-from radics_mesh.dtn.content import Content
+from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.database import (
     FILE_FROM_BYTES,
     Batch,
@@ -52,6 +52,7 @@ from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.index import Index, hashed
 from radics_mesh.dtn.quotas import Quotas
 from radics_mesh.dtn.salvage import open_database
+from radics_mesh.dtn.scratch import scratch
 from radics_mesh.dtn.spool import Spool, Spooled
 from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.ids import NONE_EID, Eid
@@ -339,6 +340,11 @@ class BundleStore:
             raise CapacityError(f"the bundle store cannot write: {error}") from error
         self._spools.add(spool)
         return spool
+
+    def scratch(self, pieces: Iterable[bytes]) -> FileBytes:
+        """A file without a name, which goes with what is returned. Blocks, in any thread;
+        CapacityError."""
+        return scratch(self._files.large, pieces)
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether so much more could be taken, were all that is on its way here stored."""

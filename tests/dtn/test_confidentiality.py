@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,12 @@ from radics_mesh.dtn.confidentiality import (
     is_encrypted,
     sealed_bytes,
 )
+from radics_mesh.dtn.content import FileBytes
 from radics_mesh.dtn.processing import depart, originate
 from radics_mesh.dtn.routing import StaticRoutes
+from radics_mesh.dtn.scratch import scratch
 from radics_mesh.dtn.security import BundleVerifier, sign
-from radics_mesh.errors import PeerError, UsageError, WireError
+from radics_mesh.errors import CapacityError, PeerError, UsageError, WireError
 from radics_mesh.ids import Digest, Eid, NodeId
 from radics_mesh.ownership import born
 from tests.dtn.bundles import plain
@@ -240,3 +243,39 @@ async def test_from_application_to_application(tmp_path: Path) -> None:
         await b.agent.receive(to_another.encode(), c.id)
         await until(lambda: b.agent.counters["undecipherable"] == 1 and not len(b.store))
         assert len(b.delivered) == 1
+
+
+async def test_a_large_payload_from_file_to_file(tmp_path: Path) -> None:
+    payload = bytes(range(256)) * (3 << 12) + b"end"
+    source = tmp_path / "source"
+    source.write_bytes(payload)
+    inbox = B.node_id.service("inbox")
+    async with (
+        running(A, tmp_path / "a", privacy=Policy(A.identity, (), key_of)) as a,
+        running(B, tmp_path / "b") as b,
+    ):
+        b.agent.register(inbox, b.collect)
+        connect(a, b)
+        await a.agent.send(inbox, FileBytes.of(source), encrypt=True)
+        (delivery,) = await b.received(1)
+        assert isinstance(delivery.content, FileBytes)
+        assert delivery.payload == payload
+        assert delivery.encrypted
+        await until(lambda: not len(a.store) and not len(b.store))
+        for node, name in ((a, "a"), (b, "b")):
+            await node.store.flushed()
+            assert list((tmp_path / name / "large").iterdir()) == []
+
+
+def test_what_is_altered_leaves_no_file(tmp_path: Path) -> None:
+    sealed_file = tmp_path / "sealed"
+    bundle = sealed(bytes(4 * RECORD_BYTES))
+    sealed_file.write_bytes(bundle.payload[:-1] + b"?")
+    altered = bundle.with_blocks((bundle.blocks[0], blocks.payload(FileBytes.of(sealed_file))))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    with pytest.raises(PeerError):
+        decrypt(altered, B.identity, partial(scratch, kept))
+    assert list(kept.iterdir()) == []
+    with pytest.raises(CapacityError):
+        decrypt(altered, B.identity, partial(scratch, tmp_path / "nowhere"))
