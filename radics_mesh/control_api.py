@@ -406,6 +406,12 @@ class SightingRow(TypedDict):
     fragment: str | None
 
 
+class TransferRow(TypedDict):
+    node: str
+    sent_bytes: int
+    bytes: int
+
+
 class BundleInfo(TypedDict):
     """A bundle that is stored here, in full."""
 
@@ -424,6 +430,8 @@ class BundleInfo(TypedDict):
     payload_total: int
     # What reports have told of it, in order.
     sightings: list[SightingRow]
+    # While it is being handed on: to whom, how many bytes have left, and of how many.
+    transfers: list[TransferRow]
 
 
 class CopyRow(TypedDict):

@@ -101,7 +101,12 @@ def _info_lines(info: dict[str, Any]) -> list[str]:
         if info[key] is not None:
             lines.append(_line(label, info[key]))
     lines += [_line("asks for", text) for text in info["asks"]]
+    lines += [_line("going to", transfer(one)) for one in info["transfers"]]
     return lines + [_line("told", _sighting(row)) for row in info["sightings"]]
+
+
+def transfer(row: dict[str, Any]) -> str:
+    return f"{row['node']}: {cells.size(row['sent_bytes'])} of {cells.size(row['bytes'])}"
 
 
 def _sighting(row: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,9 +16,10 @@ import trio
 
 from radics_mesh import cells
 from radics_mesh.cli.asking import Finite, ask, each, json_option, state_option, wants_json
+from radics_mesh.cli.bundles import transfer
 from radics_mesh.cli.tables import jsonable, print_json, print_json_line
 from radics_mesh.control import ControlClient
-from radics_mesh.errors import LinkError
+from radics_mesh.errors import LinkError, UsageError
 
 # A payload from standard input that is larger goes to the node as a file.
 INLINE_BYTES = 1 << 20
@@ -30,6 +31,7 @@ _PRIORITIES = click.Choice(["bulk", "normal", "expedited"])
 _Payload = tuple[bytes, str]
 # Reports of nodes on the way may come after that of the end, which `trace` hears first then.
 _OVERTAKEN_S = 1.0
+_LOOK_S = 0.25
 
 
 @contextmanager
@@ -144,11 +146,26 @@ def follow(state: Path, bundle_id: str, timeout: float | None) -> list[dict[str,
 
     async def track() -> None:
         with trio.move_on_after(float("inf") if timeout is None else timeout):
-            await each(state, "track", show, id=bundle_id)
+            async with trio.open_nursery() as nursery:
+                if sys.stderr.isatty():
+                    nursery.start_soon(_watch, state, bundle_id)
+                await each(state, "track", show, id=bundle_id)
+                nursery.cancel_scope.cancel()
 
     trio.run(track)
     _progress("")
     return seen
+
+
+async def _watch(state: Path, bundle_id: str) -> None:
+    """How far it is with the neighbours that are being given it, until it has left."""
+    client = ControlClient(state)
+    with suppress(UsageError):
+        while True:
+            found = await client.call("bundle", id=bundle_id)
+            if found["transfers"]:
+                _progress(cells.printable("; ".join(map(transfer, found["transfers"]))))
+            await trio.sleep(_LOOK_S)
 
 
 @click.command()

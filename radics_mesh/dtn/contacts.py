@@ -234,6 +234,11 @@ class Contacts:
         line = self._lines.get(peer)
         return "" if line is None else line.host
 
+    def sent_of(self, peer: Peer, bundle: Content) -> int | None:
+        """How much of a bundle that is on its way to a peer has left; None: not known."""
+        line = self._lines.get(peer)
+        return None if line is None else line.session.sent_of(bundle)
+
     def rtt_s(self, peer: Peer) -> float | None:
         """Measured round trip, None without a session or a measurement."""
         line = self._lines.get(peer)

@@ -76,6 +76,8 @@ class Contact:
         self.bytes_out = 0
         self.bytes_in = 0
         self.in_flight: set[Held] = set()
+        # Of what is in flight, what is on the wire, for people who look how far it is.
+        self.on_wire: dict[Held, Content] = {}
         self._transmit = transmit
         self._stream = stream
         self.refused: list[Held] = []
@@ -366,6 +368,7 @@ class Forwarding:
 
     async def _hand_over(self, contact: Contact, held: Held, leaving: Leaving, copies: int) -> int:
         """How many bytes the neighbour took; else what `transmit` raised."""
+        contact.on_wire[held] = leaving.raw
         try:
             await _transmitted(contact, leaving.raw)
         except ChainUnknown:
@@ -377,6 +380,7 @@ class Forwarding:
             if whole is None:
                 raise
             leaving = whole
+            contact.on_wire[held] = leaving.raw
             await _transmitted(contact, leaving.raw)
         if contact.shared is not None:
             contact.shared.holds(leaving.chains)
@@ -409,6 +413,7 @@ class Forwarding:
             contact.close()
         finally:
             contact.in_flight.discard(held)
+            contact.on_wire.pop(held, None)
             contact.crossed.discard(held)
             keep(held)
             contact.woken.set()

@@ -214,6 +214,11 @@ class TcpclSession:
         if waiter.error is not None:
             raise waiter.error
 
+    def sent_of(self, bundle: Content) -> int | None:
+        """How much of a bundle in `transmit` has left; None: it is not under way."""
+        under_way = (one for one in self._waiters if one.bundle is bundle)
+        return next((one.sent_bytes for one in under_way), None)
+
     @property
     def backlog_bytes(self) -> int:
         """Answers that the peer has not read yet, as far as they are still here."""

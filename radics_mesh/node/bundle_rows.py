@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from radics_mesh.clock import Wall
 from radics_mesh.config import Address, Foreign
@@ -13,6 +13,7 @@ from radics_mesh.control_api import (
     ContactRow,
     CopyRow,
     HopRow,
+    TransferRow,
 )
 from radics_mesh.dtn.admin_records import Status
 from radics_mesh.dtn.agent import Contact
@@ -67,7 +68,17 @@ def bundle_info(node: Services, held: Held) -> BundleInfo:
         asks=_asks(held),
         payload_total=held.total,
         sightings=[rows.sighting_row(node, s) for s in path(node.sightings.of(held.bundle_id))],
+        transfers=[
+            row for contact in node.agent.contacts() for row in _transfer(node, contact, held)
+        ],
     )
+
+
+def _transfer(node: Services, contact: Contact, held: Held) -> Iterator[TransferRow]:
+    content = contact.on_wire.get(held)
+    sent = None if content is None else node.contacts.sent_of(contact.peer, content)
+    if content is not None and sent is not None:
+        yield TransferRow(node=node.name_of(contact.peer), sent_bytes=sent, bytes=len(content))
 
 
 def _asks(held: Held) -> list[str]:

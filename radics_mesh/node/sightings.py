@@ -14,7 +14,7 @@ from radics_mesh.broadcast import Broadcast
 from radics_mesh.clock import DtnTime, from_dtn
 from radics_mesh.dtn.admin_records import Reason, Status, StatusReport
 from radics_mesh.dtn.bundle import BundleId
-from radics_mesh.ids import Eid
+from radics_mesh.ids import Eid, same_node
 
 BUNDLES_MAX = 4096
 OF_ONE_MAX = 256
@@ -91,13 +91,19 @@ class Sightings:
 
 
 def path(sightings: Sequence[Sighting]) -> list[Sighting]:
-    """Node by node, in the order in which it came to them by their own clocks; a node without a
-    clock comes after what was heard before it. (A node calls a bundle forwarded when the next one
-    has answered for it, which by the clock is later than what that one did with it.)"""
+    """Node by node, its source first, then in the order in which it came to them by their own
+    clocks; a node without a clock comes after what was heard before it.
+
+    A node calls a bundle forwarded when the next one has answered for it, which by the clock is
+    later than what that one did with it.
+    """
     first: dict[Eid, float] = {}
     latest = 0.0
     for sighting in sightings:
         latest = latest if sighting.at is None else sighting.at
+        if same_node(sighting.node, sighting.bundle_id.source):
+            first[sighting.node] = -1.0
+            continue
         first[sighting.node] = min(first.get(sighting.node, latest), latest)
     order = {node: (at, number) for number, (node, at) in enumerate(first.items())}
     return sorted(sightings, key=lambda s: (*order[s.node], _ORDER.index(s.what)))

@@ -82,21 +82,23 @@ async def test_a_bundle_is_taken_then_acknowledged() -> None:
     async def slowly(_: bytes) -> None:
         await durable.wait()
 
-    inbox = Inbox(slowly)
+    inbox, bundle = Inbox(slowly), b"bundle"
     done = trio.Event()
     async with sessions(inbox) as (alice, _):
 
         async def send() -> None:
-            await alice.transmit(b"bundle")
+            await alice.transmit(bundle)
             done.set()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send)
             await wait_all_tasks_blocked()
-            assert inbox.bundles == [b"bundle"]
+            assert inbox.bundles == [bundle]
             assert not done.is_set()
+            assert alice.sent_of(bundle) == len(bundle)
             durable.set()
     assert done.is_set()
+    assert alice.sent_of(bundle) is None
     assert inbox.peers == {ALICE}
 
 

@@ -17,6 +17,7 @@ from radics_mesh.dtn.fragments import join
 from radics_mesh.dtn.udpcl import KEEPALIVE, UdpLayer
 from radics_mesh.ids import Eid
 from tests.dtn.world import Members, Node, TrioClock, running, until
+from tests.patience import PATIENCE_S
 
 PEER = Eid("dtn://peer/")
 HOST = "127.0.0.1"
@@ -59,7 +60,7 @@ async def peered(tmp_path: Path, port: int, **settings: object) -> AsyncIterator
 
 async def bundle_from(peer: trio.socket.SocketType) -> bytes:
     """The next datagram that is one."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         while True:
             data = await peer.recv(65_507)
             if data != KEEPALIVE:

@@ -23,14 +23,16 @@ def test_a_path_is_told_node_by_node_whatever_came_first() -> None:
     seen.hear(report(Status.FORWARDED, 21), B)  # when C had answered
     seen.hear(report(Status.RECEIVED, 10), B)
     seen.hear(report(Status.RECEIVED, 10), B)  # again
+    seen.hear(report(Status.FORWARDED, 30), SENT.source)
     told = [(s.node, s.what) for s in path(seen.of(SENT))]
     assert told == [
+        (SENT.source, Status.FORWARDED),
         (B, Status.RECEIVED),
         (B, Status.FORWARDED),
         (C, Status.RECEIVED),
         (C, Status.DELIVERED),
     ]
-    assert path(seen.of(SENT))[0].at == 946_684_810.5
+    assert path(seen.of(SENT))[1].at == 946_684_810.5
     assert holders(seen.of(SENT)) == {}
 
 
