@@ -1,10 +1,11 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo usb test hundred test-versions test-kvm conformance parks explore faults rollbacks crashes fuzz-guest fuzz-dtn check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo mule usb test hundred test-versions test-kvm conformance parks explore faults rollbacks crashes fuzz-guest fuzz-dtn check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
+	@echo "make mule       a message from A to B, never up together, by a mule: simulated, then real"
 	@echo "make usb        a VM goes from A to B on a USB stick, the two never connected"
 	@echo "make test       all tests (ARGS='-k name' to choose; WORKERS=2)"
 	@echo "make hundred    a hundred VMs on one node: time, memory, found again after SIGKILL"
@@ -30,6 +31,10 @@ setup:
 
 demo: setup
 	@$(PYTHON) -m scenarios.first_light $(ARGS)
+
+mule: setup
+	@$(PYTHON) -m bench.data_mule $(ARGS)
+	@$(PYTHON) -m scenarios.data_mule $(ARGS)
 
 usb: setup
 	@$(PYTHON) -m scenarios.usb_stick $(ARGS)

@@ -9,6 +9,7 @@ a mock clock would not wait for it, so each commit is made at once, in memory.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +114,7 @@ class World:
         quota_bytes: int,
         bytes_per_s: float,
         lifetime_s: int,
+        custody: bool = False,
     ) -> None:
         self._scenario = scenario
         self._sendings = sendings
@@ -121,11 +123,15 @@ class World:
         self._quota_bytes = quota_bytes
         self._quality = Quality(DELAY_S, bytes_per_s)
         self._lifetime_s = lifetime_s
+        self._custody = custody
         self._clock = SimulatedClock()
         self._agents: list[Agent] = []
         self._sent: dict[BundleId, Sending] = {}
         self._carriers: dict[BundleId, int] = {}
         self.outcome = Outcome()
+        # By node, when the run is over: what its agent counted, and its bundles of applications.
+        self.counters: list[Counter[str]] = []
+        self.held_at_end: list[int] = []
         # Called with every pair that came into contact (True) or lost it.
         self.on_meeting: list[Callable[[int, int, bool], None]] = []
 
@@ -147,6 +153,8 @@ class World:
                 await trio.sleep_until(self._scenario.duration_s)
                 nursery.cancel_scope.cancel()
             for agent in self._agents:
+                self.counters.append(agent.counters)
+                self.held_at_end.append(sum(h.bundle_id in self._sent for h in agent.held_here()))
                 agent._store.close()
 
     async def _start(self, number: int, me: Me, directory: Path, nursery: trio.Nursery) -> None:
@@ -165,7 +173,9 @@ class World:
         names = nodes(self._scenario.nodes)
         destination = names[sending.destination].service(SERVICE_IN)
         try:
-            sent = await self._agents[sending.source].send(destination, self._payload)
+            sent = await self._agents[sending.source].send(
+                destination, self._payload, custody=self._custody
+            )
         except CapacityError:
             self.outcome.refused_at_source += 1
             return
