@@ -131,6 +131,8 @@ def main() -> int:
     parser.add_argument("-v", "--verbose", action="store_true")
     options = parser.parse_args()
     began = time.monotonic()
+    # Before and after the runs, too, what was made on the tmpfs goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     place = Path(tempfile.mkdtemp(prefix="radics-faults-", dir="/dev/shm"))
     try:
         prepare(place)
