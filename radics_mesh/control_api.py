@@ -464,6 +464,9 @@ class BundleWhy(TypedDict):
     expected: list[str]
     stored_bytes: int
     quota_bytes: int
+    # The same of its source; None: one source may have all.
+    source_bytes: int
+    source_quota_bytes: int | None
     expires_in_s: float | None
     # What it waits for, or what would let it go on, in words.
     unblock: list[str]

@@ -133,11 +133,19 @@ def _why_lines(found: dict[str, Any]) -> list[str]:
         lines.append(_line("neighbours", "none in reach"))
     lines += [_line("neighbour", f"{hop['node']} {hop['verdict']}") for hop in found["hops"]]
     lines += [_line("expected", text) for text in found["expected"]]
-    quota = f"{cells.size(found['stored_bytes'])} of {cells.size(found['quota_bytes'])} used"
-    lines.append(_line("store", quota))
+    lines.append(_line("store", _used(found["stored_bytes"], found["quota_bytes"])))
+    lines.append(_line("its source", _used(found["source_bytes"], found["source_quota_bytes"])))
     if found["expires_in_s"] is not None:
         lines.append(_line("expires in", cells.duration(found["expires_in_s"])))
     return lines + [_line("waits for" if info else "so", text) for text in found["unblock"]]
+
+
+def _used(count: int, quota: int | None) -> str:
+    return (
+        f"{cells.size(count)}, no quota"
+        if quota is None
+        else f"{cells.size(count)} of {cells.size(quota)}"
+    )
 
 
 @click.command()

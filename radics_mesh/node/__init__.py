@@ -8,7 +8,7 @@ facts      what this node says about itself: load, capacity, neighbours
 requests   what the control socket answers
 rows       nodes, sources, bundles, knocks as its answers show them;  vm_rows: VMs
 recovery_requests, ...  more of the answers, by subject
-bundle_rows  bundles and contacts in full, and why a bundle is where it is
+bundle_rows  bundles and contacts in full, and why a bundle is where it is;  verdicts
 sightings  what status reports have told;  contact_log: contacts, and those that were
 plans      what contact plans say of this node
 echo       the service that every node has, for `ping`

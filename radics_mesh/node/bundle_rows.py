@@ -29,18 +29,12 @@ from radics_mesh.node.contact_log import Met
 from radics_mesh.node.plans import Expected, expected, way_of
 from radics_mesh.node.services import Services
 from radics_mesh.node.sightings import WORDS, Sighting, holders, path
+from radics_mesh.node.verdicts import FLYING, FULL, NEXT, REFUSED, verdict
 from radics_mesh.wording import duration
 
 _PRIORITIES = {BULK: "bulk", NORMAL: "normal", EXPEDITED: "expedited"}
 # Planned contacts that begin within this time are listed among the others, so many at most.
 EXPECTED_S, EXPECTED_MAX = 86_400.0, 20
-NEXT, FLYING, REFUSED, FULL, NOWHERE = (
-    "takes it next",
-    "is being given it",
-    "has refused it",
-    "is full",
-    "leads nowhere",
-)
 
 
 def bundle_row(node: Services, held: Held) -> BundleRow:
@@ -99,10 +93,14 @@ def _called(node: Services, eid: Eid) -> str | None:
 
 def why_here(node: Services, held: Held) -> BundleWhy:
     info = bundle_info(node, held)
-    hops = [_hop(node, contact, held) for contact in node.agent.contacts()]
+    now = node.me.clock.monotonic()
+    hops = [
+        HopRow(node=node.name_of(c.peer), verdict=verdict(node.agent, c, held, now))
+        for c in node.agent.contacts()
+    ]
     here = CopyRow(
         node=node.config.name,
-        since=node.me.clock.wall() - (node.me.clock.monotonic() - held.received),
+        since=node.me.clock.wall() - (now - held.received),
         known_by="stored here",
     )
     expected = [*_planned_way(node, held), *_expected(node)]
@@ -115,6 +113,8 @@ def why_here(node: Services, held: Held) -> BundleWhy:
         expected=expected,
         stored_bytes=node.store.bytes_held,
         quota_bytes=node.config.store_quota_bytes,
+        source_bytes=node.store.quotas.of(held.bundle_id.source),
+        source_quota_bytes=node.store.quotas.source_bytes,
         expires_in_s=info["row"]["expires_in_s"],
         unblock=_unblock(node, held, info["row"]["state"], hops),
     )
@@ -146,6 +146,8 @@ def why_elsewhere(node: Services, text: str) -> BundleWhy | None:
         expected=_expected(node),
         stored_bytes=node.store.bytes_held,
         quota_bytes=node.config.store_quota_bytes,
+        source_bytes=node.store.quotas.of(bundle_id.source),
+        source_quota_bytes=node.store.quotas.source_bytes,
         expires_in_s=None,
         unblock=unblock,
     )
@@ -179,19 +181,6 @@ def _last_word(node: Services, seen: Sequence[Sighting]) -> str:
     if last.is_end:
         return f"nothing more will happen: {who} says that it was {WORDS[last.what]}{why}"
     return f"the last word is from {who}: {WORDS[last.what]}{why}"
-
-
-def _hop(node: Services, contact: Contact, held: Held) -> HopRow:
-    if held in contact.in_flight:
-        verdict = FLYING
-    elif held in contact.refused:
-        verdict = REFUSED
-    elif not node.agent.leads(held, contact.peer):
-        verdict = NOWHERE
-    else:
-        left_s = contact.rest_until - node.me.clock.monotonic()
-        verdict = f"{FULL}; asked again in {duration(left_s)}" if left_s > 0 else NEXT
-    return HopRow(node=node.name_of(contact.peer), verdict=verdict)
 
 
 def _expected(node: Services) -> list[str]:

@@ -128,7 +128,7 @@ def assert_exact(report: Report, text: Path) -> None:
     assert report.words == Counter(text.read_bytes().split())
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])  # `make faults` takes many more, of worse things
 async def test_no_word_is_lost_or_counted_twice_whatever_dies(
     make_peer: MakePeer, wordcount: Path, text: Path, seed: int
 ) -> None:

@@ -322,7 +322,7 @@ async def move_if_here(site: Site, target: Site) -> None:
         await site.hosting.migrate("counter", target.id)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])  # `make faults` takes many more, of worse things
 async def test_moves_while_messages_are_lost_and_nodes_crash(
     world: World, counter: Path, tmp_path: Path, seed: int
 ) -> None:
