@@ -23,6 +23,7 @@ NOTHING = "no fault"
 # a few more, for what comes after the move.
 STEPS = {"S": 200, "R": 160, "T": 60}
 PIECES = {"S": 140, "T": 35}
+KEEPER_STEPS = 25
 GROWTHS = {"S": 450, "R": 300, "T": 110}
 
 
@@ -62,6 +63,8 @@ class Plan:
     # How `host` is lost: SIGKILL (its guest goes on), POWER or CUT.
     loss: str = POWER
     host: str = "S"
+    # At this durable step after that the keeper loses power, too; 0: it does not.
+    keeper_step: int = 0
 
     @property
     def lifetime_s(self) -> int:
@@ -78,6 +81,8 @@ class Plan:
         told = "silent" if self.silent else "reset"
         torn = ", torn" if self.torn else ""
         lost = f"{self.loss}, {told}" if self.loss == CUT else f"{self.loss}{torn}"
+        keeper = f", its keeper loses power {side} step {self.keeper_step}"
+        keeper = keeper if self.keeper_step else ""
         what = {
             SIGKILL: f"of {self.victim} {side} step {self.step}",
             POWER: f"of {self.victim} {side} step {self.step}{torn}",
@@ -92,7 +97,7 @@ class Plan:
             ROLLBACK: "of S to before it gave the VM away"
             + (", with --require-witness" if self.witness else ""),
             REPLAY: "to before it delivered the release, a day later",
-            RESTART: f"VM, its holder is lost ({lost})",
+            RESTART: f"VM, its holder is lost ({lost})" + keeper,
             REPLICAS: f"VM, {self.host} is lost ({lost})",
         }
         return f"{self.kind} {what.get(self.kind, '')}, {how}"
@@ -147,4 +152,5 @@ def plan(seed: int, kind: str | None = None) -> Plan:
         witness=kind == ROLLBACK and seed % 2 == 0,
         loss=chance.choice((SIGKILL, POWER, CUT)),
         host=chance.choice("ST") if kind == REPLICAS else "S",
+        keeper_step=chance.choice((0, chance.randint(1, KEEPER_STEPS))) if kind == RESTART else 0,
     )
