@@ -1,0 +1,73 @@
+"""Copies by way of a stick: for everybody, once each, and away when they have arrived."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from radics_mesh.dtn import carried
+from radics_mesh.dtn.routes.epidemic import Epidemic
+from radics_mesh.dtn.routes.module import Module
+from radics_mesh.dtn.routes.neighbours import Neighbours
+from radics_mesh.dtn.routes.spray import Spray
+from radics_mesh.dtn.routes.table import RoutingTable
+from radics_mesh.ids import NodeId
+from tests.dtn.test_carrier import carrier_of, files
+from tests.dtn.world import Members, TrioClock, running
+
+
+@pytest.fixture
+def members() -> Members:
+    return Members(TrioClock())
+
+
+def spreading(own: NodeId, copies: int | None) -> RoutingTable:
+    known = Neighbours()
+    module: Module = Epidemic(own, known) if copies is None else Spray(own, known, copies)
+    return RoutingTable(module, (), known)
+
+
+async def test_copies_for_everybody_who_takes_the_stick(members: Members, tmp_path: Path) -> None:
+    a, m, b = (members.me(name) for name in "amb")
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    async with (
+        running(a, tmp_path / "a", spreading(a.node_id, None)) as at_a,
+        running(m, tmp_path / "m") as at_m,
+        running(b, tmp_path / "b") as at_b,
+    ):
+        at_b.agent.register(b.node_id.service("in"), at_b.collect)
+        await at_a.agent.send(b.node_id.service("in"), b"by hand")
+        assert len(at_a.agent.outgoing([m.node_id])) == 1
+        assert (await carrier_of(at_a).write(stick)).written == 1
+        assert (await carrier_of(at_m).take(stick)).taken == 1
+        for _ in range(2):  # the receipt says once for all that M has it
+            back = await carrier_of(at_a).write(stick)
+            assert (back.confirmed, back.written, back.there) == (0, 0, 1)
+            assert (await carrier_of(at_m).take(stick)).taken == 0
+        assert at_a.agent.outgoing([m.node_id]) == []
+        assert (await carrier_of(at_b).take(stick)).taken == 1
+        await at_b.received(1)
+        assert (await carrier_of(at_a).write(stick)).confirmed == 1
+        assert len(at_a.store) == 0
+        await carrier_of(at_a).write(stick)
+        assert files(stick, carried.BUNDLE) == []
+
+
+async def test_a_stick_takes_one_copy(members: Members, tmp_path: Path) -> None:
+    """Of two copies M's is one; A's last one goes to nobody but B."""
+    a, m, n = (members.me(name) for name in "amn")
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    async with (
+        running(a, tmp_path / "a", spreading(a.node_id, 2)) as at_a,
+        running(m, tmp_path / "m") as at_m,
+    ):
+        await at_a.agent.send(members.me("b").node_id.service("in"), b"by hand")
+        await carrier_of(at_a).write(stick)
+        await carrier_of(at_m).take(stick)
+        await carrier_of(at_a).write(stick)
+        assert len(at_a.store) == 1
+        assert at_a.agent.outgoing([n.node_id]) == []
+        assert len(at_a.agent.outgoing([members.me("b").node_id])) == 1
