@@ -145,8 +145,8 @@ class Recovery:
         age = duration(max(0.0, self._host.me.clock.wall() - state.created))
         lines = [
             f"its holder {holder} (epoch {best.epoch}) {word}",
-            f"all that it did since its state of {age} ago is lost, and what it sent since may be"
-            " sent again, differently",
+            f"all that it did since its state of {age} ago is lost, what it sent since may be sent"
+            " again, differently, and mail that it took since does not come again",
             f"if {holder} is alive, the VM runs there, too, until the two meet",
         ]
         if state.sort is Sort.DIVERGENT:
