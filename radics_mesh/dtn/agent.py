@@ -29,6 +29,7 @@ from radics_mesh.dtn.bundle import (
     EXPEDITED,
     MUST_NOT_FRAGMENT,
     NORMAL,
+    Bundle,
     BundleId,
 )
 from radics_mesh.dtn.chains import ChainUnknown, Shared, name_of
@@ -40,6 +41,7 @@ from radics_mesh.dtn.departures import Departures
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
 from radics_mesh.dtn.eviction import choose
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
+from radics_mesh.dtn.fragments import may_be_cut
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.offload import sized
 from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer, Refusal, flags_of, originate
@@ -365,6 +367,21 @@ class Agent:
         self._received(admitted.held, len(raw), peer, new=new)
         return new
 
+    def knows(self, begun: bytes, peer: Peer) -> bool:
+        """Whether the bundle that begins so is held, or was delivered, here: its neighbour need not
+        send the rest. Not where it asks for custody, which wants its own answer."""
+        try:
+            part, _ = Bundle.parse_part(begun)
+        except WireError:
+            return False
+        for_vm = part.destination.vm_id is not None  # it may have come back as it was before
+        known = self._store.holds if for_vm else self._store.seen
+        if part.flags & CUSTODY or not known(part.id):
+            return False
+        self._forwarding.came_from(part.id, peer)
+        self.counters["known_early"] += 1
+        return True
+
     async def may_keep(self, raw: Content, peer: Peer) -> bool:
         """Whether `receive_part` would take this, where there is room."""
         now, wall = self._clock.monotonic(), self._clock.wall()
@@ -472,6 +489,14 @@ class Agent:
         local = self._endpoints.is_local
         behind = [held for held in self._store.behind() if not local(held.destination)]
         return [*self._forwarding.outgoing(), *behind]
+
+    async def cut(self, held: Held, limit_bytes: int) -> bool:
+        """Put pieces of so many bytes in the place of a bundle that waits. Whether that was done:
+        it may not be cut, or there is no room for both."""
+        if not may_be_cut(held.flags, held.bundle_id.source):
+            return False
+        await self._cutter.to_fit(held, limit_bytes, lambda held: None).wait()
+        return held not in self._store
 
     def stranded_mark(self) -> object:
         """Something that changes when `stranded` does, without reading the store's backlog."""

@@ -3,7 +3,8 @@
 One visit at a time. Writing begins with the receipts that came back, so that what another node has
 makes room first. What was taken is answered by a receipt before its file goes; files of bundles for
 somebody else stay, since they may be on their way to another reader, and the receipt that lies
-beside them says that they are not news here.
+beside them says that they are not news here. A long bundle goes in pieces (fragments), each a file
+with a receipt of its own, so that it goes on where it was when the stick was pulled out.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _R = TypeVar("_R")
 
 log = structlog.get_logger(__name__)
 
+# A slow stick writes so much in some seconds.
+PIECE_BYTES = 16 << 20
 WATCH_EVERY_S = 2.0
 _RECEIPT_MAX_BYTES = 1 << 20
 
@@ -115,12 +118,19 @@ class Carrier:
             names = await _blocking(stick.names)
             done.confirmed = await self._read_receipts(stick, names, done.problems)
             mine = carried.written_by(self._me.node_id, names)
+            await self._cut(choose())
             for held in carried.in_order(choose()):
                 await self._write_one(stick, held, mine.pop(held.key, None), done)
             await self._clear(stick, mine.values())
             await self._leave_card(stick, done.problems)
             await _blocking(stick.settle)
         return done
+
+    async def _cut(self, bundles: Collection[Held]) -> None:
+        """Long bundles go as pieces: who pulls the stick out loses one, and not all."""
+        for held in bundles:
+            if held.size_bytes > PIECE_BYTES:
+                await self._agent.cut(held, PIECE_BYTES)
 
     async def _write_one(self, stick: Stick, held: Held, there: str | None, done: Outward) -> None:
         raw = await self._agent.departing(held)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -44,6 +44,7 @@ class _Job:
     failed: Then
     limit_bytes: int = 0
     at: int = 0
+    over: trio.Event = field(default_factory=trio.Event)
 
 
 class Cutter:
@@ -74,13 +75,17 @@ class Cutter:
         while True:
             self._woken = trio.Event()
             while self._jobs:
-                await self._do(self._jobs.popleft())
+                job = self._jobs.popleft()
+                await self._do(job)
+                job.over.set()
             await self._woken.wait()
 
-    def to_fit(self, held: Held, limit_bytes: int, failed: Then) -> None:
+    def to_fit(self, held: Held, limit_bytes: int, failed: Then) -> trio.Event:
         """Put pieces in its place that take at most so many bytes on the wire; `failed` gets it
-        back if that cannot be."""
-        self._put(_Job(held, failed, limit_bytes=limit_bytes))
+        back if that cannot be. The event is set when either is done."""
+        job = _Job(held, failed, limit_bytes=limit_bytes)
+        self._put(job)
+        return job.over
 
     def after_break(self, held: Held, at: int, failed: Then) -> None:
         """A neighbour has the first `at` bytes of its payload for good."""

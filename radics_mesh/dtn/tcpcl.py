@@ -310,6 +310,10 @@ class Session:
         return self._in_force(Features.REACTIVE_FRAGMENTATION)
 
     @property
+    def takes_refusals(self) -> bool:
+        return self._in_force(Features.REFUSE)
+
+    @property
     def receiving(self) -> int | None:
         """The bundle that is coming in, and will be taken if it comes whole."""
         current = self._current

@@ -75,6 +75,8 @@ class Spooler(Protocol):
 
     def spool(self) -> Spool: ...
 
+    def knows(self, begun: bytes, peer: Peer) -> bool: ...
+
     async def receive(self, raw: Spooled, peer: Peer) -> object: ...
 
 
@@ -366,6 +368,10 @@ class TcpclSession:
         try:
             spool = self._spools.get(part.number)
             if spool is None:
+                assert self.peer is not None
+                if self._core.takes_refusals and self._large.knows(part.content, self.peer):
+                    self._core.refuse(part.number, wire.COMPLETED)
+                    return
                 spool = self._spools[part.number] = self._large.spool()
             if not self._large.has_room(len(part.content)):
                 raise CapacityError("no room for a large bundle")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,28 @@ async def test_the_rest_goes_as_a_fragment(tmp_path: Path, monkeypatch: pytest.M
         assert relay.carried_bytes < 1.4 * len(PAYLOAD)
         await until(lambda: not len(at_a.node.store))
         assert files(tmp_path / "b") == []
+
+
+def handed_on(at: Station, times: int) -> bool:
+    return at.node.agent.counters["forwarded"] == times
+
+
+async def test_what_is_here_already_is_refused_at_its_beginning(tmp_path: Path) -> None:
+    """As completed, which its sender takes for an answer."""
+    members = Members(RealClock())
+    a, b = members.me("a"), members.me("b")
+    inbox = b.node_id.service("inbox")
+    async with (
+        station(b, tmp_path / "b") as at_b,
+        station(a, tmp_path / "a", at_b.address) as at_a,
+    ):
+        at_b.node.agent.register(inbox, at_b.node.collect)
+        for times in (1, 2):
+            await at_a.node.agent.send(inbox, PAYLOAD, stamp=(10, 1))
+            await until(partial(handed_on, at_a, times))
+        assert len(await at_b.node.received(1)) == 1
+        assert at_b.node.agent.counters["known_early"] == 1
+        assert at_b.node.agent.counters["duplicate"] == 0
 
 
 class Taker:

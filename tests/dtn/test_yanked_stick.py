@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from radics_mesh.dtn import carried
+from radics_mesh.dtn import carried, carrier
 from radics_mesh.dtn.bundle import Bundle
-from radics_mesh.errors import MeshError
+from radics_mesh.errors import LinkError, MeshError
 from tests.dtn.test_carrier import carrier_of, files
+from tests.dtn.test_parts import RealClock
 from tests.dtn.world import Members, TrioClock, running
 
 _BY_PATH = ("open", "replace", "unlink", "listdir", "statvfs")
@@ -92,3 +93,35 @@ async def test_pulled_out_at_any_moment(tmp_path: Path, monkeypatch: pytest.Monk
         assert socket.pulled > CALLS
         left = [path.name for path in stick.iterdir() if not path.name.endswith(carried.CARD)]
         assert [name for name in left if name.startswith(f".{a.id.text}")] == []
+
+
+async def test_a_long_bundle_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrier, "PIECE_BYTES", 100_000)
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    members = Members(RealClock())
+    payload = os.urandom(450_000)
+    async with (
+        running(members.me("a"), tmp_path / "a") as a,
+        running(members.me("b"), tmp_path / "b") as b,
+    ):
+        b.agent.register(b.id.service("in"), b.collect)
+        await a.agent.send(b.id.service("in"), payload)
+        socket = Socket(monkeypatch, stick)
+        socket.pull_after = 9  # in the third of five pieces
+        with pytest.raises(LinkError):
+            await carrier_of(a).write(stick)
+        socket.pull_after = None
+        whole = len(files(stick))
+        assert 0 < whole < 5
+        assert (await carrier_of(b).take(stick)).taken == whole
+        went = await carrier_of(a).write(stick)
+        assert (went.confirmed, went.written) == (whole, 5 - whole)
+        assert (await carrier_of(b).take(stick)).problems == []
+        (delivery,) = await b.received(1)
+        assert bytes(delivery.payload) == payload
+        assert delivery.signer == a.id
+        await carrier_of(a).write(stick)
+        assert len(a.store) == 0
