@@ -72,7 +72,7 @@ def json_option(command: _Command) -> _Command:
         is_flag=True,
         expose_value=False,
         callback=note,
-        help="For programs: the node's answer as JSON.",
+        help="For programs: the answer as JSON.",
     )(command)
 
 

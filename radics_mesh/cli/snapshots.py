@@ -105,6 +105,7 @@ def export(snapshot: str, file: Path, state: Path) -> None:
 
 @snapshots.command("import")
 @click.argument("file", type=_FILE)
+@json_option
 @state_option
 def import_snapshot(file: Path, state: Path) -> None:
     """Check what was exported to FILE and keep it here; it starts nothing.

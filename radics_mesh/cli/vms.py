@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +14,7 @@ from radics_mesh.cli.asking import ask, ask_each, call, json_option, state_optio
 from radics_mesh.cli.checkpoints import checkpoint_options
 from radics_mesh.cli.lives import conduct_of, conduct_options
 from radics_mesh.cli.recovery import policy_options
-from radics_mesh.cli.tables import print_json, print_rows
+from radics_mesh.cli.tables import print_json, print_json_line, print_rows
 from radics_mesh.cli.wishes import Signing, wish_options, wishes_of
 
 _FEED_BYTES = 64 << 10
@@ -47,6 +48,7 @@ _SOURCE = click.Path(exists=True, readable=True, resolve_path=True, path_type=Pa
 @click.option("--argument", "arguments", multiple=True, help="For the program, for `run`.")
 @wish_options
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+@json_option
 @state_option
 def build(
     program: Path,
@@ -100,8 +102,13 @@ def build(
             on_progress=tell,
         )
         took_s = report.compile_s + report.bake_s
+        is_signed = signing.sign(path)
+        if wants_json():
+            row = {**asdict(report), "output": str(path), "signed": is_signed}
+            print_json_line(row)
+            continue
         needs = f"starts in {report.memory_bytes >> 20} MB of memory"
-        signed = ", signed" if signing.sign(path) else ""
+        signed = ", signed" if is_signed else ""
         click.echo(f"{path}: {report.image_bytes} bytes in {took_s:.1f} s; {needs}{signed}")
 
 
