@@ -18,7 +18,8 @@ class Echo:
         agent.register(self._endpoint, self._answer)
 
     async def _answer(self, delivery: Delivery) -> None:
-        """CapacityError: there is no room for the reply, and it is lost.
+        """CapacityError, KeyUnknown: the reply is lost, for want of room, or because nobody was to
+        read the request and the asker's key is not known.
 
         An echo is not echoed: two nodes would go on for ever. Nor is it sent to who cannot take it:
         to a node's own endpoint come administrative records only.
@@ -34,4 +35,5 @@ class Echo:
             source=self._endpoint,
             lifetime_s=REPLY_LIFETIME_S,
             priority=BULK,
+            encrypt=delivery.encrypted,
         )
