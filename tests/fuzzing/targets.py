@@ -17,14 +17,16 @@ from radics_mesh.dtn import admin_records, blocks
 from radics_mesh.dtn import tcpcl_wire as wire
 from radics_mesh.dtn.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
 from radics_mesh.dtn.bundle import NORMAL, Bundle, BundleId
+from radics_mesh.dtn.confidentiality import decrypt, encrypt
 from radics_mesh.dtn.ipnd import Beacon, Service
 from radics_mesh.dtn.processing import Gate, depart, originate
-from radics_mesh.dtn.security import BundleVerifier
+from radics_mesh.dtn.security import BundleVerifier, sign
 from radics_mesh.dtn.tcpcl import Announced, Arrived, Event, Greeted, Part, Session
 from radics_mesh.dtn.tcpcl_wire import Features, Hello
 from radics_mesh.errors import LinkError, MeshError, PeerError, WireError
-from radics_mesh.ids import Eid
+from radics_mesh.ids import Digest, Eid
 from radics_mesh.me import Me
+from radics_mesh.ownership import born
 from tests.dtn.world import START, HandClock, Members
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
@@ -100,6 +102,48 @@ def _integrity_blocks(here: Me, neighbour: Me) -> Target:
     (seed,) = (block.data for block in whole.blocks if block.kind == blocks.INTEGRITY)
     assert isinstance(seed, bytes)
     return Target("integrity", feed, (seed, b"\x00\x00"))
+
+
+def _confidentiality_blocks(here: Me, neighbour: Me) -> Target:
+    """How an encrypted payload claims to be encrypted; what opens is what was sealed."""
+    inbox = here.node_id.service("echo")
+    plain = replace(_signed(neighbour, b"payload"), destination=inbox)
+    whole = encrypt(plain, here.identity.public)
+
+    def feed(data: bytes) -> None:
+        changed = tuple(
+            replace(block, data=data) if block.kind == blocks.CONFIDENTIALITY else block
+            for block in whole.blocks
+        )
+        try:
+            opened = decrypt(whole.with_blocks(changed), here.identity)
+        except (WireError, PeerError):
+            return
+        assert opened == b"payload"
+
+    (seed,) = (block.data for block in whole.blocks if block.kind == blocks.CONFIDENTIALITY)
+    return Target("secret", feed, (seed,))
+
+
+def _chains(here: Me, neighbour: Me) -> Target:
+    """What a signer, who may name anything, gives as its chain of membership or of ownership."""
+    vm = born(neighbour.identity, "vm", Digest.of(b"image"), bytes(16))
+    plain = _signed(neighbour, b"payload").with_blocks((blocks.payload(b"payload"),))
+    of_vm = replace(plain, source=vm.vm_id.eid)
+
+    def feed(data: bytes) -> None:
+        for bundle in (
+            sign(plain, neighbour.identity, data),
+            sign(of_vm, neighbour.identity, neighbour.chain, data),
+        ):
+            try:
+                signed = BundleVerifier(here.verifier).verify(bundle, START)
+            except (WireError, PeerError):
+                continue
+            assert signed is not None
+            assert signed.signer == neighbour.node_id
+
+    return Target("chain", feed, (neighbour.chain, vm.pack()))
 
 
 def _admin_records() -> Target:
@@ -235,6 +279,8 @@ def targets() -> Sequence[Target]:
     return (
         _bundles(here, neighbour),
         _integrity_blocks(here, neighbour),
+        _confidentiality_blocks(here, neighbour),
+        _chains(here, neighbour),
         _admin_records(),
         _beacons(),
         _sessions(),
