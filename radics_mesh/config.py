@@ -133,6 +133,8 @@ class Config:
     # Talk (datagrams and bundles) only with these addresses, as if nothing else were in radio
     # range. Empty: with everyone. Bundles for others go through these neighbours.
     neighbours: tuple[Address, ...] = ()
+    # This node's number in `ipn:` names, for ION and its like; None: it has none.
+    ipn_node: int | None = None
     # Peers that are no members.
     foreign: tuple[Foreign, ...] = ()
     # A plain TCPCLv3 listener for foreign peers; None: there is none.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from radics_mesh.clock import Clock
+from radics_mesh.errors import UsageError
 from radics_mesh.identity import Identity
-from radics_mesh.ids import NodeId
+from radics_mesh.ids import NONE_EID, Eid, NodeId
 from radics_mesh.membership import Mesh, Verifier
 
 
@@ -18,6 +19,8 @@ class Me:
     verifier: Verifier
     chain: bytes
     clock: Clock
+    # Its number in `ipn:` names (RFC 6260), by which it is a node to ION too; None: it has none.
+    ipn_node: int | None = None
 
     @property
     def node_id(self) -> NodeId:
@@ -26,3 +29,31 @@ class Me:
     @property
     def mesh(self) -> Mesh:
         return self.verifier.mesh
+
+    @property
+    def names(self) -> tuple[Eid, ...]:
+        """Its own endpoint, in each scheme in which it has one."""
+        own = self.node_id.eid
+        return (own,) if self.ipn_node is None else (own, Eid(f"ipn:{self.ipn_node}.0"))
+
+    def local(self, eid: Eid) -> Eid:
+        """The `dtn:` name of an endpoint of this node: `ipn:20.0` is the node itself, `ipn:20.7`
+        its service called 7. Any other name is left as it is."""
+        if self.ipn_node is None:
+            return eid
+        number, _, service = eid.partition(".")
+        if number != f"ipn:{self.ipn_node}":
+            return eid
+        return self.node_id.eid if service == "0" else self.node_id.service(service)
+
+    def name_towards(self, destination: Eid, eid: Eid) -> Eid:
+        """How a name is written in a bundle to `destination`. UsageError where it cannot be: beside
+        an `ipn:` destination any other name would make a dictionary, and ION aborts on that."""
+        if not destination.startswith("ipn:") or eid.startswith("ipn:") or eid == NONE_EID:
+            return eid
+        if eid == self.node_id.eid and self.ipn_node is not None:
+            return self.names[1]
+        service = eid.service_name
+        if eid.node_id == self.node_id and service.isdecimal() and self.ipn_node is not None:
+            return Eid(f"ipn:{self.ipn_node}.{int(service)}")
+        raise UsageError(f"{eid} has no ipn: name, which a bundle to {destination} needs")

@@ -63,6 +63,12 @@ _MEGABYTES = click.IntRange(1, 1 << 30)
     help="Talk with these only, as if nothing else were in radio range.",
 )
 @click.option("--foreign", multiple=True, metavar="PEER", help=f"Admit {FOREIGN_FORM}.")
+@click.option(
+    "--ipn",
+    type=click.IntRange(1, (1 << 64) - 1),
+    metavar="NODE",
+    help="This node is ipn:NODE.0 too, and its service called 7 is ipn:NODE.7.",
+)
 @click.option("--foreign-listen", metavar="HOST:PORT", help="Plain TCPCLv3 for --foreign peers.")
 @click.option("--udp-listen", metavar="HOST:PORT", help="UDPCL for --foreign peers by udp:.")
 @click.option(
@@ -173,6 +179,7 @@ def config_from(options: dict[str, Any]) -> Config:
         bootstrap=_addresses(options["bootstrap"]),
         invite=options["invite"],
         neighbours=_addresses(options["neighbours"]),
+        ipn_node=options["ipn"],
         foreign=foreign,
         discover=tuple(options["discover"]),
         carry=tuple(options["carry"]),

@@ -34,6 +34,7 @@ from radics_mesh.dtn.reports import Reports
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.errors import CapacityError, UsageError, WireError
 from radics_mesh.ids import NONE_EID, Eid, NodeId
+from radics_mesh.me import Me
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ class Administration:
     def __init__(
         self,
         *,
-        own: Eid,
+        me: Me,
         store: BundleStore,
         clock: Clock,
         counters: Counter[str],
@@ -72,7 +73,7 @@ class Administration:
         again: Callable[[Held], None],
         of_ibr: Callable[[Eid], bool],
     ) -> None:
-        self._own = own
+        self._me = me
         self._store = store
         self._clock = clock
         self._counters = counters
@@ -80,7 +81,7 @@ class Administration:
         self._again = again
         self._of_ibr = of_ibr
         self._reports = Reports()
-        self.custody = Custody(own, quota_bytes=store.quota_bytes, is_held=store.__contains__)
+        self.custody = Custody(me.names, quota_bytes=store.quota_bytes, is_held=store.__contains__)
         self._outbox: deque[AdminBundle] = deque()
         self._filled = trio.Event()
         self._sooner = trio.Event()
@@ -99,7 +100,8 @@ class Administration:
         """Before it is stored: make this node its custodian if it may be. Who was before, if so."""
         if not self.custody.wants(held):
             return None
-        before, held.custodian = held.custodian, self._own
+        before = held.custodian
+        held.custodian = self._me.name_towards(held.destination, self._me.identity.eid)
         return before
 
     def stored(self, held: Held) -> None:
@@ -214,7 +216,7 @@ class Administration:
     def _signal(
         self, held: Held, custodian: Eid, *, succeeded: bool, reason: Reason = Reason.NONE
     ) -> None:
-        if custodian in (NONE_EID, self._own):
+        if custodian in (NONE_EID, *self._me.names):
             return
         time = Moment.of(self._clock.wall())
         signal = CustodySignal(held.bundle_id, succeeded, reason, time)

@@ -112,7 +112,7 @@ class Agent:
         # A neighbour has come into reach.
         self.on_contact: Callable[[Peer], None] = lambda peer: None
         self._admin = Administration(
-            own=me.identity.eid,
+            me=me,
             store=store,
             clock=me.clock,
             counters=self.counters,
@@ -149,7 +149,7 @@ class Agent:
             heed=lambda chain: self.heed(chain),
         )
         self._endpoints = Endpoints(
-            me.identity,
+            me,
             store,
             self.counters,
             elsewhere=self._forwarding.put,
@@ -246,6 +246,8 @@ class Agent:
     ) -> BundleId:
         if lifetime_s <= 0 or not BULK <= priority <= EXPEDITED:
             raise UsageError(f"lifetime {lifetime_s} s, priority {priority}: no such bundle")
+        source = self._me.name_towards(destination, source)
+        report_to = self._me.name_towards(destination, report_to)
         if stamp is None:
             stamp = to_dtn(self._clock.wall()), await self._store.sequence()
         make = partial(

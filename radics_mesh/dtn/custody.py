@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from radics_mesh.clock import Monotonic
@@ -53,9 +53,11 @@ class _HandedOn:
 
 
 class Custody:
-    """All that one node has custody of."""
+    """All that one node has custody of. `own`: its names."""
 
-    def __init__(self, own: Eid, *, quota_bytes: int, is_held: Callable[[Held], bool]) -> None:
+    def __init__(
+        self, own: Collection[Eid], *, quota_bytes: int, is_held: Callable[[Held], bool]
+    ) -> None:
         self._own = own
         self._limit_bytes = int(quota_bytes * _SHARE)
         self._is_held = is_held
@@ -90,7 +92,7 @@ class Custody:
 
     def has(self, held: Held) -> bool:
         """Whether this node answers for it."""
-        return held.custodian == self._own
+        return held.custodian in self._own
 
     def take(self, held: Held) -> None:
         """It is in the store, and its custodian is this node."""

@@ -28,8 +28,8 @@ from radics_mesh.errors import (
     UsageError,
     WireError,
 )
-from radics_mesh.identity import Identity
 from radics_mesh.ids import Eid
+from radics_mesh.me import Me
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class Endpoints:
 
     def __init__(
         self,
-        own: Identity,
+        me: Me,
         store: BundleStore,
         counters: Counter[str],
         elsewhere: Callable[[Held], None],
@@ -80,8 +80,9 @@ class Endpoints:
         fragment: Callable[[Held], None],
         left: Callable[[], Iterable[Held]],
     ) -> None:
-        self._own = own.node_id
-        self._identity = own
+        self._me = me
+        self._own = me.node_id
+        self._identity = me.identity
         self._store = store
         self._counters = counters
         self._elsewhere = elsewhere
@@ -89,7 +90,7 @@ class Endpoints:
         self._fragment = fragment
         self._left = left
         self._registrations: list[Registration] = []
-        self._records = Registration(self, own.eid, records, prefix=False)
+        self._records = Registration(self, me.identity.eid, records, prefix=False)
         self._unclaimed: dict[int, Held] = {}
         self._copies: Copies[Registration] = Copies()
         self._nursery: trio.Nursery | None = None
@@ -134,12 +135,13 @@ class Endpoints:
 
     def is_local(self, eid: Eid) -> bool:
         """Never so for a group: there are always others."""
-        return eid.node_id == self._own or (self._find(eid) is not None and not eid.is_group)
+        own = self._me.local(eid).node_id == self._own
+        return own or (self._find(eid) is not None and not eid.is_group)
 
     def put(self, held: Held) -> None:
         """A bundle for a local endpoint. A fragment waits for its siblings, not for a handler."""
         registration = self._find(held.destination)
-        if held.is_administrative and held.destination == self._records.endpoint:
+        if held.is_administrative and self._me.local(held.destination) == self._records.endpoint:
             registration = self._records
         if held.bundle_id.offset is not None:
             self._fragment(held)
@@ -181,7 +183,8 @@ class Endpoints:
             self.route(held)
 
     def _find(self, eid: Eid) -> Registration | None:
-        return next((r for r in self._registrations if r.covers(eid)), None)
+        names = (eid, self._me.local(eid))
+        return next((r for r in self._registrations if any(map(r.covers, names))), None)
 
     async def _serve(self, registration: Registration) -> None:
         while not registration.closed:

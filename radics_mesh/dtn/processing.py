@@ -110,15 +110,15 @@ def originate(
     `asks`: processing flags besides the priority. `receiver`: the public key that alone shall read
     the payload; empty: everybody may. `keep`: where the ciphertext of a payload in a file goes.
     """
-    if source.node_id != me.node_id and (source.vm_id is None or not ownership):
+    if me.local(source).node_id != me.node_id and (source.vm_id is None or not ownership):
         raise UsageError(f"this node cannot send as {source}")
     if destination == NONE_EID:
         raise UsageError("nobody is at dtn:none")
     if destination.is_group and asks & CUSTODY:
         raise UsageError("nobody takes custody of a bundle for many")
-    if destination.scheme == "ipn":
-        # An ipn: destination beside a dtn: source cannot be compressed, and ION aborts on that.
-        raise UsageError("an ipn: destination needs an ipn: source, which this node has not")
+    for eid in (source, report_to):
+        if me.name_towards(destination, eid) != eid:
+            raise UsageError(f"{eid} beside {destination}, which needs ipn: names")
     created, sequence = stamp
     unsigned = Bundle(
         destination=destination,
@@ -294,12 +294,13 @@ class Gate:
             raise Refusal("unsigned", f"unsigned bundle {bundle.id}")
         if bundle.source.node_id is not None or bundle.source.vm_id is not None:
             raise Refusal("unsigned", f"unsigned bundle in the name of a member: {bundle.id}")
-        here = bundle.destination.node_id == self._me.node_id
-        if here and bundle.flags & ADMINISTRATIVE and not bundle.destination.service_name:
+        local = self._me.local(bundle.destination)
+        here = local.node_id == self._me.node_id
+        if here and bundle.flags & ADMINISTRATIVE and not local.service_name:
             if not same_node(bundle.source, peer.eid):
                 raise Refusal("closed", f"a record of {bundle.source} from {peer.eid}")
             return
-        if not here or bundle.destination.service_name not in peer.services:
+        if not here or local.service_name not in peer.services:
             raise Refusal("closed", f"{bundle.destination} is not open to {peer.eid}")
 
 

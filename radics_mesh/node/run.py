@@ -49,7 +49,7 @@ async def _run(config: Config, state: StateDirectory, announce: Callable[[str], 
         configured=config.accelerator,
     )
     membership = await enter(config, state, identity, clock, announce)
-    me = Me(identity, Verifier(membership.mesh), membership.chain.pack(), clock)
+    me = Me(identity, Verifier(membership.mesh), membership.chain.pack(), clock, config.ipn_node)
     udp, link = await open_link(config)
     # Bundles over TCP at the port that UDP got, which with port 0 was any free one.
     bound = replace(

@@ -56,7 +56,7 @@ def held(
 
 
 def custody(quota_bytes: int = 1000) -> Custody:
-    return Custody(OWN, quota_bytes=quota_bytes, is_held=lambda one: True)
+    return Custody((OWN,), quota_bytes=quota_bytes, is_held=lambda one: True)
 
 
 def signal(subject: BundleId, succeeded: bool = True, reason: int = 0) -> CustodySignal:
