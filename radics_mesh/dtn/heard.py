@@ -27,6 +27,8 @@ Peer = NodeId | Foreign
 # The service that members announce, the port of sealed sessions; others do not know it.
 MEMBER_SERVICE = "radics"
 FOREIGN_SERVICE = "tcpcl"
+# Announced for IBR-DTN's sake; whom we send datagrams to is configured with the address.
+DATAGRAM_SERVICE = "udpcl"
 
 HEARD_MAX = 64
 # In a second, of one host, and hosts.

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import random
 
-from radics_mesh.config import Config
+from radics_mesh.config import Address, Config
 from radics_mesh.dtn.contacts import Contacts, Listening
 from radics_mesh.dtn.discovery import Discovery
-from radics_mesh.dtn.heard import FOREIGN_SERVICE, MEMBER_SERVICE, Heard
+from radics_mesh.dtn.heard import DATAGRAM_SERVICE, FOREIGN_SERVICE, MEMBER_SERVICE, Heard
 from radics_mesh.dtn.ipnd import Service
 from radics_mesh.me import Me
 
 
-def discovery_of(me: Me, config: Config, contacts: Contacts, listening: Listening) -> Discovery:
-    """For contacts that run already, so that their ports and listed hosts are known."""
+def discovery_of(
+    me: Me, config: Config, contacts: Contacts, listening: Listening, udp: Address | None
+) -> Discovery:
+    """For contacts that run already, so that their ports and listed hosts are known; `udp` is
+    where datagrams of foreign peers come in."""
     services = [Service(MEMBER_SERVICE, f"port={listening.members.port};")]
     if listening.foreign is not None:
         services.append(Service(FOREIGN_SERVICE, f"port={listening.foreign.port};"))
+    if udp is not None:
+        services.append(Service(DATAGRAM_SERVICE, f"port={udp.port};"))
     return Discovery(
         own=me.identity.eid,
         services=services,

@@ -215,9 +215,9 @@ class Services:
                 await nursery.start(self.hosting.run)
                 await nursery.start(self.replicas.run)
                 listening = await nursery.start(self.contacts.run)
-                await nursery.start(self.datagrams.run)
+                udp = await nursery.start(self.datagrams.run)
                 if self.config.discover:
-                    discovery = discovery_of(self.me, self.config, self.contacts, listening)
+                    discovery = discovery_of(self.me, self.config, self.contacts, listening, udp)
                     await nursery.start(discovery.run)
                 nursery.start_soon(self._follow_directory)
                 nursery.start_soon(self._follow_contacts)
