@@ -15,7 +15,7 @@ from radics_mesh.hosting.commit import AT_ONCE, Commit
 from radics_mesh.hosting.conduct import DEFAULT, Conduct
 from radics_mesh.hosting.life import first_created
 from radics_mesh.hosting.move import Move
-from radics_mesh.hosting.papers import Mailbox, Settings
+from radics_mesh.hosting.papers import Settings
 from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.hosting.progress import Progress
 from radics_mesh.hosting.roster import Roster
@@ -26,7 +26,6 @@ from radics_mesh.ids import Digest, NodeId
 from radics_mesh.ownership import born
 from radics_mesh.records import Kind
 from radics_mesh.vmm import architecture, qemu
-from radics_mesh.vmm import images as image_files
 from radics_mesh.vmm.handoff import Handoff
 from radics_mesh.vmm.handoff_state import OFFER_S, Phase
 
@@ -81,9 +80,9 @@ class Orders(Roster):
             conduct=conduct,
         )
         tenure = Handoff.born(chain, me.identity).tenure
-        # Not to be started by `run`: first_start does, and tells its caller of an error.
+        # Not to be started by `run`: first_start does, and tells its caller of an error. It is
+        # durable from then on, and not at all before.
         row = VmRow(chain.vm_id, name, Wanted.STOPPED, tenure, settings, clean=True, arrived=wall)
-        self._table.receive(row, Mailbox())
         vm = self._vms[row.vm_id] = self._vm(row)
         await nursery.start(self._serve, vm)
         try:
@@ -109,13 +108,9 @@ class Orders(Roster):
         images = self._host.images
 
         def keep() -> Digest:
-            if isinstance(image, Digest):
-                image_files.check_fits(images.load(image), memory_bytes)
-                return image
-            content = image_files.read(image)
-            info = images.put(content)
+            info = images.info(image) if isinstance(image, Digest) else images.put_file(image)
             qemu.find(architecture.named(info.architecture))
-            image_files.check_fits(content, memory_bytes)
+            info.check_fits(memory_bytes)
             return info.digest
 
         try:

@@ -29,7 +29,7 @@ from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.policy import Survival
 from radics_mesh.hosting.status import MoveStats
-from radics_mesh.hosting.table import ENDED, Wanted
+from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_branches import Branching
 from radics_mesh.hosting.vm_mail import FULL_WAIT_S
 from radics_mesh.hosting.vm_tenancy import MOVING, Job
@@ -242,8 +242,19 @@ class Vm(Branching):
             raise UsageError(f"{self.name} is not saved: it is {self.state}")
         self._host.check_room(self.row.settings.memory_bytes, self.owner, but=self.vm_id)
         await self._check_snapshot()
-        self.life.keep(wanted=Wanted.RUNNING)
+        saved = self.row
+        self.life.row = replace(saved, wanted=Wanted.RUNNING)  # durable when it starts
         await self._start_again("resumed")
+        if self.life.guest is None:
+            self._keep_wanted(saved)
+
+    def _keep_wanted(self, before: VmRow) -> None:
+        """Of a VM that could not be started yet. OSError: it is as before."""
+        try:
+            self.life.keep()
+        except OSError:
+            self.life.row = before
+            raise
 
     async def _check_snapshot(self) -> None:
         """GuestError with what is wrong with it: a VM that cannot be resumed stays saved."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +65,28 @@ class Conversation:
         self._garbage = Allowance(_GARBAGE_BYTES_S, _GARBAGE_BURST_BYTES)
         self._garbage_seen = 0
         self._garbling_at = -math.inf
+        # Opened by `begin`, for `serve`, and what did not fit into them.
+        self._pipes: Pipes | None = None
+        self._unwritten = b""
 
     def begin_anew(self, hello: Hello) -> None:
         """Before anything was said: what is known of the VM has changed altogether."""
         self.channel = Channel(hello, os.urandom)
+
+    def begin(self, path: Path) -> None:
+        """Say the first word before the guest runs, so that it need not wait for it. A no-op when
+        QEMU is gone."""
+        with suppress(FileNotFoundError):  # `serve` finds that out as well
+            self._pipes = Pipes(path)
+            self.channel.connected(self.now(), self.wall())
+            data = self.channel.outgoing()
+            self._unwritten = data[self._pipes.write(data) :]
+
+    def close(self) -> None:
+        """Nobody will `serve` what was begun."""
+        pipes, self._pipes = self._pipes, None
+        if pipes is not None:
+            pipes.close()
 
     def kick(self) -> None:
         """Write what the channel has to say."""
@@ -80,11 +99,13 @@ class Conversation:
     async def serve(self, path: Path) -> None:
         """Over the pipes at `path`, until QEMU is gone and its last word is taken, or the guest
         broke."""
-        try:
-            pipes = Pipes(path)
-        except FileNotFoundError:  # killed meanwhile, and tidied up after
-            return
-        self.channel.connected(self.now(), self.wall())
+        pipes, self._pipes = self._pipes, None
+        if pipes is None:
+            try:
+                pipes = Pipes(path)
+            except FileNotFoundError:  # killed meanwhile, and tidied up after
+                return
+            self.channel.connected(self.now(), self.wall())
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, pipes)
@@ -103,7 +124,8 @@ class Conversation:
         """Write what the channel has to say, now and when its time comes."""
         while True:
             self._kick = trio.Event()
-            if data := self.channel.outgoing():
+            if data := self._unwritten + self.channel.outgoing():
+                self._unwritten = b""
                 await pipes.send(data)
                 continue
             deadline = self.channel.deadline

@@ -14,7 +14,8 @@ from pathlib import Path
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.vmm import probe
 from radics_mesh.vmm.architecture import AARCH64, X86_64, Architecture
-from radics_mesh.vmm.image import PAGE_BYTES, architecture_of, load_segments, loaded_pages
+from radics_mesh.vmm.image import PAGE_BYTES, architecture_of, load_segments, loaded_runs
+from radics_mesh.vmm.ram import write_at
 
 STUBS = {
     X86_64.name: probe.kernel(bytes.fromhex("fa f4 ebfd")),
@@ -82,11 +83,11 @@ def redirect(ram: Path, image: bytes, architecture: Architecture) -> None:
 
 def lay_image(ram: Path, memory_bytes: int, image: bytes) -> None:
     """Lay an image where only the stub is, as QEMU's loader would have. Blocks."""
-    pages = loaded_pages(image, memory_bytes)
-    pages.setdefault(_STUB_PAGE, bytes(PAGE_BYTES))
+    runs = loaded_runs(image, memory_bytes)
     descriptor = os.open(ram, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        for number, content in pages.items():
-            os.pwrite(descriptor, content, number * PAGE_BYTES)
+        os.pwrite(descriptor, bytes(PAGE_BYTES), _STUB_PAGE * PAGE_BYTES)
+        for address, content in runs:
+            write_at(descriptor, content, address)
     finally:
         os.close(descriptor)

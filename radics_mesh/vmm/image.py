@@ -10,6 +10,7 @@ at a cold start, and a warm start does not look at.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -120,6 +121,18 @@ def _up(n: int, step: int) -> int:
     return -(-n // step) * step
 
 
+def loaded_runs(image: bytes, memory_bytes: int) -> Iterator[tuple[int, memoryview]]:
+    """What QEMU's loader lays into memory that is zero elsewhere: (address, bytes), ascending.
+
+    WireError as `loaded_pages`, before the first.
+    """
+    segments = load_segments(image)
+    if any(s.address + s.memory_bytes > memory_bytes for s in segments):
+        raise WireError("image: does not fit into the machine's memory")
+    whole = memoryview(image)
+    return ((s.address, whole[s.offset : s.offset + s.file_bytes]) for s in segments)
+
+
 def loaded_pages(image: bytes, memory_bytes: int) -> dict[int, bytes]:
     """RAM after QEMU's loader, as page number -> 4096 bytes; a page that is not there is zero.
 
@@ -127,15 +140,11 @@ def loaded_pages(image: bytes, memory_bytes: int) -> dict[int, bytes]:
     when a segment lies beyond `memory_bytes`.
     """
     pages: dict[int, bytearray] = {}
-    for segment in load_segments(image):
-        if segment.address + segment.memory_bytes > memory_bytes:
-            raise WireError("image: does not fit into the machine's memory")
-        at, end = segment.address, segment.address + segment.file_bytes
-        source = segment.offset
-        while at < end:
+    for at, content in loaded_runs(image, memory_bytes):
+        while content:
             index, inside = divmod(at, PAGE_BYTES)
-            length = min(PAGE_BYTES - inside, end - at)
+            length = min(PAGE_BYTES - inside, len(content))
             page = pages.setdefault(index, bytearray(PAGE_BYTES))
-            page[inside : inside + length] = image[source : source + length]
-            at, source = at + length, source + length
+            page[inside : inside + length] = content[:length]
+            at, content = at + length, content[length:]
     return {index: bytes(page) for index, page in sorted(pages.items()) if page != _ZERO}

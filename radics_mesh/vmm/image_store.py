@@ -13,7 +13,6 @@ been used for longest. Then a new one is refused; nothing that is in use is ever
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from radics_mesh.durable import sync_directory, write_durably
 from radics_mesh.errors import CapacityError, GuestError, MeshError, UsageError, WireError
 from radics_mesh.ids import Digest
 from radics_mesh.membership import Verifier
+from radics_mesh.vmm import images, verified
 from radics_mesh.vmm.architecture import Architecture
 from radics_mesh.vmm.image import PAGE_BYTES, architecture_of
 from radics_mesh.vmm.image_manifest import SignedManifest
@@ -53,6 +53,7 @@ class ImageStore:
         self.quota_bytes = quota_bytes
         self.in_use: Callable[[], Collection[Digest]] = tuple
         self._directory = directory
+        self._infos: dict[Digest, ImageInfo] = {}
 
     # --- putting and loading ---
 
@@ -64,7 +65,29 @@ class ImageStore:
             # QEMU opens it again as another user.
             write_durably(self.path(info.digest), content, mode=0o444)
         self._touch(info.digest)
+        self._infos[info.digest] = info
         return info
+
+    def put_file(self, path: Path) -> ImageInfo:
+        """As `put`, of a user's file, which is not read again when it is known and unchanged."""
+        return self._known(path) or self.put(images.read(path, lambda p: verified.read(p)[1]))
+
+    def _known(self, path: Path) -> ImageInfo | None:
+        try:
+            digest = verified.known(path)
+            if digest is None or verified.known(self.path(digest)) != digest:
+                return None
+            self._touch(digest)
+        except OSError:  # who reads it says what is wrong with it
+            return None
+        return self._infos.get(digest)
+
+    def info(self, digest: Digest) -> ImageInfo:
+        """Of an image that is here; errors as `load`, and UsageError: it is none."""
+        known = self._infos.get(digest)
+        if known is None:
+            known = self._infos[digest] = inspect(self.load(digest))
+        return known
 
     def put_named(self, content: bytes, digest: Digest) -> ImageInfo:
         """As `put`, for what came from a peer; WireError when it is another content."""
@@ -80,20 +103,23 @@ class ImageStore:
         return self.path(digest).exists()
 
     def load(self, digest: Digest) -> bytes:
-        """The content, checked. UsageError: not here. GuestError: damaged on this medium."""
+        """The content, read now. UsageError: not here. GuestError: damaged on this medium."""
         try:
-            content = self.path(digest).read_bytes()
+            found, content = verified.read(self.path(digest))
         except FileNotFoundError as error:
             raise UsageError(f"image {digest.short} is not on this node") from error
-        if Digest.of(content) != digest:
+        if found != digest:
             raise GuestError(f"image {digest.short} is damaged on disk")
         return content
 
     def checked_path(self, digest: Digest) -> Path:
-        """For QEMU to boot from; errors as `load`."""
-        self.load(digest)
+        """For QEMU to boot from; errors as `load`. One that was checked is not read again while it
+        is unchanged."""
+        path = self.path(digest)
+        if not path.exists() or verified.known(path) != digest:
+            self.load(digest)
         self._touch(digest)
-        return self.path(digest)
+        return path
 
     def architecture(self, digest: Digest) -> Architecture:
         """Errors as `load`; but only the first bytes are looked at."""
@@ -193,6 +219,7 @@ class ImageStore:
 
     def remove(self, digest: Digest) -> None:
         """Durably, whatever it is needed for; a no-op when it is not here."""
+        self._infos.pop(digest, None)
         for path in (self._pin(digest), self._manifest(digest), self.path(digest)):
             path.unlink(missing_ok=True)
         sync_directory(self._directory)
@@ -207,11 +234,11 @@ class ImageStore:
 
     def _touch(self, digest: Digest) -> None:
         """Its time of last use. Not synced: after power loss another image may go first."""
-        os.utime(self.path(digest))
+        verified.touch(self.path(digest))
 
     def _is_whole(self, digest: Digest) -> bool:
         try:
-            return Digest.of(self.path(digest).read_bytes()) == digest
+            return verified.digest_of(self.path(digest)) == digest
         except FileNotFoundError:
             return False
 

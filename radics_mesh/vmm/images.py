@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,20 @@ _PVH_NOTE_64 = struct.pack("<III4s", 4, 8, 18, b"Xen\0")
 
 @dataclass(frozen=True)
 class ImageInfo:
+    """`needed_bytes`: of memory, at least."""
+
     digest: Digest
     architecture: str
     size_bytes: int
+    needed_bytes: int
+
+    def check_fits(self, memory_bytes: int) -> None:
+        """UsageError for an image of ours that a machine of this size could not start."""
+        if self.needed_bytes > memory_bytes:
+            raise UsageError(
+                f"the image needs {-(-self.needed_bytes >> 20)} MiB of memory at least,"
+                f" not {memory_bytes >> 20}"
+            )
 
 
 def inspect(content: bytes) -> ImageInfo:
@@ -40,25 +52,15 @@ def inspect(content: bytes) -> ImageInfo:
         found = architecture_of(content)
         if found is X86_64:
             _check_bootable(content)
-        load_segments(content)
+        needed = max((s.address + s.memory_bytes for s in load_segments(content)), default=0)
         if has_program(content):  # else it boots, and its library OS says so
             check_program(program_of(content))
+            needed += memory_needed(program_of(content))
     except struct.error as error:
         raise UsageError("not a RaDiCS image: truncated") from error
     except WireError as error:
         raise UsageError(f"not a RaDiCS image: {error}") from error
-    return ImageInfo(Digest.of(content), found.name, len(content))
-
-
-def check_fits(content: bytes, memory_bytes: int) -> None:
-    """UsageError for an image of ours that a machine of this size could not start."""
-    needed = max((s.address + s.memory_bytes for s in load_segments(content)), default=0)
-    if has_program(content):
-        needed += memory_needed(program_of(content))
-    if needed > memory_bytes:
-        raise UsageError(
-            f"the image needs {-(-needed >> 20)} MiB of memory at least, not {memory_bytes >> 20}"
-        )
+    return ImageInfo(Digest.of(content), found.name, len(content), needed)
 
 
 def _check_bootable(content: bytes) -> None:
@@ -76,11 +78,11 @@ def _check_bootable(content: bytes) -> None:
     raise UsageError("not a RaDiCS image: nothing that QEMU could boot (a plain program?)")
 
 
-def read(path: Path) -> bytes:
+def read(path: Path, reader: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
     """A user's image file; UsageError when it cannot be read or is too long to be one."""
     try:
         if path.stat().st_size > IMAGE_MAX_BYTES:
             raise UsageError(f"{path}: not a RaDiCS image: over {IMAGE_MAX_BYTES >> 20} MiB")
-        return path.read_bytes()
+        return reader(path)
     except OSError as error:
         raise UsageError(f"{path}: {os.strerror(error.errno or 0)}") from error

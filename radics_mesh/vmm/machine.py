@@ -25,15 +25,14 @@ import trio
 
 from radics_mesh.clock import Clock
 from radics_mesh.errors import GuestError, LinkError, PeerError, UsageError
-from radics_mesh.ids import Digest
-from radics_mesh.vmm import abi, adoption, images, manifest, qemu, ram, snapshot, survey
+from radics_mesh.vmm import abi, adoption, images, manifest, qemu, ram, snapshot, survey, verified
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.channel import Channel
 from radics_mesh.vmm.conversation import Conversation, Garbling
 from radics_mesh.vmm.ends import Died, End, Exited, Killed
 from radics_mesh.vmm.events import ChannelEvent, Panicked, Parked, Ready
 from radics_mesh.vmm.frames import Hello, Message, StreamState
-from radics_mesh.vmm.image import architecture_of, loaded_pages
+from radics_mesh.vmm.image import loaded_pages, loaded_runs
 from radics_mesh.vmm.manifest import Signed
 from radics_mesh.vmm.outputs import Exit, Output
 from radics_mesh.vmm.process import Process
@@ -303,7 +302,8 @@ class Machine:
     async def go(self) -> None:
         """Let a QEMU that waits carry on with what is in its memory."""
         qmp = await self._control()
-        self._started.set()  # the hello may wait in the pipe for the guest
+        self._conversation.begin(self.files.channel)
+        self._started.set()
         try:
             await qmp.execute("cont")
         finally:
@@ -315,7 +315,7 @@ class Machine:
         await trio.aclose_forcefully(qmp)
         files = self.files
         await trio.to_thread.run_sync(
-            lambda: ram.lay_template(files.ram, files.memory_bytes, _template(files))
+            lambda: lay_template(files.ram, files.image, files.memory_bytes)
         )
 
     async def alive_for(self, seconds: float) -> bool:
@@ -383,6 +383,7 @@ class Machine:
         Tidies once only: a new QEMU may have taken over the directory since.
         """
         self._gone.set()
+        self._conversation.close()
         self._note()
         if not self._tidied:
             self._tidied = True
@@ -435,10 +436,15 @@ class Machine:
 
 def check_fits(state: Signed, image: Path, memory_bytes: int) -> None:
     """PeerError unless this host's guests and this image can carry the state on."""
-    content = images.read(image)
-    state.check_fits(Digest.of(content), architecture_of(content))
+    architecture = qemu.image_architecture(image)
+    state.check_fits(verified.digest_of(image), architecture)
     if state.manifest.memory_bytes != memory_bytes:
         raise PeerError("snapshot of a VM with another size of memory")
+
+
+def lay_template(ram_file: Path, image: Path, memory_bytes: int) -> None:
+    """Make a waiting QEMU's memory exactly what an image is. Blocks."""
+    ram.lay_template(ram_file, memory_bytes, loaded_runs(images.read(image), memory_bytes))
 
 
 def _template(files: qemu.Files) -> dict[int, bytes]:

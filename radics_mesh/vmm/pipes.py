@@ -101,11 +101,15 @@ class Pipes:
     async def send(self, data: bytes) -> None:
         """Waits while the guest takes nothing."""
         view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._to_guest, view) :]
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._to_guest)
+        while view := view[self.write(view) :]:
+            await trio.lowlevel.wait_writable(self._to_guest)
+
+    def write(self, data: bytes | memoryview) -> int:
+        """As much as there is room for now; how much that was."""
+        try:
+            return os.write(self._to_guest, data)
+        except BlockingIOError:
+            return 0
 
     def close(self) -> None:
         for descriptor in (self._from_guest, self._to_guest):

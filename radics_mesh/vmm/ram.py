@@ -72,19 +72,22 @@ def _extents(descriptor: int, memory_bytes: int) -> Iterator[tuple[int, bytes]]:
             at += len(content)
 
 
-def lay_template(ram: Path, memory_bytes: int, template: Mapping[int, bytes]) -> None:
+def lay_template(
+    ram: Path, memory_bytes: int, template: Iterable[tuple[int, bytes | memoryview]]
+) -> None:
     """Make a waiting QEMU's memory above the firmware's the template and nothing else. Blocks.
 
     QEMU's loader has done about that already; this makes it exact, whatever the version.
+    `template`: (address, bytes), as `image.loaded_runs`.
     """
     descriptor = os.open(ram, os.O_RDWR | os.O_CLOEXEC)
     try:
         with mmap.mmap(descriptor, memory_bytes) as memory:
             # Punches a hole in the file, also in QEMU's mapping of it.
             memory.madvise(mmap.MADV_REMOVE, FIRMWARE_BYTES, memory_bytes - FIRMWARE_BYTES)
-        for number, content in template.items():
-            if number * PAGE_BYTES >= FIRMWARE_BYTES:
-                os.pwrite(descriptor, content, number * PAGE_BYTES)
+        for address, content in template:
+            firmwares = max(0, FIRMWARE_BYTES - address)
+            write_at(descriptor, content[firmwares:], address + firmwares)
     finally:
         os.close(descriptor)
 
@@ -97,9 +100,14 @@ def lay_pages(runs: Iterable[tuple[int, bytes]], ram: Path) -> None:
     descriptor = os.open(ram, os.O_RDWR | os.O_CLOEXEC)
     try:
         for first, content in runs:
-            view, at = memoryview(content), first * PAGE_BYTES
-            while view:
-                written = os.pwrite(descriptor, view, at)
-                view, at = view[written:], at + written
+            write_at(descriptor, content, first * PAGE_BYTES)
     finally:
         os.close(descriptor)
+
+
+def write_at(descriptor: int, content: bytes | memoryview, at: int) -> None:
+    """All of it."""
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, at)
+        view, at = view[written:], at + written

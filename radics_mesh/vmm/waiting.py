@@ -25,7 +25,7 @@ from radics_mesh.errors import GuestError
 from radics_mesh.ids import Digest
 from radics_mesh.vmm import adoption, entry, images, lock, qemu, ram
 from radics_mesh.vmm.architecture import named
-from radics_mesh.vmm.image import loaded_pages
+from radics_mesh.vmm.image import loaded_runs
 from radics_mesh.vmm.launch import Launch
 from radics_mesh.vmm.machine import Machine, check_fits
 from radics_mesh.vmm.process import Process
@@ -99,7 +99,9 @@ class Waiting:
         """The VM that is ordered, started. MeshError, OSError: it did not, and nothing runs."""
         machine = None
         try:
-            files = await trio.to_thread.run_sync(self._take_on, order)
+            if self.kind.image is None:
+                await trio.to_thread.run_sync(self._prepare, order)
+            files = self._hand_over(order)
             machine = Machine(
                 files,
                 self.process,
@@ -109,10 +111,7 @@ class Waiting:
                 control=self._control,
             )
             log.info("guest started", vm=order.directory.name, pid=machine.pid, waited=True)
-            if order.snapshot is None:
-                await machine.go()
-            else:
-                await machine.warm_start(order.snapshot)
+            await machine.go()
         except BaseException:
             with trio.CancelScope(shield=True):
                 if machine is None:
@@ -122,26 +121,22 @@ class Waiting:
             raise
         return machine
 
-    def _take_on(self, order: Launch) -> qemu.Files:
-        self._prepare(order)
-        return self._hand_over(order)
-
     def _prepare(self, order: Launch) -> None:
-        """Make its memory the image, unless it has booted that already."""
-        if self.kind.image is not None:
-            return
-        if order.snapshot is not None:
-            check_fits(order.snapshot, order.image, order.memory_bytes)
+        """Make its memory what is to start. Blocks."""
         content, memory_bytes = images.read(order.image), order.memory_bytes
+        if (state := order.snapshot) is not None:
+            check_fits(state, order.image, memory_bytes)
         entry.redirect(self.files.ram, content, named(self.kind.architecture))
-        if order.snapshot is None:
+        if state is None:
             entry.lay_image(self.files.ram, memory_bytes, content)
-        else:
-            ram.lay_template(self.files.ram, memory_bytes, loaded_pages(content, memory_bytes))
+            return
+        ram.lay_template(self.files.ram, memory_bytes, loaded_runs(content, memory_bytes))
+        ram.lay_pages(state.runs(), self.files.ram)
 
     def _hand_over(self, order: Launch) -> qemu.Files:
         """Make it the VM's, step by step so that a node that ends in between leaves no doubt: its
-        RAM file is always named by whoever has the lock, or by both."""
+        RAM file is always named by whoever has the lock, or by both. Some renames, so not worth a
+        thread."""
         held = lock.take(order.directory / "lock")
         if held is None:
             raise GuestError(f"a QEMU of {order.directory.name} is still alive")

@@ -161,9 +161,9 @@ def test_a_cut_image(program: bytes) -> None:
 
 
 def test_too_large_for_its_machine(program: bytes) -> None:
-    images.check_fits(crafted(program, lambda p: None), 8 << 20)
+    images.inspect(crafted(program, lambda p: None)).check_fits(8 << 20)
     with pytest.raises(UsageError, match=r"the image needs 104857[78] MiB of memory"):
-        images.check_fits(crafted(program, huge), 64 << 20)
+        images.inspect(crafted(program, huge)).check_fits(64 << 20)
 
 
 @given(st.binary(max_size=400), st.binary(min_size=64, max_size=64))

@@ -9,7 +9,7 @@ import pytest
 
 from radics_mesh.errors import GuestError
 from radics_mesh.vmm.build import build_image
-from radics_mesh.vmm.image import loaded_pages
+from radics_mesh.vmm.image import loaded_pages, loaded_runs
 from radics_mesh.vmm.images import read
 from radics_mesh.vmm.laying import Laying
 from radics_mesh.vmm.pagepack import page_hash
@@ -38,7 +38,7 @@ def test_memory_ends_as_the_last_list_says(tmp_path: Path, store: PageStore) -> 
     template = loaded_pages(read(image), MEMORY_BYTES)
     with ram.open("wb") as file:
         file.truncate(MEMORY_BYTES)
-    lay_template(ram, MEMORY_BYTES, template)
+    lay_template(ram, MEMORY_BYTES, loaded_runs(read(image), MEMORY_BYTES))
     before = ram.read_bytes()
     laying = Laying(ram, image, MEMORY_BYTES, store)
     over_template = next(number for number in sorted(template) if number > FIRST)

@@ -118,7 +118,7 @@ def test_laying_down_replaces_all_above_the_firmware(tmp_path: Path) -> None:
     other = ram_file(
         tmp_path / "other", {number: page(99) for number in (0, 255, FIRST, 300, 302, 700)}
     )
-    ram.lay_template(other, MEMORY_BYTES, TEMPLATE)
+    ram.lay_template(other, MEMORY_BYTES, ((n * PAGE_BYTES, c) for n, c in TEMPLATE.items()))
     ram.lay_pages(state.runs(), other)
     restored = other.read_bytes()
     expected = {0: page(99), 255: page(99), **pages}  # 302: zero when it was taken
