@@ -12,6 +12,7 @@ there is more, what came first goes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -129,14 +130,15 @@ class Arrival:
         assert self.final is not None
         return self._host.pages.lacking(self.final[0].page_hashes())
 
-    def _look(self, hashes: list[bytes]) -> list[int]:
+    def _look(self, hashes: Sequence[bytes]) -> list[int]:
         lacking = self._host.pages.lacking(hashes)
         self._missing = {hashes[index] for index in lacking}
         return lacking
 
-    def _hold(self, hashes: list[bytes], memory_bytes: int) -> None:
+    def _hold(self, hashes: Sequence[bytes], memory_bytes: int) -> None:
         """So that what is said to be here stays. First, then it is looked at."""
-        fresh = [digest for digest in dict.fromkeys(hashes) if digest not in self._held]
+        held = self._held
+        fresh = list(dict.fromkeys([digest for digest in hashes if digest not in held]))
         if not fresh:
             return
         limit = _TIMES_MAX * memory_bytes // PAGE_BYTES
@@ -146,16 +148,20 @@ class Arrival:
         self._stays.enter_context(self._host.pages.keeping(fresh))
         self._held.update(fresh)
 
-    async def came(self, packed: bytes, *, hold: bool) -> bool:
-        """Pages; whether all that were lacking are here now. `hold`: over a crash, too.
-
-        WireError, CapacityError, OSError.
-        """
+    def check(self, packed: bytes) -> None:
+        """WireError: no pack, or of pages that nobody announced."""
         hashes = Head.parse(packed).hashes
         if self._held and not self._held.issuperset(hashes):
             raise WireError("pages that are in no list of their VM")
+
+    async def came(self, packed: bytes, *, hold: bool) -> bool:
+        """Pages that were checked; whether all that were lacking are here now. `hold`: over a
+        crash, too.
+
+        WireError, CapacityError, OSError.
+        """
         await keep_pages(self._host, self._vm_id, packed, hold=hold, ours=True)
-        self._missing.difference_update(hashes)
+        self._missing.difference_update(Head.parse(packed).hashes)
         return not self._missing
 
     async def drop(self) -> None:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -110,6 +111,8 @@ class Life:
 
     def note(self, text: str) -> None:
         """Say something about the VM, to be read in `ps`; on a full disk until the next crash."""
+        if text[:300] == self.row.note:
+            return
         self.row = replace(self.row, note=text[:300])
         with suppress(OSError):
             self._host.table.keep(self.row)
@@ -169,10 +172,10 @@ class Life:
         """Whether a QEMU waits, into whose memory pages are laid, each checked."""
         return self._standby is not None
 
-    def lay_ahead(self, pages: PageMap) -> None:
-        """A snapshot that is to come has these, perhaps."""
+    def lay_ahead(self, pages: PageMap, *, at_once: bool) -> None:
+        """A snapshot that is to come has these, perhaps; `at_once`: for sure, and is waited for."""
         if self._standby is not None:
-            self._standby.lay(pages)
+            self._standby.lay(pages, at_once=at_once)
 
     async def stand_down(self) -> None:
         """No snapshot comes after all."""
@@ -235,12 +238,18 @@ class Life:
             await machine.kill()
 
     async def park(
-        self, *, moving: bool = False, saved: bool = False, briefly: bool = False
+        self,
+        *,
+        moving: bool = False,
+        saved: bool = False,
+        briefly: bool = False,
+        early: Callable[[PageMap, Path], None] = lambda _pages, _ram: None,
     ) -> Signed:
         """Stop the guest and make its state durable; its QEMU stays, parked.
 
         `saved`: it is not to be started before its user resumes it. `briefly`: it is served all the
-        same, for it is to go on (`goes_on_here`).
+        same, for it is to go on (`goes_on_here`). `early` is told what pages it has, in which file,
+        as soon as that is known.
 
         CapacityError: it was not touched. GuestError, OSError: it would not, or its state could
         not be written; then `go_on`.
@@ -265,6 +274,7 @@ class Life:
             settings = replace(settings, moves=settings.moves + 1)
         subject = self._subject(settings, saved=saved)
         seen, files = await surveyor.last(), guest.machine.files
+        early(seen.pages, files.ram)
         signer = self._host.signer
         snapshot = await self._written(self.snapshots.keep(seen, files, subject, signer))
         if not moving:
@@ -272,6 +282,12 @@ class Life:
         self.held = snapshot
         self.snapshot_s = trio.current_time() - begun - self.park_s
         return snapshot
+
+    def end_parked(self) -> None:
+        """A state that is durable needs its process no more, which takes its time to go: `kill`
+        will not have to wait for so long."""
+        if self.guest is not None and self.held is not None:
+            self.guest.machine.end_now()
 
     async def _go_ahead(self, guest: Guest, surveyor: Surveyor) -> None:
         """What can be written of its state while it still runs."""

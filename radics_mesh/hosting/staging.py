@@ -2,7 +2,8 @@
 
     staging = Staging(...)
     await staging.rounds(survey)              while the guest runs; ends when a pause is worth it
-    await staging.finish(snapshot)            the parked guest: what has changed since, and no more
+    await staging.begin_to_finish(pages, ...) the parked guest: what has changed since, and no more,
+    await staging.finish(snapshot)            and what makes a snapshot of it
 
 In each round the target is told what pages there are by now, as what has changed since the last
 list that it answered; it answers what it lacks of them, whatever it has the rest from; that is
@@ -13,28 +14,23 @@ a slow one (bundles that wait for somebody to carry them) all is sent at once, a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from itertools import islice
 
-import structlog
 import trio
 
-from radics_mesh.errors import MeshError
 from radics_mesh.hosting.blobs import Blobs
 from radics_mesh.hosting.host import Host
+from radics_mesh.hosting.sending import Sending, from_memory, from_store
 from radics_mesh.hosting.status import MoveStats
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.vmm import pagemap
 from radics_mesh.vmm.bare import pages_of, undress
-from radics_mesh.vmm.handoff_messages import PIECE_BYTES, Lacks, Listing, Pages
+from radics_mesh.vmm.handoff_messages import PIECE_BYTES, Lacks, Listing
 from radics_mesh.vmm.manifest import Signed
 from radics_mesh.vmm.pagemap import PageMap
 from radics_mesh.vmm.ram import PAGE_BYTES
 
-log = structlog.get_logger(__name__)
-
-# So that what a pack of incompressible pages becomes is below a MiB.
-PAGES_A_PACK = 240
 WINDOW_BYTES = 16 << 20
 # A round that leaves so little is the last one; so is one that leaves not much less than the round
 # before: the guest changes its pages as fast as they go.
@@ -71,6 +67,11 @@ class Staging:
         self._blobs = blobs
         self._stats = stats
         self._patience_s = patience_s
+        self._sending = Sending(vm_id, target, blobs, self._sent)
+        # One list after the other: each builds on the last.
+        self._listing = trio.Lock()
+        self._early = trio.Event()
+        self._early.set()
         # The last map that the target answered, and what it has: it said so, or was sent it.
         self._told: PageMap = {}
         self._told_digest: Digest | None = None
@@ -178,14 +179,37 @@ class Staging:
         self._news.set()
         return True
 
+    async def begin_to_finish(self, pages: PageMap, memory: int) -> None:
+        """The parked guest's list and pages, out of its memory, while its state is still being
+        written down: of a list the target needs no signature. MeshError, OSError: what was not
+        sent is sent by `finish`.
+
+        `memory`: its file, open, which is closed here.
+        """
+        self._early = trio.Event()
+        try:
+            async with self._listing:
+                if self._told_digest is None or self._finished:
+                    return
+                digest = await trio.to_thread.run_sync(pagemap.digest_of, pages)
+                await self._list(digest, pages)
+                self._told, self._told_digest = pages, digest
+            numbers = {h: number for number, h in pages.items()}
+            await self._sending.send(self.unknown_of(pages), from_memory(memory, numbers))
+        finally:
+            os.close(memory)
+            self._early.set()
+
     async def finish(self, snapshot: Signed) -> bool:
-        """The manifest, as what has changed since the last answer, and those pages. False: there
-        was no answer, or this was sent before, so it has to go as a whole."""
-        if self._told_digest is None or self._finished:
-            return False
-        self._finished = True
-        pages = pages_of(snapshot.manifest)
-        await self._list(snapshot.digest, pages, undress(snapshot))
+        """The manifest, as what has changed since the last list, and those pages. False: there was
+        no answer, or this was sent before, so it has to go as a whole."""
+        async with self._listing:
+            if self._told_digest is None or self._finished:
+                return False
+            self._finished = True
+            pages = pages_of(snapshot.manifest)
+            await self._list(snapshot.digest, pages, undress(snapshot))
+        await self._early.wait()
         await self.send_pages(self.unknown_of(pages))
         return True
 
@@ -194,33 +218,8 @@ class Staging:
         return [h for h in dict.fromkeys(pages.values()) if h not in self._has]
 
     async def send_pages(self, hashes: Iterable[bytes]) -> None:
-        await send_pages(self._host, self._vm_id, self._target, self._blobs, hashes, self._sent)
+        await self._sending.send(hashes, from_store(self._host.pages))
 
     def _sent(self, hashes: Sequence[bytes]) -> None:
         self._has.update(hashes)
         self._stats.left_pages = max(0, self._stats.left_pages - len(hashes))
-
-
-async def send_pages(
-    host: Host,
-    vm_id: VmId,
-    target: NodeId,
-    blobs: Blobs,
-    hashes: Iterable[bytes],
-    sent: Callable[[Sequence[bytes]], None] = lambda _: None,
-) -> None:
-    """Pages of the node's store, in packs. One that is not there is left out: it had changed
-    before it was put there, or is damaged."""
-    waiting = iter(hashes)
-    while some := list(islice(waiting, PAGES_A_PACK)):
-        gone = set(host.pages.lacking(some))
-        there = [digest for at, digest in enumerate(some) if at not in gone]
-        if not there:
-            continue
-        try:
-            packed = await trio.to_thread.run_sync(host.pages.pack, there)
-        except MeshError as error:
-            log.warning("pages cannot be sent", reason=str(error))
-            continue
-        await blobs.bulk(target, Pages(vm_id, packed))
-        sent(there)

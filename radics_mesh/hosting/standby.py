@@ -17,7 +17,8 @@ from radics_mesh.vmm.pages import PageStore
 
 log = structlog.get_logger(__name__)
 
-# Laying takes at most the fifth part of the time: what comes meanwhile is laid together.
+# Laying takes at most the fifth part of the time: what comes meanwhile is laid together. But not
+# once the guest stands still.
 _REST = 4.0
 
 
@@ -31,7 +32,7 @@ class Standby:
         self._machine: Machine | None = None
         self._laying: Laying | None = None
         self._wanted: PageMap | None = None
-        self._news = trio.Event()
+        self._news, self._hurry = trio.Event(), trio.Event()
         self._ready, self._ended = trio.Event(), trio.Event()
         self._scope = trio.CancelScope()
 
@@ -40,7 +41,6 @@ class Standby:
         try:
             with self._scope:
                 self._machine = await prepare(self.launch, clock=self._clock)
-                await self._machine.ready_to_start()
                 files = self._machine.files
                 self._laying = Laying(files.ram, files.image, files.memory_bytes, self._pages)
                 self._ready.set()
@@ -52,9 +52,11 @@ class Standby:
             self._ready.set()
             self._ended.set()
 
-    def lay(self, pages: PageMap) -> None:
-        """These are coming: lay those that are here, some time."""
+    def lay(self, pages: PageMap, *, at_once: bool) -> None:
+        """These are coming: lay those that are here, some time or `at_once`."""
         self._wanted = pages
+        if at_once:
+            self._hurry.set()
         self._news.set()
 
     async def _lay_on(self, laying: Laying) -> None:
@@ -64,7 +66,8 @@ class Standby:
             assert self._wanted is not None
             begun = trio.current_time()
             await trio.to_thread.run_sync(laying.lay, self._wanted)
-            await trio.sleep(_REST * (trio.current_time() - begun))
+            with trio.move_on_after(_REST * (trio.current_time() - begun)):
+                await self._hurry.wait()
 
     async def take(self) -> tuple[Machine, Laying] | None:
         """The QEMU, once it is ready, and what lies in its memory; None when there is none. From

@@ -76,6 +76,8 @@ class Moving(Transfer):
             clean = self.row.clean or tenure.phase is Phase.FROZEN
             parking = self.row.parking and tenure.phase is not Phase.FROZEN
             self.life.keep(tenure=tenure, clean=clean, parking=parking)
+            if tenure.phase is Phase.FROZEN:
+                self.life.end_parked()
         if before.phase is Phase.RELEASED and tenure.phase is not Phase.RELEASED:
             self._acknowledged()
 
@@ -208,7 +210,7 @@ class Moving(Transfer):
         digest = self.handoff.tenure.snapshot
         if self.row.wanted is Wanted.SAVED and digest is not None:
             return await self.life.snapshots.load(digest)
-        return await self.life.park(moving=True)
+        return await self.life.park(moving=True, early=self._send_early)
 
     async def _activate(self, effect: handoff_state.Start) -> None:
         """The VM has come: start it. If that fails it is ours all the same, and tried again."""

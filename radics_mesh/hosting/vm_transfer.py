@@ -6,6 +6,7 @@ that may be when is the hand-off's affair (radics_mesh.hosting.vm_moving).
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -21,7 +22,8 @@ from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.life import reason_of
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Papers
-from radics_mesh.hosting.staging import Staging, send_pages
+from radics_mesh.hosting.sending import Sending, from_store
+from radics_mesh.hosting.staging import Staging
 from radics_mesh.hosting.table import VmRow, Wanted
 from radics_mesh.hosting.vm_restarts import Restarting
 from radics_mesh.ids import Digest, NodeId
@@ -36,6 +38,8 @@ from radics_mesh.vmm.pagemap import PageMap
 
 log = structlog.get_logger(__name__)
 
+# That a target takes in at once, so that memory is bounded: a MiB each.
+PACKS_AT_ONCE = 4
 _SENDING = (Phase.STAGING, Phase.FREEZING, Phase.FROZEN, Phase.RELEASED)
 
 
@@ -51,6 +55,7 @@ class Transfer(Restarting):
         self._sends, self._all_sent = 0, trio.Event()
         self._send_scopes: set[trio.CancelScope] = set()
         self._was_coming = False
+        self._room_for_packs = trio.Semaphore(PACKS_AT_ONCE)
 
     @abstractmethod
     async def _consider(self, offer: Consider) -> None:
@@ -205,9 +210,27 @@ class Transfer(Restarting):
             if push:
                 self._pushed = digest
                 hashes = dict.fromkeys(snapshot.manifest.page_hashes())
-                await send_pages(self._host, self.vm_id, to, self.blobs, hashes)
+                await self._send_pages(to, hashes)
         except (MeshError, OSError) as error:
             log.warning("cannot send what a VM needs", vm=self.name, reason=reason_of(error))
+
+    async def _send_pages(self, to: NodeId, hashes: Iterable[bytes]) -> None:
+        await Sending(self.vm_id, to, self.blobs).send(hashes, from_store(self._host.pages))
+
+    def _send_early(self, pages: PageMap, ram: Path) -> None:
+        """The guest is parked and has these pages, which the target needs whatever comes."""
+        staging = self._staging
+        if staging is None:
+            return
+        memory = os.open(ram, os.O_RDONLY | os.O_CLOEXEC)  # its process may end meanwhile
+
+        async def send() -> None:
+            try:
+                await staging.begin_to_finish(pages, memory)
+            except (MeshError, OSError) as error:
+                log.warning("pages not sent early", vm=self.name, reason=reason_of(error))
+
+        self._send_soon(send)
 
     def _has_image(self, node: NodeId, image: Digest) -> bool:
         """Whether a node says that it holds an image; one that lacks it names the pieces."""
@@ -232,9 +255,7 @@ class Transfer(Restarting):
         try:
             hashes = (await self.life.snapshots.load(message.digest)).manifest.page_hashes()
             wanted = pagemap.decode_indices(message.indices, len(hashes))
-            await send_pages(
-                self._host, self.vm_id, to, self.blobs, dict.fromkeys(hashes[at] for at in wanted)
-            )
+            await self._send_pages(to, dict.fromkeys(hashes[at] for at in wanted))
         except (MeshError, OSError) as error:
             log.warning("cannot send what a VM needs", vm=self.name, reason=reason_of(error))
 
@@ -301,34 +322,67 @@ class Transfer(Restarting):
             return
         if lacking is None:
             return
+        self._lay_ahead()
         if self._arrival.final_digest == digest:
             self.blobs.heard(digest)
             await self._pages_came()
         elif self._arrival.latest is not None:
             await self._say_lacking(sender, digest, lacking, len(self._arrival.latest[1]))
-        self._lay_ahead()
 
     async def take_pages(self, message: Pages, sender: NodeId) -> None:
-        """Pages, durably. WireError, PeerError, CapacityError, OSError: none is kept."""
+        """Pages, durably; but not yet in RESERVED: what a crash forgets then is asked for again.
+
+        WireError, PeerError, CapacityError, OSError: none is kept."""
         if not self._is_source(sender):
             if self.phase is Phase.NONE:  # what announces them may yet come
                 await keep_pages(self._host, self.vm_id, message.pack, hold=True)
             return
         # After the lists that came before them.
-        await self.call(lambda: self._take_pages(message.pack))
+        if self.handoff.tenure.certificate is not None:
+            await self.call(lambda: self._take_pages(message.pack, hold=True))
+            return
+        await self._room_for_packs.acquire()
+        begun = False
 
-    async def _take_pages(self, packed: bytes) -> None:
+        async def job() -> None:
+            nonlocal begun
+            self._arrival.check(message.pack)
+            self._nursery.start_soon(self._take_soon, message.pack)
+            begun = True
+
+        try:
+            await self.call(job)
+        finally:
+            if not begun:
+                self._room_for_packs.release()
+
+    async def _take_soon(self, packed: bytes) -> None:
+        """One of several at once: a medium syncs them in about the time of one."""
+        try:
+            whole = await self._arrival.came(packed, hold=False)
+        except (MeshError, OSError) as error:
+            log.warning("pages not kept", vm=self.name, reason=reason_of(error))
+            return
+        finally:
+            self._room_for_packs.release()
+        await self.post(lambda: self._taken(whole=whole))
+
+    async def _take_pages(self, packed: bytes, *, hold: bool) -> None:
+        self._arrival.check(packed)
+        await self._taken(whole=await self._arrival.came(packed, hold=hold))
+
+    async def _taken(self, *, whole: bool) -> None:
         awaited = self._awaited()
         if awaited is not None:
             self.blobs.heard(awaited)
-        hold = self.handoff.tenure.certificate is not None
-        if await self._arrival.came(packed, hold=hold):
-            await self._pages_came()
         self._lay_ahead()
+        if whole:
+            await self._pages_came()
 
     def _lay_ahead(self) -> None:
         if self._arrival.latest is not None:
-            self.life.lay_ahead(self._arrival.latest[1])
+            is_last = self._arrival.final is not None
+            self.life.lay_ahead(self._arrival.latest[1], at_once=is_last)
 
     async def _pages_came(self) -> None:
         awaited = self._awaited()

@@ -26,6 +26,8 @@ from radics_mesh.vmm.handoff_messages import (
 )
 from radics_mesh.vmm.handoff_state import Phase
 
+_THREAD_FROM_BYTES = 64 << 10
+
 
 class Words(Roster):
     """See the module."""
@@ -41,7 +43,7 @@ class Words(Roster):
         sender = delivery.signer
         if sender is None:
             raise PeerError("a hand-off message without a member's signature")
-        message = decode(delivery.payload, self._host.me.identity)
+        message = await self._decoded(delivery.payload)
         self.counters["messages"] += 1
         if isinstance(message, Piece):
             await self._take_piece(message)
@@ -54,6 +56,12 @@ class Words(Roster):
         while (vm := await self._vm_for(message)) is not None:
             if await vm.receive(message, sender):
                 return
+
+    async def _decoded(self, payload: bytes) -> Message:
+        """Much of it in a thread: it is unsealed first. Errors as `decode`."""
+        if len(payload) < _THREAD_FROM_BYTES:
+            return decode(payload, self._host.me.identity)
+        return await trio.to_thread.run_sync(decode, payload, self._host.me.identity)
 
     async def _take_piece(self, piece: Piece) -> None:
         """Kept durably for whoever needs it; it may have overtaken what announces it."""

@@ -29,21 +29,32 @@ class Laying:
         self._image = image
         self._memory_bytes = memory_bytes
         self._store = store
-        # Page number to hash of what lies there.
+        # Page number to hash of what lies there; empty: something else, perhaps.
         self._laid: dict[int, bytes] = {}
+        # The last list, and numbers of its pages that do not lie there yet.
+        self._pages: PageMap | None = None
+        self._todo: list[int] = []
 
     def lay(self, pages: PageMap) -> int:
-        """As many of these as are in the store; how many are not. GuestError: one is damaged."""
-        self._take_back([number for number in self._laid if number not in pages])
-        todo = sorted(n for n, digest in pages.items() if self._laid.get(n) != digest)
+        """As many of these as are in the store; how many are not. GuestError: one is damaged.
+
+        The same mapping again costs only what it takes to lay what has come.
+        """
+        if pages is not self._pages:
+            self._take_back([number for number in self._laid if number not in pages])
+            laid = self._laid
+            self._todo = sorted(n for n, digest in pages.items() if laid.get(n) != digest)
+            self._pages = pages
+        todo = self._todo
         gone = set(self._store.lacking([pages[number] for number in todo]))
         there = [number for at, number in enumerate(todo) if at not in gone]
-        # Until all of them lie there, nothing is known of any.
-        for number in there:
-            self._laid[number] = b""
-        ram.lay_pages(self._runs(there, [pages[number] for number in there]), self._path)
-        for number in there:
-            self._laid[number] = pages[number]
+        if there:
+            hashes = [pages[number] for number in there]
+            # Until all of them lie there, nothing is known of any.
+            self._laid.update(dict.fromkeys(there, b""))
+            ram.lay_pages(self._runs(there, hashes), self._path)
+            self._laid.update(zip(there, hashes, strict=True))
+            self._todo = [todo[at] for at in sorted(gone)]
         return len(gone)
 
     def finish(self, pages: PageMap) -> None:

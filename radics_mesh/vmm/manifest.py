@@ -75,11 +75,14 @@ class Manifest:
     def digest(self) -> Digest:
         return Digest.of(self.pack())
 
-    def page_hashes(self) -> list[bytes]:
+    def page_hashes(self) -> tuple[bytes, ...]:
         """One a page held, in their order."""
-        return [
-            self.hashes[at : at + DIGEST_BYTES] for at in range(0, len(self.hashes), DIGEST_BYTES)
-        ]
+        return self._page_hashes
+
+    @cached_property
+    def _page_hashes(self) -> tuple[bytes, ...]:
+        places = range(0, len(self.hashes), DIGEST_BYTES)
+        return tuple([self.hashes[at : at + DIGEST_BYTES] for at in places])
 
     def hash(self, index: int) -> bytes:
         """Of the `index`-th page held."""

@@ -13,7 +13,7 @@ import trio
 from radics_mesh.codec import unpack
 from radics_mesh.dtn.bundle import Bundle
 from radics_mesh.errors import LinkError, PeerError, UsageError
-from radics_mesh.hosting import arrival, staging
+from radics_mesh.hosting import arrival, sending, staging
 from radics_mesh.hosting.arrival import keep_pages
 from radics_mesh.hosting.pace import Pace
 from radics_mesh.ids import VmId
@@ -77,7 +77,7 @@ async def test_staging_over_a_link_that_loses_repeats_and_reorders(
     world: World, counter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(staging.Staging, "_first_wait_s", lambda _: 0.3)
-    monkeypatch.setattr(staging, "PAGES_A_PACK", 16)  # many bundles
+    monkeypatch.setattr(sending, "PAGES_A_PACK", 16)  # many bundles
     random = Random(4)
     one, other = await world.start(0), await world.start(1)
     lost, first = 0, {Listing, Lacks, Pages}  # the first of each is lost in any case
