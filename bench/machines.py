@@ -146,7 +146,7 @@ class Bench:
 async def migratable(machine: Machine, hello: Hello) -> tuple[Machine, Qmp]:
     """A QEMU that waits for QEMU's own migration, and its control."""
     made = Machine(machine.files, machine.process, hello, SystemClock(), paused=False)
-    return made, await qemu.control(machine.files.directory)
+    return made, await machine.control()
 
 
 async def completed(control: Qmp, patience_s: float = 10) -> None:

@@ -23,15 +23,14 @@ from bench.machines import (
     buried,
     clocked,
     completed,
+    migratable,
     peers_command_line,
 )
 from bench.rows import Row, Times, rounds, row
-from radics_mesh.clock import SystemClock
 from radics_mesh.ids import Digest, VmId
 from radics_mesh.vmm import adoption, qemu
 from radics_mesh.vmm.architecture import X86_64
 from radics_mesh.vmm.launch import launch, prepare
-from radics_mesh.vmm.machine import Machine
 from radics_mesh.vmm.manifest import Subject
 from radics_mesh.vmm.snapshot import Snapshot
 
@@ -113,8 +112,7 @@ class Moves(Bench):
             out_acked = watched.outputs
         size = file.stat().st_size
         hello = dataclasses.replace(HELLO, epoch=2, out_acked=out_acked)
-        target = Machine(target.files, target.process, hello, SystemClock(), paused=False)
-        control = await qemu.control(target.files.directory)
+        target, control = await migratable(target, hello)
         loading = time.perf_counter()
         await control.execute("migrate-incoming", uri=f"exec:cat {file}")
         await completed(control)

@@ -19,7 +19,7 @@ from radics_mesh.vmm import stored
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.machine import Machine
 from radics_mesh.vmm.pages import PageStore
-from radics_mesh.vmm.survey import Survey
+from radics_mesh.vmm.survey import Put, Survey
 
 # A guest answers at its next interrupt. One that is stuck shall not hold up its park for long.
 _ANSWER_S = 2.0
@@ -49,20 +49,24 @@ class Surveyor:
 
         A guest that does not say is looked at as a whole.
         """
+        return await self._round(None)
+
+    async def _round(self, put: Put | None) -> Survey:
         async with self._turn:
             changed = await self._machine.stage(self.stage, deadline_s=_ANSWER_S)
-            return await self._look(changed)
+            return await self._look(changed, put)
 
     async def ahead(self) -> Survey:
         """A round, and what the store lacks of it is put there, so that the pause need not.
 
         CapacityError, OSError: there is no room, and the guest was not touched.
         """
-        seen = await self.round()
-        await trio.to_thread.run_sync(self._put, seen)
+        seen = await self._round(lambda pages: self._pages.put(pages, true=True))
+        await trio.to_thread.run_sync(self._put_rest, seen)
         return seen
 
-    def _put(self, seen: Survey) -> None:
+    def _put_rest(self, seen: Survey) -> None:
+        """What was looked at in an earlier round."""
         numbers = sorted(seen.pages)
         lacking = self._pages.lacking(seen.pages[number] for number in numbers)
         if lacking:
@@ -74,6 +78,6 @@ class Surveyor:
         async with self._turn:
             return await self._look(self._machine.changed_at_end)
 
-    async def _look(self, changed: Changed | None) -> Survey:
-        self._latest = await self._machine.look(self._latest, changed)
+    async def _look(self, changed: Changed | None, put: Put | None = None) -> Survey:
+        self._latest = await self._machine.look(self._latest, changed, put)
         return self._latest

@@ -39,7 +39,7 @@ from radics_mesh.vmm.process import Process
 from radics_mesh.vmm.qmp import Qmp
 from radics_mesh.vmm.ram import PAGE_BYTES
 from radics_mesh.vmm.snapshot import Snapshot
-from radics_mesh.vmm.survey import Survey
+from radics_mesh.vmm.survey import Put, Survey
 from radics_mesh.vmm.template import template
 from radics_mesh.vmm.threads import ThreadReport, ThreadTold
 
@@ -254,13 +254,16 @@ class Machine:
         """What a parked guest says has changed since its last stage; None as in `stage`."""
         return None if self._parked is None else self._fitting(self._parked.changed)
 
-    async def look(self, before: Survey | None, changed: Changed | None) -> Survey:
-        """A survey of the memory, made from an earlier one and what has changed since."""
+    async def look(
+        self, before: Survey | None, changed: Changed | None, put: Put | None = None
+    ) -> Survey:
+        """A survey of the memory, made from an earlier one and what has changed since; see
+        `survey.look`."""
         ram, memory_bytes, image = self.files.ram, self.files.memory_bytes, self.files.image
 
         def work() -> Survey:
             lain = template(image, memory_bytes)
-            return survey.look(ram, memory_bytes, lain, before=before, changed=changed)
+            return survey.look(ram, memory_bytes, lain, before=before, changed=changed, put=put)
 
         return await trio.to_thread.run_sync(work)
 
@@ -301,7 +304,7 @@ class Machine:
 
     async def go(self) -> None:
         """Let a QEMU that waits carry on with what is in its memory."""
-        qmp = await self._control()
+        qmp = await self.control()
         self._conversation.begin(self.files.channel)
         self._started.set()
         try:
@@ -311,8 +314,7 @@ class Machine:
 
     async def ready_to_start(self) -> None:
         """Wait until QEMU is up, then make its memory exactly what the image is. `prepare`'s."""
-        qmp = await self._control()
-        await trio.aclose_forcefully(qmp)
+        self._held_control = await self.control()
         files = self.files
         await trio.to_thread.run_sync(
             lambda: lay_template(files.ram, files.image, files.memory_bytes)
@@ -335,11 +337,15 @@ class Machine:
         Its RAM file is removed. GuestError: it would not go.
         """
         self._killing = self._killing or not self._gone.is_set()
-        if (control := self._held_control) is not None:
-            self._held_control = None
-            await trio.aclose_forcefully(control)
+        await self.let_go()
         await adoption.end(self.process, self.files.lock)
         self._left()
+
+    async def let_go(self) -> None:
+        """Nobody will start it from here; QEMU stays."""
+        control, self._held_control = self._held_control, None
+        if control is not None:
+            await trio.aclose_forcefully(control)
 
     # --- its life ---
 
@@ -423,7 +429,8 @@ class Machine:
         if self._gone.is_set():
             raise GuestError("the guest has ended")
 
-    async def _control(self) -> Qmp:
+    async def control(self) -> Qmp:
+        """A connection to QEMU, the caller's from now on. GuestError: it does not answer."""
         control, self._held_control = self._held_control, None
         if control is not None:
             return control

@@ -22,7 +22,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -100,40 +100,53 @@ class PageStore:
         """Which of them are not here, as indices."""
         return self._index.lacking(hashes)
 
-    def put(self, pages: Iterable[Page]) -> int:
+    def put(self, pages: Iterable[Page], *, true: bool = False) -> int:
         """Keep pages; what is here already costs nothing. Returns the bytes written.
 
-        A page that is not what its hash says is left out, so that one VM's mistake is no other's.
-        Nothing is lost on CapacityError and OSError, but what came before it may be kept.
+        A page that is not what its hash says is left out, so that one VM's mistake is no other's;
+        `true`: the caller has just hashed them. While `pages` gives more, other threads compress
+        what it gave. Nothing is lost on CapacityError and OSError, but what came before it may be
+        kept; errors of `pages` are passed on.
         """
-        written = 0
+        written, make = 0, pagepack.make if true else pagepack.make_true
         fresh = (page for page in pages if page[0] not in self._index)
-        while chunk := dict(islice(fresh, _FILE_PACKS * PACK_PAGES)):
-            written += self._put(chunk)
+        while (put := self._put(fresh, make)) is not None:
+            written += put
         return written
 
-    def _put(self, wanted: dict[bytes, bytes]) -> int:
-        """What another thread is writing already is waited for: all VMs of one image that are
-        saved together have the same pages."""
-        written = 0
-        while wanted:
-            with self._lock:
-                mine = {d: c for d, c in wanted.items() if d not in self._coming}
-                self._coming.update(mine)
-            try:
-                if packs := self._make(list(mine.items())):
-                    written += self._write(packs)
-            finally:
-                with self._settled:
-                    self._coming.difference_update(mine)
-                    self._settled.notify_all()
-            others = wanted.keys() - mine.keys()
+    def _put(self, fresh: Iterator[Page], make: Callable[[Sequence[Page]], bytes]) -> int | None:
+        """A file of them, the bytes written; None: there were none.
+
+        What another thread is writing already is waited for: all VMs of one image that are saved
+        together have the same pages.
+        """
+        mine, others = set[bytes](), dict[bytes, bytes]()
+        made: list[Future[bytes]] = []
+        taken = 0
+        try:
+            while taken < _FILE_PACKS and (some := dict(islice(fresh, PACK_PAGES))):
+                taken += 1
+                with self._lock:
+                    ours = [page for page in some.items() if page[0] not in self._coming]
+                    self._coming.update(digest for digest, _ in ours)
+                mine.update(digest for digest, _ in ours)
+                others.update((d, c) for d, c in some.items() if d not in mine)
+                if ours:
+                    made.append(self._workers.submit(make, ours))
+            packs = [packed for one in made if (packed := one.result())]
+            written = self._write(packs) if packs else 0
+        finally:
+            with self._settled:
+                self._coming.difference_update(mine)
+                self._settled.notify_all()
+        if others:
             with self._settled:
                 while not self._coming.isdisjoint(others):
                     self._settled.wait()
             # One that could not be written there is tried here.
-            wanted = {d: wanted[d] for d in others if d not in self._index}
-        return written
+            left = ((d, c) for d, c in others.items() if d not in self._index)
+            written += self._put(left, make) or 0
+        return written if taken else None
 
     def _make(self, pages: Sequence[Page]) -> list[bytes]:
         made = self._workers.map(pagepack.make_true, pagepack.batches(pages, PACK_PAGES))

@@ -13,19 +13,21 @@ written after the guest's report is in the next one, so the survey after parking
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from radics_mesh.vmm.changed import Changed
 from radics_mesh.vmm.manifest import Manifest
-from radics_mesh.vmm.pagepack import page_hash
+from radics_mesh.vmm.pagepack import Page, page_hash
 from radics_mesh.vmm.ram import FIRMWARE_BYTES, PAGE_BYTES, data_pages
 from radics_mesh.vmm.template import Template
 
 _FIRST = FIRMWARE_BYTES // PAGE_BYTES
 _ZERO = bytes(PAGE_BYTES)
 ZERO_HASH = page_hash(_ZERO)
+
+Put = Callable[[Iterable[Page]], object]
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,44 @@ def look(
     *,
     before: Survey | None = None,
     changed: Changed | None = None,
+    put: Put | None = None,
 ) -> Survey:
-    """Look at the pages that changed since `before`; at all, unless both fit. Blocks."""
+    """Look at the pages that changed since `before`; at all, unless both fit. Blocks.
+
+    `put` gets (SHA-256, content) of each page looked at that a snapshot would hold, while others
+    are still looked at. Its errors are passed on.
+    """
     if (
         before is None
         or changed is None
         or changed.since != before.stage
         or changed.pages * PAGE_BYTES != memory_bytes
     ):
-        pages = _look_at_all(ram, memory_bytes, template)
-        return Survey(0 if changed is None else changed.stage, pages)
-    pages = dict(before.pages)
-    for number, content in read_pages(ram, changed.numbers(_FIRST)):
+        # A template's page that is in a hole of the file has been given back: zeros.
+        pages = {n: ZERO_HASH for n in template if _FIRST <= n < memory_bytes // PAGE_BYTES}
+        contents = data_pages(ram, memory_bytes)
+    else:
+        pages = dict(before.pages)
+        contents = read_pages(ram, changed.numbers(_FIRST))
+    looked = _looked(pages, template, contents)
+    if put is not None:
+        put(looked)
+    for _ in looked:  # what `put` has not taken
+        pass
+    return Survey(0 if changed is None else changed.stage, pages)
+
+
+def _looked(
+    pages: dict[int, bytes], template: Template, contents: Iterable[tuple[int, bytes]]
+) -> Iterator[Page]:
+    """Renew the survey `pages` by these; the ones that a snapshot would hold."""
+    for number, content in contents:
         digest = _differing(content, template.get(number))
         if digest is None:
             pages.pop(number, None)
         else:
             pages[number] = digest
-    return Survey(changed.stage, pages)
+            yield digest, content
 
 
 def _differing(content: bytes, lain: bytes | None) -> bytes | None:
@@ -81,18 +103,6 @@ def _differing(content: bytes, lain: bytes | None) -> bytes | None:
         return None if lain is None else ZERO_HASH
     digest = page_hash(content)
     return None if digest == lain else digest
-
-
-def _look_at_all(ram: Path, memory_bytes: int, template: Template) -> dict[int, bytes]:
-    # A template's page that is in a hole of the file has been given back: zeros.
-    pages = {n: ZERO_HASH for n in template if _FIRST <= n < memory_bytes // PAGE_BYTES}
-    for number, content in data_pages(ram, memory_bytes):
-        digest = _differing(content, template.get(number))
-        if digest is None:
-            pages.pop(number, None)
-        else:
-            pages[number] = digest
-    return pages
 
 
 def read_pages(ram: Path, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
