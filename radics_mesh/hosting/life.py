@@ -43,7 +43,7 @@ from radics_mesh.vmm.manifest import Signed, Subject
 from radics_mesh.vmm.pagemap import PageMap
 from radics_mesh.vmm.parked import is_parked
 from radics_mesh.vmm.snapshot import take
-from radics_mesh.vmm.stored import Stored
+from radics_mesh.vmm.stored import Read, Stored
 from radics_mesh.vmm.survey import Survey
 from radics_mesh.vmm.throttle import throttle
 
@@ -111,8 +111,6 @@ class Life:
 
     def note(self, text: str) -> None:
         """Say something about the VM, to be read in `ps`; on a full disk until the next crash."""
-        if text[:300] == self.row.note:
-            return
         self.row = replace(self.row, note=text[:300])
         with suppress(OSError):
             self._host.table.keep(self.row)
@@ -132,7 +130,7 @@ class Life:
     async def _launch(self, snapshot: Signed | None) -> None:
         standby, self._standby = self._standby, None
         waiting = await standby.take() if standby is not None else None
-        if waiting is not None and isinstance(snapshot, Stored):
+        if waiting is not None and isinstance(snapshot, Stored | Read):
             await self._start_standby(*waiting, snapshot)
             return
         if waiting is not None:
@@ -143,10 +141,14 @@ class Life:
         machine = machine or await launch(order, clock=host.me.clock)
         self._serve(machine, Survey.at_start(snapshot.manifest if snapshot else None))
 
-    async def _start_standby(self, machine: Machine, laying: Laying, snapshot: Stored) -> None:
+    async def _start_standby(
+        self, machine: Machine, laying: Laying, snapshot: Stored | Read
+    ) -> None:
+        laid = isinstance(snapshot, Stored)  # else its pages are in memory
         try:
-            await trio.to_thread.run_sync(laying.finish, pages_of(snapshot.manifest))
-            await machine.warm_start(snapshot, self._hello(), laid=True)
+            if laid:
+                await trio.to_thread.run_sync(laying.finish, pages_of(snapshot.manifest))
+            await machine.warm_start(snapshot, self._hello(), laid=laid)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await machine.kill()

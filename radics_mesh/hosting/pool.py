@@ -97,6 +97,18 @@ class Pool:
             log.warning("a waiting qemu was of no use", reason=str(error))
             return None
 
+    def has(self, image: Digest, memory_bytes: int) -> bool:
+        """Whether one waits for a snapshot of such a VM. If not, it is wanted from now on.
+
+        UsageError, GuestError: the image is not here.
+        """
+        whole = Kind(self._images.architecture(image).name, memory_bytes)
+        if any(waiting.kind == whole for waiting in self._waiting):
+            return True
+        if self.size:
+            self.want(whole)
+        return False
+
     def _may_boot(self, kind: Kind) -> bool:
         """Under KVM the library OS starts as quickly, and its clock goes on while it is stopped."""
         accelerator = usable(self._accelerator, architecture.named(kind.architecture))

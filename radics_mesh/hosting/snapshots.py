@@ -139,6 +139,10 @@ class Snapshots:
         self._sure = digest
         return await self.load(digest)
 
+    def is_sure_of(self, digest: Digest) -> bool:
+        """Whether it was written or checked as a whole just now."""
+        return digest == self._sure
+
     async def to_start(self, digest: Digest) -> Signed:
         """As `check`, which may just have been done. What is laid down is checked then, too."""
         if digest != self._sure:

@@ -49,6 +49,9 @@ class Standby:
             log.info("no qemu on standby", reason=str(error))
             self._laying = None
         finally:
+            if self._machine is not None and not self._scope.cancel_called:  # the node ends
+                with trio.CancelScope(shield=True):
+                    await self._machine.let_go()
             self._ready.set()
             self._ended.set()
 

@@ -241,12 +241,23 @@ class Vm(Branching):
         if self.row.wanted is not Wanted.SAVED or self.phase is not Phase.HOLDING:
             raise UsageError(f"{self.name} is not saved: it is {self.state}")
         self._host.check_room(self.row.settings.memory_bytes, self.owner, but=self.vm_id)
-        await self._check_snapshot()
-        saved = self.row
-        self.life.row = replace(saved, wanted=Wanted.RUNNING)  # durable when it starts
-        await self._start_again("resumed")
+        self._stand_by()
+        try:
+            await self._check_snapshot()
+            saved = self.row
+            self.life.row = replace(saved, wanted=Wanted.RUNNING)  # durable when it starts
+            await self._start_again("resumed")
+        finally:
+            await self.life.stand_down()
         if self.life.guest is None:
             self._keep_wanted(saved)
+
+    def _stand_by(self) -> None:
+        """Have a QEMU started while the snapshot is checked, unless one waits in the pool."""
+        image, memory_bytes = self.life.chain.birth.image, self.row.settings.memory_bytes
+        with suppress(MeshError, OSError):  # starting it will say so
+            if not self._host.pool.has(image, memory_bytes):
+                self.life.stand_by(image, memory_bytes)
 
     def _keep_wanted(self, before: VmRow) -> None:
         """Of a VM that could not be started yet. OSError: it is as before."""

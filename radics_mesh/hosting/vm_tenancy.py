@@ -317,7 +317,8 @@ class Tenancy(ABC):
         if how:
             level = "warning" if "earlier" in where else "info"
             self._host.journal(level, f"{self.name} {how} {where}")
-        self.life.note("")
+        if self.row.note:
+            self.life.note("")
         self._tell_running()
 
     async def _go_on(self) -> None:
@@ -370,9 +371,11 @@ class Tenancy(ABC):
             await self.life.start(None)
             return "from its image" if clean else "from its image, an earlier state: QEMU was gone"
         snapshots = self.life.snapshots
-        # Of one that is laid already each page was checked on the way.
-        checked = snapshots.load if self.life.stands_by else snapshots.to_start
-        snapshot = await checked(digest)
+        if self.life.stands_by and not snapshots.is_sure_of(digest):
+            # Of one that is laid already each page was checked on the way.
+            snapshot = await snapshots.load(digest)
+        else:
+            snapshot = await snapshots.to_start(digest)
         if not clean:
             self.life.set_back(Papers.parse(snapshot.manifest.mailbox).mailbox)
         await self.life.start(snapshot)

@@ -222,7 +222,11 @@ class Transfer(Restarting):
         staging = self._staging
         if staging is None:
             return
-        memory = os.open(ram, os.O_RDONLY | os.O_CLOEXEC)  # its process may end meanwhile
+        try:
+            memory = os.open(ram, os.O_RDONLY | os.O_CLOEXEC)  # its process may end meanwhile
+        except OSError as error:
+            log.warning("pages not sent early", vm=self.name, reason=reason_of(error))
+            return
 
         async def send() -> None:
             try:
