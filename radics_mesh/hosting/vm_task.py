@@ -29,7 +29,7 @@ from radics_mesh.vmm.conversation import Garbling
 from radics_mesh.vmm.ends import End
 from radics_mesh.vmm.events import Ready
 from radics_mesh.vmm.frames import StreamState
-from radics_mesh.vmm.machine import Event, Machine
+from radics_mesh.vmm.machine import Machine
 from radics_mesh.vmm.outputs import (
     OWN_SERVICE,
     Checkpoint,
@@ -43,6 +43,7 @@ from radics_mesh.vmm.outputs import (
     Serve,
     Subscribe,
 )
+from radics_mesh.vmm.talk import Event
 
 # Outputs that are made durable together.
 _BATCH = 64

@@ -3,7 +3,7 @@
   architecture what differs between x86_64 and aarch64
   build        program sources to one bootable image (bake); image: what QEMU's loader makes of it
   images       what an image is; image_manifest: what is signed of one; image_store: those that are
-               here, within a quota
+               here, within a quota; verified: files that were hashed and are unchanged
   accelerator  which accelerator really works here, found by booting a probe (probe)
   abi          constants twin of guest_lib/include/radics_abi.h
   cobs         byte stuffing; frames: the channel's frames as typed values; body: one taken apart
@@ -17,9 +17,10 @@
   pipes        the line to a guest
   qemu         its command line, files and rights; qmp: its control socket
   adoption     finding a QEMU that outlived its node, ending one for certain
-  machine      the Trio shell: one running guest, until its end (ends); conversation: the talk with
-               it; launch: how one comes to run here, or is adopted; waiting: in a QEMU that was
-               up before; entry: where that begins
+  machine      the Trio shell: one running guest, until its end (ends); talk: what is asked of it
+               and heard from it; conversation: that over its pipes
+  launch       how one comes to run here, or is adopted; waiting: in a QEMU that was up before;
+               entry: where that begins
   ram          a guest's memory as QEMU's file: which pages count, laying them down
   pages        the pages of all VMs of a node, each once; pagepack: some, compressed together;
                packfile: packs on disk; packindex: which pages are where; pagereader:

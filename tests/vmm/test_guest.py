@@ -28,11 +28,12 @@ from radics_mesh.vmm.events import RUNNING, WARM, Ready
 from radics_mesh.vmm.frames import Hello, Message
 from radics_mesh.vmm.image_store import ImageStore
 from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
-from radics_mesh.vmm.machine import Event, Machine
+from radics_mesh.vmm.machine import Machine
 from radics_mesh.vmm.manifest import Signer, Subject
 from radics_mesh.vmm.outputs import Exit, Log, Output, Send, Subscribe
 from radics_mesh.vmm.snapshot import Snapshot
 from radics_mesh.vmm.survey import Survey
+from radics_mesh.vmm.talk import Event
 from tests.patience import PATIENCE_S
 
 NOW = Wall(1_800_000_000.0)

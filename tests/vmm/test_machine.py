@@ -17,7 +17,8 @@ from radics_mesh.vmm import adoption, architecture, lock, probe, qemu, usage
 from radics_mesh.vmm.ends import Died, Killed
 from radics_mesh.vmm.frames import Hello
 from radics_mesh.vmm.launch import Launch, adopt, launch, prepare
-from radics_mesh.vmm.machine import Event, Machine
+from radics_mesh.vmm.machine import Machine
+from radics_mesh.vmm.talk import Event
 from tests.patience import PATIENCE_S
 from tests.vmm import stubs
 
