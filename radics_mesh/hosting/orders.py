@@ -13,12 +13,12 @@ from radics_mesh.debug.explain import explain, explain_saved
 from radics_mesh.errors import CapacityError, MeshError, UsageError
 from radics_mesh.hosting.commit import AT_ONCE, Commit
 from radics_mesh.hosting.conduct import DEFAULT, Conduct
-from radics_mesh.hosting.life import first_created
 from radics_mesh.hosting.move import Move
 from radics_mesh.hosting.papers import Settings
 from radics_mesh.hosting.policy import AT_MOST_ONE, Policy
 from radics_mesh.hosting.progress import Progress
 from radics_mesh.hosting.roster import Roster
+from radics_mesh.hosting.starts import first_created
 from radics_mesh.hosting.status import MoveStats, VmStatus
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm import Vm
