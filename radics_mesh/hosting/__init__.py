@@ -4,11 +4,12 @@ service    Hosting, what the node and the scheduler call; made of roster (the VM
            (what users want of them) and words (what other nodes say)
 host       what all VMs of the node share
 vm         one VM on this node, one thing after the other: what the user and other nodes want of it
-vm_tenancy its state as others see it, how its guest starts and ends, and is found after a restart
+vm_view    its state as others see it
+vm_tenancy how its guest starts and ends, and is found after a restart
 vm_restarts how its guest ends, and whether another one begins
 vm_moving  the hand-off's effects, carried out in order
 vm_branches recovered here from a checkpoint; given way to a branch that counts for more
-life       its guest: launched, parked, killed, adopted
+starts     its row, and its guest: launched, or adopted; life: parked, going on, killed
 snapshots  the states of it that are kept here, on disk
 surveyor   what its running guest's memory holds, kept up for a short park
 shelf      all snapshots of the node: listed, checked, exported, imported; collecting: frees disk
@@ -25,8 +26,9 @@ vm_task    one running guest: its outputs become bundles and log
 vm_mail    what comes for it: bundles become mail in its boxes, mail becomes its messages
 vm_feeds   the same for what it is subscribed to
 vm_limits  what it may say; what is said of one that is held back
-vm_transfer what goes between the two nodes of a move: image, pages, manifest
-staging    the source's side of that: what the target is told of, and is sent
+vm_transfer what goes between the two nodes of a move: image, pages, manifest; vm_giving: the
+           source's part of that
+staging    how the source does that: what the target is told of; sending: pages, in packs
 arrival    the target's: which pages a VM that comes has, which are here
 blobs      how it goes: what is sent, what is asked for; pace: how fast
 moving     the pieces that images and manifests come in

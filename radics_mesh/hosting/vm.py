@@ -32,7 +32,7 @@ from radics_mesh.hosting.status import MoveStats
 from radics_mesh.hosting.table import ENDED, VmRow, Wanted
 from radics_mesh.hosting.vm_branches import Branching
 from radics_mesh.hosting.vm_mail import FULL_WAIT_S
-from radics_mesh.hosting.vm_tenancy import MOVING, Job
+from radics_mesh.hosting.vm_view import MOVING, Job
 from radics_mesh.ids import NodeId
 from radics_mesh.records import Kind
 from radics_mesh.vmm.handoff_messages import Message, Terms

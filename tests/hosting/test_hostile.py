@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from radics_mesh.hosting import vm_limits, vm_tenancy
+from radics_mesh.hosting import vm_limits, vm_view
 from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.build import build_kernel, compile_program
 from radics_mesh.vmm.tools import GUEST_LIB, cross_prefix
@@ -101,7 +101,7 @@ async def test_who_says_more_than_its_window_is_ended(
 async def test_who_reads_nothing_is_told_of(
     world: World, hostile: Path, caller: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vm_tenancy, "SILENT_S", 1.0)
+    monkeypatch.setattr(vm_view, "SILENT_S", 1.0)
     site = await world.start(0)
     await run(site, hostile, "deaf")
     await until(lambda: site.has("deaf"))

@@ -11,7 +11,7 @@ import trio
 
 from radics_mesh.errors import CapacityError, GuestError, LinkError, UsageError
 from radics_mesh.hosting import life as lives
-from radics_mesh.hosting import snapshots, vm_task, vm_tenancy
+from radics_mesh.hosting import snapshots, vm_task, vm_view
 from radics_mesh.vmm import handoff_source, lock, stored
 from radics_mesh.vmm.handoff_messages import Frozen
 from tests.hosting.test_service import finish, post, publish_lines, run_counter
@@ -211,7 +211,7 @@ async def test_a_saved_vm_that_is_not_taken_stays_saved(
 async def test_a_guest_that_does_not_answer_is_told(
     world: World, counter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vm_tenancy, "SILENT_S", 0.3)
+    monkeypatch.setattr(vm_view, "SILENT_S", 0.3)
     a = await counting(world, counter, tmp_path / "text", 1000.0)
     pid = a.vm().pid
     assert pid is not None
