@@ -125,12 +125,18 @@ class Snapshots:
     async def check(self, digest: Digest) -> Signed:
         """As `load`, and every page is read. GuestError names the first bad one."""
         self._sure = self._read = None
-        found = await self._load(digest)
-        if isinstance(found, Stored) and len(found.manifest.pages) <= stored.READ_PAGES_MAX:
-            with suppress(GuestError):  # all of what is wrong with it is named below
-                self._read = await trio.to_thread.run_sync(found.read)
-                self._sure = digest
-                return self._read
+        verifier, now, path = self._me.verifier, self._me.clock.wall(), self.path(digest)
+
+        def read() -> Read | None:
+            found = stored.load(self._pages, path, verifier, now)
+            if len(found.manifest.pages) <= stored.READ_PAGES_MAX:
+                with suppress(GuestError):  # all of what is wrong with it is named below
+                    return found.read()
+            return None
+
+        if path.exists() and (found := await trio.to_thread.run_sync(read)) is not None:
+            self._read, self._sure = found, digest
+            return found
         bad = await self.damaged(digest)
         if bad:
             number, reason = bad[0]

@@ -187,7 +187,7 @@ async def test_what_waits_for_a_checkpoint_moves_along(world: World, teller: Pat
     await here.hosting.migrate("it", observer.id)
     await until(lambda: observer.reports == ["mail 1: a"])
     assert observer.vm("it").commit == commit
-    assert observer.hosting._table.mailbox(vm).outbound == ()
+    await until(lambda: observer.hosting._table.mailbox(vm).outbound == ())  # said, then noted
     await say(observer, vm.eid, "b")
     await until(lambda: observer.hosting._table.held_bytes(vm) > 0)
     await observer.hosting.checkpoint("it")
