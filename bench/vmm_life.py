@@ -157,7 +157,7 @@ async def node(folder: Path, ram: Path, image: Path, pool_size: int) -> AsyncIte
     path = folder / f"pool{pool_size}"
     path.mkdir()
     async with trio.open_nursery() as nursery:
-        world = World(nursery, path, ram, memory_bytes=4 << 30, pool_size=pool_size)
+        world = World(nursery, path, ram=ram, memory_bytes=4 << 30, pool_size=pool_size)
         site = await world.start(0)
         try:
             yield Bench(site, image)

@@ -136,7 +136,9 @@ async def measure(count: int) -> list[Row]:
         (path / "moves.cpp").write_text(PROGRAM)
         build_image([path / "moves.cpp"], path / "moves.img")
         async with trio.open_nursery() as nursery:
-            pair = Pair(World(nursery, path, Path(ram), 1200 * MIB), path / "moves.img")
+            pair = Pair(
+                World(nursery, path, ram=Path(ram), memory_bytes=1200 * MIB), path / "moves.img"
+            )
             await pair.open()
             await pair.guest(32 * MIB, 8 * MIB, 1 * MIB)
             new = await pair.move()  # to a node that never had it; later ones hold what they had
