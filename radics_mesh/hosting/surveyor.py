@@ -66,7 +66,7 @@ class Surveyor:
         return seen
 
     def _put_rest(self, seen: Survey) -> None:
-        """What was looked at in an earlier round."""
+        """What was in an earlier round, too, and is still as it was just now looked at."""
         numbers = sorted(seen.pages)
         lacking = self._pages.lacking(seen.pages[number] for number in numbers)
         if lacking:

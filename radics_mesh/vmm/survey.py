@@ -61,8 +61,9 @@ def look(
 ) -> Survey:
     """Look at the pages that changed since `before`; at all, unless both fit. Blocks.
 
-    `put` gets (SHA-256, content) of each page looked at that a snapshot would hold, while others
-    are still looked at. Its errors are passed on.
+    `put` gets (SHA-256, content) of each page that was not in the survey before, while others are
+    still looked at; its errors are passed on. One that has changed again may be changing all the
+    time: it is not worth keeping before that is known.
     """
     if (
         before is None
@@ -87,13 +88,15 @@ def look(
 def _looked(
     pages: dict[int, bytes], template: Template, contents: Iterable[tuple[int, bytes]]
 ) -> Iterator[Page]:
-    """Renew the survey `pages` by these; the ones that a snapshot would hold."""
+    """Renew the survey `pages` by these; the ones that are new in it."""
     for number, content in contents:
         digest = _differing(content, template.get(number))
         if digest is None:
             pages.pop(number, None)
-        else:
-            pages[number] = digest
+            continue
+        is_new = number not in pages
+        pages[number] = digest
+        if is_new:
             yield digest, content
 
 
