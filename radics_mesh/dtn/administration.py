@@ -26,7 +26,7 @@ from radics_mesh.dtn.admin_records import (
     Status,
     StatusReport,
 )
-from radics_mesh.dtn.bundle import ADMINISTRATIVE, BULK
+from radics_mesh.dtn.bundle import ADMINISTRATIVE, BULK, BundleId
 from radics_mesh.dtn.custody import Custody, asks_for_custody
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.processing import Delivery
@@ -131,10 +131,20 @@ class Administration:
         """It came again; `arrived` was not stored (RFC 5050 section 5.6 step 4)."""
         if not asks_for_custody(arrived):
             return
-        here = self._store.find(arrived.bundle_id)
-        if here is None or self.custody.has(here):  # None: it was delivered here
+        if self._answers_for(arrived.bundle_id):
             self._counters["custody_redundant"] += 1
             self._signal(arrived, arrived.custodian, succeeded=False, reason=Reason.REDUNDANT)
+
+    def _answers_for(self, bundle_id: BundleId) -> bool:
+        """Whether it was delivered here, as itself or as a part of its whole, or is in custody.
+
+        Not so for a fragment whose bytes came in others that this node has no custody of.
+        """
+        for one in (bundle_id, bundle_id.whole):
+            here = self._store.find(one)
+            if self._store.has_delivered(one) or (here is not None and self.custody.has(here)):
+                return True
+        return False
 
     def forwarded(self, held: Held, peer: object) -> bool:
         """A neighbour has it. Whether it stays here nevertheless, in custody."""
@@ -204,6 +214,8 @@ class Administration:
         reason: Reason = Reason.NONE,
         unasked: Status = NOTHING,
     ) -> None:
+        if held.report_to == NONE_EID:  # nearly all of them
+            return
         now, wall = self._clock.monotonic(), self._clock.wall()
         report = self._reports.about(
             held, status, now=now, wall=wall, reason=reason, unasked=unasked

@@ -547,6 +547,7 @@ class Agent:
         if held in self._store:
             self.counters["cancelled"] += 1
             self._admin.deleted(held, Reason.CANCELLED)
+            self._assembler.discard(held)
             self._store.drop(held)
 
     # --- routing ---

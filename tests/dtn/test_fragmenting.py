@@ -289,6 +289,28 @@ async def test_pieces_in_custody_release_the_whole(tmp_path: Path, members: Memb
         await until(lambda: not len(node_b.store))
 
 
+async def test_a_piece_that_others_cover_is_answered_for_once_it_is_delivered(
+    tmp_path: Path, members: Members
+) -> None:
+    """The larger piece asks for no custody, so this node may lose it: no word to the custodian."""
+    a, b = members.me("a"), members.me("b")
+    inbox = b.node_id.service("inbox")
+    asking = replace(whole(a, inbox, asks=CUSTODY), custodian=a.identity.eid)
+    small, middle, _ = pieces(asking, a, 5000, 10_000)
+    large, rest = pieces(whole(a, inbox), a, 12_000)
+    async with running(b, tmp_path) as node:
+        node.agent.register(inbox, node.collect)
+        await node.agent.receive(large, a.node_id)
+        for raw in (small, middle):
+            assert not await node.agent.receive(raw, a.node_id)
+        assert node.agent.counters["custody_redundant"] == 0
+        await node.agent.receive(rest, a.node_id)
+        await node.received(1)
+        await until(lambda: not any(h.bundle_id.source == a.identity.eid for h in node.store))
+        await node.agent.receive(small, a.node_id)
+        assert node.agent.counters["custody_redundant"] == 1
+
+
 async def test_pieces_expire(tmp_path: Path, members: Members, mock_clock: MockClock) -> None:
     mock_clock.rate = 1.0
     a, b = members.me("a"), members.me("b")
