@@ -20,7 +20,7 @@ import os
 import sqlite3
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -209,9 +209,29 @@ def read_index(connection: sqlite3.Connection) -> Iterator[Row]:
     yield from map(Row._make, _index(connection))
 
 
-def check_index(connection: sqlite3.Connection) -> None:
-    """sqlite3.DatabaseError where `read_index` would raise it."""
+def check(connection: sqlite3.Connection) -> None:
+    """sqlite3.DatabaseError when reading all but the bundles' bytes raises it, or when an index and
+    its table differ: SQLite would find that out at some removal, and refuse all that comes after.
+    """
     deque(_index(connection), maxlen=0)
+    deque(connection.execute("SELECT * FROM meta"), maxlen=0)
+    for columns, table, index, key in (
+        ("key, id", "bundle", "sqlite_autoindex_bundle_1", "key"),
+        ("id, until_uptime", "delivered", "delivered_until", "id"),
+    ):
+        by_table = f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY {key}"
+        by_index = f"SELECT {columns} FROM {table} INDEXED BY {index}"
+        if _sum(connection.execute(by_table)) != _sum(connection.execute(by_index)):
+            raise sqlite3.DatabaseError(f"{index} is not the index of its table")
+
+
+def _sum(rows: Iterable[tuple[object, ...]]) -> tuple[int, int]:
+    """The same for the same rows in any order."""
+    count = mixed = 0
+    for row in rows:
+        count += 1
+        mixed ^= hash(row)
+    return count, mixed
 
 
 def _index(connection: sqlite3.Connection) -> sqlite3.Cursor:
@@ -273,12 +293,44 @@ def read_file(connection: sqlite3.Connection, files: Files, key: int) -> FileByt
     return content if crc == found[0] else None
 
 
+class Reader:
+    """A connection to read by, opened anew when the file is another one."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._connection = connect(files.database)
+        self._stale = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        if self._stale:
+            self._stale = False
+            self._connection = connect(self._files.database)
+        return self._connection
+
+    def renew(self) -> None:
+        """In any thread."""
+        self._stale = True
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class Writer:
     """Applies batches; every method blocks. Used by one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, files: Files, remembered: int) -> None:
-        """`remembered`: so many deliveries are never forgotten, 1 at least."""
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        files: Files,
+        remembered: int,
+        repair: Callable[[], sqlite3.Connection],
+    ) -> None:
+        """`remembered`: so many deliveries are never forgotten, 1 at least. `repair` makes a new
+        database of what can be read of this one: without that, one torn page that a removal needs
+        would stop all writing."""
         self._remembered = remembered
+        self._repair = repair
         self._connection = connection
         self._files = files
 
@@ -286,17 +338,30 @@ class Writer:
         """On return the batch is on the medium; sqlite3.Error or OSError: nothing of it counts."""
         try:
             values = [self._values(row, raw) for row, raw in batch.added]
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._change(batch, values)
-            self._connection.execute("COMMIT")
+            try:
+                self._transact(batch, values)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._connection.close()
+                self._connection = self._repair()
+                self._transact(batch, values)
         except (sqlite3.Error, OSError):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
             for row, raw in batch.added:
                 self._files.withdraw(row.key, raw)
             raise
         for key in batch.unlinked:
             self._files.remove(key)
+
+    def _transact(self, batch: Batch, rows: list[tuple[object, ...]]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._change(batch, rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
     def _values(self, row: Row, raw: Content) -> tuple[object, ...]:
         if row.size > FILE_FROM_BYTES:
@@ -331,6 +396,11 @@ class Writer:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what extends it
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _chunks(items: list[_T]) -> Iterator[list[_T]]:

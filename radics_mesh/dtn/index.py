@@ -16,7 +16,7 @@ from radics_mesh.clock import Monotonic
 from radics_mesh.dtn.ages import Ages, eid
 from radics_mesh.dtn.backlog import Backlog, Lane
 from radics_mesh.dtn.bundle import CUSTODY, SINGLETON, BundleId
-from radics_mesh.dtn.database import Row, find_key, read_rows
+from radics_mesh.dtn.database import Reader, Row, find_key, read_rows
 from radics_mesh.dtn.filter import Filter
 from radics_mesh.dtn.held import Held
 
@@ -31,7 +31,7 @@ class Index:
 
     def __init__(
         self,
-        reader: sqlite3.Connection,
+        reader: Reader,
         ages: Ages,
         damaged: Callable[[int, int], None],
         live_max: int,
@@ -88,7 +88,7 @@ class Index:
         if held is not None or not self._backlog or hashed(bundle_id) not in self._maybe_behind:
             return held
         try:
-            key = find_key(self._reader, str(bundle_id))
+            key = find_key(self._reader.connection, str(bundle_id))
         except sqlite3.DatabaseError:
             return None
         if key is None:
@@ -128,7 +128,7 @@ class Index:
             whole = not _always_lives("+" in row.id.rpartition(" ")[2], row.flags)
             if whole and not self._backlog.is_due(lane):
                 deadline = self._ages.deadline(row)
-                self._put_behind(lane, row.key, deadline, row.size, _hashed(row.id))
+                self._put_behind(lane, row.key, deadline, row.size, hashed_text(row.id))
                 return True
         except (ValueError, TypeError, AttributeError):
             return False
@@ -212,13 +212,13 @@ class Index:
     def _rows(self, keys: list[int]) -> list[Row]:
         """In a damaged part of the database one by one: as many as can be read."""
         try:
-            return read_rows(self._reader, keys)
+            return read_rows(self._reader.connection, keys)
         except sqlite3.DatabaseError:
             return [row for key in keys for row in self._row(key)]
 
     def _row(self, key: int) -> list[Row]:
         try:
-            return read_rows(self._reader, [key])
+            return read_rows(self._reader.connection, [key])
         except sqlite3.DatabaseError:
             return []
 
@@ -234,8 +234,9 @@ def _always_lives(is_fragment: bool, flags: int) -> bool:
 
 def hashed(bundle_id: BundleId) -> bytes:
     """Sixteen bytes that stand for an identity."""
-    return _hashed(str(bundle_id))
+    return hashed_text(str(bundle_id))
 
 
-def _hashed(text: str) -> bytes:
-    return hashlib.sha256(text.encode("ascii")).digest()[:16]
+def hashed_text(text: str) -> bytes:
+    """The same of an identity as text."""
+    return hashlib.sha256(text.encode()).digest()[:16]

@@ -37,9 +37,9 @@ from radics_mesh.dtn.database import (
     FILE_FROM_BYTES,
     Batch,
     Files,
+    Reader,
     Row,
     Writer,
-    connect,
     read_delivered,
     read_file,
     read_index,
@@ -51,7 +51,7 @@ from radics_mesh.dtn.filter import Filter
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.index import Index, hashed
 from radics_mesh.dtn.quotas import Quotas
-from radics_mesh.dtn.salvage import open_database
+from radics_mesh.dtn.salvage import Opened, open_database, salvage
 from radics_mesh.dtn.scratch import scratch
 from radics_mesh.dtn.spool import Spool, Spooled
 from radics_mesh.errors import CapacityError, UsageError
@@ -90,7 +90,7 @@ class BundleStore:
         self.quotas = quotas
         # Set, and replaced, when something leaves.
         self._roomier = trio.Event()
-        self._reader = connect(files.database)
+        self._reader = Reader(files)
         self._ages = Ages(clock, read_meta(connection, _UPTIME) or 0.0)
         self._index = Index(self._reader, self._ages, self._lost, live_max)
         self._adding: dict[BundleId, Write] = {}
@@ -101,7 +101,7 @@ class BundleStore:
         self._next_key = self._keys_end = int(read_meta(connection, _KEYS) or 1)
         self._sequence = self._sequence_end = int(read_meta(connection, _SEQUENCE) or 0)
         self.counters: Counter[str] = Counter()
-        self._commits = Commits(Writer(connection, files, remembered))
+        self._commits = Commits(Writer(connection, files, remembered, self._repaired))
 
     @classmethod
     def open(
@@ -123,10 +123,18 @@ class BundleStore:
         quotas = Quotas(quota_bytes, source_quota_bytes)
         opened = open_database(files)
         if opened.salvaged:
-            log.error("bundle database was damaged", lost=opened.lost, isolated=str(files.isolated))
+            _tell(files, opened)
         store = cls(files, opened.connection, clock, quotas, live_max, remembered)
         store._load(read_index(opened.connection), salvaged=opened.salvaged)
         return store
+
+    def _repaired(self) -> sqlite3.Connection:
+        """In the writer's thread, which has found its database damaged. What could not be taken
+        over shows when it is read."""
+        opened = salvage(self._files)
+        _tell(self._files, opened)
+        self._reader.renew()
+        return opened.connection
 
     def _load(self, index: Iterable[Row], *, salvaged: bool) -> None:
         if self._sequence == 0 and (salvaged or not is_plausible(self._clock.wall())):
@@ -232,7 +240,7 @@ class BundleStore:
         id_hash = hashed(bundle_id)
         if id_hash not in self._maybe_delivered:
             return False
-        return id_hash in self._just_delivered or was_delivered(self._reader, id_hash)
+        return id_hash in self._just_delivered or was_delivered(self._reader.connection, id_hash)
 
     async def add(self, held: Held, raw: Content, stored: Callable[[Held], None]) -> bool:
         """Store a bundle; False when it was seen before. CapacityError when it does not fit.
@@ -322,9 +330,10 @@ class BundleStore:
         """The same, a large bundle as a file."""
         content: Content | None
         if held.size_bytes > FILE_FROM_BYTES:
-            content = await trio.to_thread.run_sync(read_file, self._reader, self._files, held.key)
+            connection = self._reader.connection
+            content = await trio.to_thread.run_sync(read_file, connection, self._files, held.key)
         else:
-            content = read_raw(self._reader, held.key)
+            content = read_raw(self._reader.connection, held.key)
             await trio.lowlevel.checkpoint()
         if content is None and held in self:
             self._forget(held)
@@ -431,3 +440,7 @@ class BundleStore:
         if large and path.exists():
             self._files.isolate(path)
         self._commits.put(Write(Batch(removed=[key])))
+
+
+def _tell(files: Files, opened: Opened) -> None:
+    log.error("bundle database was damaged", lost=opened.lost, isolated=str(files.isolated))
