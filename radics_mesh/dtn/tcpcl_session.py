@@ -77,7 +77,7 @@ class Spooler(Protocol):
 
     def knows(self, begun: bytes, peer: Peer) -> bool: ...
 
-    async def receive(self, raw: Spooled, peer: Peer) -> object: ...
+    async def receive(self, raw: bytes | Spooled, peer: Peer) -> object: ...
 
 
 class Receiver(Protocol):
@@ -358,7 +358,10 @@ class TcpclSession:
             await self._receiver.receive(arrived.bundle, peer)
             return
         try:
-            await self._large.receive(await spool.finish(arrived.bundle), peer)
+            whole = await spool.finish(arrived.bundle)
+            # One that only took long is no file to the store, either.
+            is_small = len(whole) <= COLLECT_MAX_BYTES
+            await self._large.receive(bytes(whole) if is_small else whole, peer)
         finally:
             spool.discard()
 

@@ -47,6 +47,12 @@ class Relay:
         self.limit_bytes = 1 << 40
         self.at_limit = trio.Event()
         self._cut = trio.Event()
+        self._released = trio.Event()
+
+    def release(self) -> None:
+        """What is held up goes on."""
+        self.limit_bytes = 1 << 40
+        self._released.set()
 
     def cut(self) -> None:
         """What there is now. The next connections last."""
@@ -71,7 +77,7 @@ class Relay:
         while data := await one.receive_some(1 << 16):
             if self.carried_bytes >= self.limit_bytes:
                 self.at_limit.set()
-                await trio.sleep_forever()
+                await self._released.wait()
             self.carried_bytes += len(data)
             await other.send_all(data)
         scope.cancel()
@@ -97,16 +103,18 @@ def files(at: Path) -> list[Path]:
     return sorted((at / "parts").glob("*"))
 
 
-async def half_sent(at_a: Station, at_b: Station, relay: Relay, folder: Path) -> None:
+async def half_sent(
+    at_a: Station, at_b: Station, relay: Relay, folder: Path, payload: bytes = PAYLOAD
+) -> None:
     """Half of the bundle has passed, and is acknowledged."""
     await at_a.sees(at_b.node.id)
-    relay.limit_bytes = relay.carried_bytes + len(PAYLOAD) // 2
-    await at_a.node.agent.send(at_b.node.id.service("inbox"), PAYLOAD)
+    relay.limit_bytes = relay.carried_bytes + len(payload) // 2
+    await at_a.node.agent.send(at_b.node.id.service("inbox"), payload)
     await relay.at_limit.wait()
 
     def is_kept() -> bool:
         lengths = [int(path.name.rpartition("-")[2]) for path in files(folder)]
-        return bool(lengths) and max(lengths) > len(PAYLOAD) // 3
+        return bool(lengths) and max(lengths) > len(payload) // 3
 
     await until(is_kept)
 
@@ -133,6 +141,27 @@ async def test_the_rest_goes_as_a_fragment(tmp_path: Path, monkeypatch: pytest.M
         assert relay.carried_bytes < 1.4 * len(PAYLOAD)
         await until(lambda: not len(at_a.node.store))
         assert files(tmp_path / "b") == []
+
+
+async def test_what_only_takes_long_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "KEEP_EVERY_S", 0.05)
+    members = Members(RealClock())
+    a, b = members.me("a"), members.me("b")
+    small = PAYLOAD[:400_000]
+    async with (
+        station(b, tmp_path / "b") as at_b,
+        relayed(at_b.address.port) as (relay, address),
+        station(a, tmp_path / "a", address) as at_a,
+    ):
+        at_b.node.agent.register(b.node_id.service("inbox"), at_b.node.collect)
+        await half_sent(at_a, at_b, relay, tmp_path / "b", small)
+        relay.release()
+        (delivery,) = await at_b.node.received(1)
+        assert bytes(delivery.payload) == small
+        await until(lambda: not len(at_a.node.store))
+        assert files(tmp_path / "b") == list((tmp_path / "b" / "large").iterdir()) == []
 
 
 def handed_on(at: Station, times: int) -> bool:
