@@ -161,7 +161,14 @@ class World:
         names = nodes(self._scenario.nodes)
         table = self._make_table(number, names, self._clock)
         store = open_store(directory / str(number), self._clock, self._quota_bytes)
-        agent = Agent(me=me, store=store, router=table, locate=nowhere, lifetime_s=self._lifetime_s)
+        agent = Agent(
+            me=me,
+            store=store,
+            router=table,
+            locate=nowhere,
+            lifetime_s=self._lifetime_s,
+            evicts=True,
+        )
         gossip = Gossip(own=me.node_id, agent=agent, table=table, clock=self._clock)
         agent.register(me.node_id.service(SERVICE_IN), self._arrived)
         self._agents.append(agent)

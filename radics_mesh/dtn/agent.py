@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import structlog
 import trio
@@ -39,7 +40,7 @@ from radics_mesh.dtn.cutting import Cutter
 from radics_mesh.dtn.database import FILE_FROM_BYTES
 from radics_mesh.dtn.departures import Departures
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
-from radics_mesh.dtn.eviction import choose
+from radics_mesh.dtn.eviction import choose, unique
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
 from radics_mesh.dtn.fragments import may_be_cut
 from radics_mesh.dtn.held import Held
@@ -417,7 +418,9 @@ class Agent:
         def is_free(held: Held) -> bool:
             return held not in flying and not self._endpoints.is_local(held.destination)
 
-        for held in choose(self._store.least(coming.priority), short_bytes, is_free):
+        copies = filter(self._store.__contains__, self._waiting.spare_copies(coming.priority))
+        least = chain(copies, self._store.least(coming.priority))
+        for held in choose(unique(least), short_bytes, is_free):
             self.counters["evicted"] += 1
             self._admin.deleted(held, Reason.DEPLETED_STORAGE)
             self._store.drop(held)

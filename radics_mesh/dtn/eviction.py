@@ -5,14 +5,22 @@ those on their way through may go: a neighbour sent them here, they are for else
 priority than the new one, not in custody, and nobody has them in hand. The lowest priority goes
 first, and of that what would end soonest; each is reported as deleted (RFC 5050 section 5.13,
 "depleted storage") to whoever asked for that. If all of them together were not enough, none goes.
+
+Before them go copies that this node has handed on and kept (radics_mesh.dtn.routes), of the new
+one's own priority too: somebody else has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from radics_mesh.dtn.bundle import CUSTODY
 from radics_mesh.dtn.held import Held
+
+
+def unique(some: Iterable[Held]) -> Iterator[Held]:
+    """Each once, in order."""
+    return iter(dict.fromkeys(some))
 
 
 def choose(least: Iterable[Held], short_bytes: int, is_free: Callable[[Held], bool]) -> list[Held]:

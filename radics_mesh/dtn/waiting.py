@@ -116,6 +116,12 @@ class Waiting:
         """Whether a bundle that waits is one copy too many: its like has arrived."""
         return self.table.is_needless(held)
 
+    def spare_copies(self, priority: int) -> list[Held]:
+        """Of this priority at most, what was handed on and stays: what ends soonest first."""
+        given = self.table.neighbours.has_given
+        spare = [h for h in self._spread if h.priority <= priority and given(h.bundle_id)]
+        return sorted(spare, key=lambda held: (held.priority, held.deadline))
+
     def arrived(self, held: Held) -> None:
         """It was delivered here, for good."""
         self.table.arrived(held)

@@ -118,6 +118,7 @@ async def running(
     quota_bytes: int = QUOTA_BYTES,
     privacy: Policy | None = None,
     noted: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    evicts: bool = False,
 ) -> AsyncIterator[Node]:
     """An agent over the store in `directory`, stopped and closed on exit."""
     store = BundleStore.open(directory, quota_bytes=quota_bytes, clock=me.clock)
@@ -129,6 +130,7 @@ async def running(
         lifetime_s=lifetime_s,
         privacy=privacy,
         noted=noted,
+        evicts=evicts,
     )
     try:
         async with trio.open_nursery() as nursery:

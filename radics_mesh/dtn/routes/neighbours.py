@@ -60,6 +60,10 @@ class Neighbours:
         self.has(peer, bundle_id)
         self._given.setdefault(bundle_id, set()).add(peer)
 
+    def has_given(self, bundle_id: BundleId) -> bool:
+        """Whether somebody has it from here."""
+        return bundle_id in self._given
+
     def forget(self, bundle_id: BundleId) -> None:
         """It is no longer held here."""
         self._given.pop(bundle_id, None)

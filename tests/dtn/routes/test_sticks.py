@@ -12,9 +12,10 @@ from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.neighbours import Neighbours
 from radics_mesh.dtn.routes.spray import Spray
 from radics_mesh.dtn.routes.table import RoutingTable
+from radics_mesh.errors import CapacityError
 from radics_mesh.ids import NodeId
 from tests.dtn.test_carrier import carrier_of, files
-from tests.dtn.world import Members, TrioClock, running
+from tests.dtn.world import Members, TrioClock, carry, connect, running, until
 
 
 @pytest.fixture
@@ -71,3 +72,39 @@ async def test_a_stick_takes_one_copy(members: Members, tmp_path: Path) -> None:
         assert len(at_a.store) == 1
         assert at_a.agent.outgoing([n.node_id]) == []
         assert len(at_a.agent.outgoing([members.me("b").node_id])) == 1
+
+
+async def test_a_full_store_lets_go_of_copies_that_others_have(
+    members: Members, tmp_path: Path
+) -> None:
+    """M is full with two of A's. The one that C has from M makes room, the other one does not."""
+    a, m, c = (members.me(name) for name in "amc")
+    far = members.me("far").node_id.service("in")
+    table = spreading(m.node_id, None)
+    async with (
+        running(a, tmp_path / "a", spreading(a.node_id, None)) as at_a,
+        running(m, tmp_path / "m", table, quota_bytes=5000, evicts=True) as at_m,
+        running(c, tmp_path / "c") as at_c,
+    ):
+        first = await at_a.agent.send(far, bytes(1800))
+        contacts = connect(at_a, at_m)
+        at_a.agent.routes_changed()
+        for node, peer in ((at_a, at_m), (at_m, at_a)):
+            node.agent._waiting.table.neighbours.holds(peer.id, [])
+            node.agent.routes_changed()
+        await until(lambda: at_m.store.holds(first))
+        link = at_m.agent.contact_up(c.node_id, carry(at_c, m.node_id))
+        table.neighbours.holds(c.node_id, [])
+        at_m.agent.routes_changed()
+        await until(lambda: at_c.store.holds(first) and table.neighbours.has_given(first))
+        link.close()
+        second = await at_a.agent.send(far, bytes(1800))
+        await until(lambda: at_m.store.holds(second))
+        own = await at_m.agent.send(far, bytes(1800))
+        assert not at_m.store.holds(first)
+        assert at_m.store.holds(own)
+        with pytest.raises(CapacityError):
+            await at_m.agent.send(far, bytes(1800))
+        assert at_m.store.holds(second)
+        for contact in contacts:
+            contact.close()
