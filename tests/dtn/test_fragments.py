@@ -222,9 +222,11 @@ def test_what_left_the_store_counts_no_more() -> None:
     first, second, other = held(0, 10), held(10, 20), held(0, 5, total=31)
     assert reassembly.add(first) is None
     assert reassembly.add(other) is None
+    assert reassembly.add(held(25, 5)) is None
     reassembly.discard(first)
     assert not reassembly.covers(first)
+    assert reassembly.covers(held(25, 5))
     assert reassembly.add(second) is None
     assert reassembly.add(held(0, 10)) is not None
-    assert len(reassembly.forget(first.bundle_id.whole)) == 3
+    assert len(reassembly.forget(first.bundle_id.whole)) == 4
     assert reassembly.forget(first.bundle_id.whole) == []
