@@ -196,7 +196,10 @@ class Bundle:
             offset += start
             there = min(length, len(data) - offset)
             empty = Block(kind, flags & ~(blocks.LAST | blocks.HAS_REFERENCES), b"", references)
-            found.append(blocks.with_content(empty, stretch(data, offset, there)))
+            content = stretch(data, offset, there)
+            if kind != blocks.PAYLOAD:
+                content = bytes(content[:_OTHERS_MAX_BYTES])
+            found.append(blocks.with_content(empty, content))
             if kind == blocks.PAYLOAD and there:
                 break
             if there < length or flags & blocks.LAST or length > _OTHERS_MAX_BYTES:

@@ -15,6 +15,7 @@ from radics_mesh.dtn import blocks
 from radics_mesh.dtn.blocks import Block
 from radics_mesh.dtn.broken_off import BrokenOff
 from radics_mesh.dtn.bundle import CUSTODY, REPORT_DELIVERY, Bundle
+from radics_mesh.dtn.content import FileBytes
 from radics_mesh.dtn.fragments import cut
 from radics_mesh.dtn.processing import depart, originate
 from radics_mesh.dtn.routing import StaticRoutes
@@ -185,6 +186,28 @@ async def test_parts_that_are_not_taken(tmp_path: Path, members: Members) -> Non
             with pytest.raises(PeerError):
                 await node.agent.receive_part(raw, peer)
         assert not len(node.store)
+
+
+async def test_a_part_in_a_file(tmp_path: Path, members: Members) -> None:
+    """With a block that is not known here, and so is changed."""
+    a, b = members.me("a"), members.me("b")
+    inbox = b.node_id.service("inbox")
+    odd = Block(200, 0, b"what is this")
+    bundle = whole(a, inbox)
+    bundle = bundle.with_blocks((odd, *bundle.blocks))
+    path = tmp_path / "part"
+    path.write_bytes(bundle.encode()[:-3000])
+    async with running(b, tmp_path / "b") as node:
+        node.agent.register(inbox, node.collect)
+        assert await node.agent.receive_part(FileBytes.of(path), a.node_id)
+        (held,) = node.store
+        kept = await node.store.read(held)
+        assert kept is not None
+        marked = Bundle.parse(kept).block(200)
+        assert marked is not None
+        assert (marked.data, marked.flags) == (odd.data, blocks.FORWARDED_UNPROCESSED)
+        await node.agent.receive(pieces(bundle, a, len(PAYLOAD) - 3000)[1], a.node_id)
+        assert (await node.received(1))[0].signer == a.node_id
 
 
 async def test_a_foreign_peers_part_and_rest(tmp_path: Path, members: Members) -> None:
