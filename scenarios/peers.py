@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import trio
 
 from radics_mesh.control import ControlClient
@@ -147,6 +148,7 @@ async def stop_all(peers: Sequence[Peer]) -> None:
             with trio.move_on_after(10):
                 await _stop_vms(peer)
             peer.stop()
+            _end_qemus(peer.state)
 
 
 async def _stop_vms(peer: Peer) -> None:
@@ -156,3 +158,14 @@ async def _stop_vms(peer: Peer) -> None:
             with suppress(UsageError):
                 if row["local"]:
                     await peer.call("stop", name=row["name"])
+
+
+def _end_qemus(state: Path) -> None:
+    """Those of a node that was killed, and not started again, wait for it for good."""
+    for process in psutil.process_iter(["name"]):
+        if not process.info["name"].startswith("qemu-system"):
+            continue
+        with suppress(OSError, psutil.Error):
+            # Its output goes to a file of the VM, or of the pool.
+            if Path(f"/proc/{process.pid}/fd/1").readlink().is_relative_to(state):
+                process.kill()
