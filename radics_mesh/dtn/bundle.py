@@ -217,8 +217,12 @@ class _Primary:
     def __init__(self, data: bytes, offset: int, flags: int) -> None:
         self._flags = flags
         values = []
+        size_bytes = len(data)
         for _ in range(12):
-            value, offset = number(data, offset)
+            if offset < size_bytes and data[offset] < 128:  # as `number`, without a call
+                value, offset = data[offset], offset + 1
+            else:
+                value, offset = number(data, offset)
             values.append(value)
         end = offset + values[11]
         if end > len(data):

@@ -10,6 +10,7 @@ would fill our memory with them.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -147,6 +148,7 @@ class TcpclSession:
         )
         self._waiters: dict[Transmission, _Waiter] = {}
         self._taking = trio.CapacityLimiter(CONCURRENT)
+        self._arrived: deque[Arrived] = deque()  # and not yet with the receiver
         self._something_to_write = trio.Event()
         self._taken = trio.Event()  # by the writer, of the answers that wait
         self._quiet = trio.Event()  # nothing is left to write
@@ -240,17 +242,9 @@ class TcpclSession:
         """End the session: `run` says goodbye and returns."""
         self._scope.cancel()
 
-    async def _guard(
-        self,
-        task: Callable[..., Awaitable[None]],
-        *args: object,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
+    async def _guard(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """A task's failure is the session's, once, and not an exception group."""
         try:
-            # `started` before: who starts us goes on at the task's first wait, not later, so
-            # bundles reach the receiver in order of arrival.
-            task_status.started()
             await task(*args)
         except MeshError as error:
             self._fail(error)
@@ -333,9 +327,11 @@ class TcpclSession:
             self._something_to_write.set()
             await trio.sleep_until(self._core.deadline)
 
-    async def _take(self, arrived: Arrived) -> None:
-        """Hand a bundle to the receiver, then answer."""
+    async def _take(self) -> None:
+        """Hand the next bundle to the receiver, then answer. Whichever task is first takes what
+        came first, so they reach the receiver in order of arrival."""
         assert self.peer is not None
+        arrived = self._arrived.popleft()
         try:
             await self._receive(arrived, self.peer)
         except CapacityError:
@@ -429,7 +425,8 @@ class TcpclSession:
                     self._core.refuse(event.number, wire.NO_RESOURCES)
             case Arrived():
                 await self._taking.acquire_on_behalf_of(event.number)
-                await takes.start(self._guard, self._take, event)
+                self._arrived.append(event)
+                takes.start_soon(self._guard, self._take)
             case Acknowledged():
                 self._finish(event.transmission)
             case Ended():

@@ -17,9 +17,9 @@ from tests.dtn.world import HandClock
 PAGE_BYTES = 8192
 # Some share a page, the largest have several of their own.
 SIZES = [100, 700, 3000, 20_000]
-COUNT = 40
+COUNT = 24
 # Beginnings of bundles.
-ON_A_PAGE = 16
+ON_A_PAGE = 12
 
 
 def content(number: int) -> bytes:
