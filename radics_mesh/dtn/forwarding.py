@@ -315,8 +315,12 @@ class Forwarding:
             if handing.noted:
                 await self._noted()
             departing = await self._leaving(held, contact.shared, handing.share)
+        except CapacityError as error:  # what was noted cannot be written
+            log.warning("no copies are handed on", reason=str(error))
+            self._waiting.refused(held, contact.peer)
+            self._rest(contact)
         finally:
-            if departing is None:  # damaged, or cancelled while reading
+            if departing is None:  # damaged, not noted, or cancelled while reading
                 contact.in_flight.discard(held)
                 self._put_back(held)
         if departing is not None and len(departing.raw) > (contact.limit_bytes or math.inf):

@@ -79,12 +79,17 @@ class RoutingTable:
             module.contact_down(peer, now)
 
     def is_needless(self, held: Held) -> bool:
-        """Whether a bundle that waits is one copy too many: its like has arrived."""
+        """Whether a bundle that waits is one copy too many: its like has arrived.
+
+        One for a group is never: it has arrived with one of many.
+        """
+        if held.destination.is_group:
+            return False
         return self.of(held.destination).spreads and self.neighbours.has_arrived(held.bundle_id)
 
     def arrived(self, held: Held) -> None:
         """It was delivered here, for good."""
-        if self.of(held.destination).spreads:
+        if self.of(held.destination).spreads and not held.destination.is_group:
             self.neighbours.arrived(held.bundle_id, held.deadline)
 
     # --- messages ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trio
 
 from radics_mesh.dtn import carried
 from radics_mesh.dtn.routes.epidemic import Epidemic
@@ -106,5 +107,35 @@ async def test_a_full_store_lets_go_of_copies_that_others_have(
         with pytest.raises(CapacityError):
             await at_m.agent.send(far, bytes(1800))
         assert at_m.store.holds(second)
+        for contact in contacts:
+            contact.close()
+
+
+async def test_copies_that_cannot_be_noted_stay(members: Members, tmp_path: Path) -> None:
+    """A full disk: no copy leaves, the node goes on, and tries again."""
+    a, m = (members.me(name) for name in "am")
+    failures = [CapacityError("cannot note copies: disk full")]
+
+    async def noted() -> None:
+        await trio.lowlevel.checkpoint()
+        if failures:
+            raise failures.pop()
+
+    table = spreading(a.node_id, 8)
+    async with (
+        running(a, tmp_path / "a", table, noted=noted) as at_a,
+        running(m, tmp_path / "m") as at_m,
+    ):
+        far = members.me("far").node_id.service("in")
+        sent = await at_a.agent.send(far, b"spread me")
+        held = at_a.store.find(sent)
+        assert held is not None
+        contacts = connect(at_a, at_m)
+        table.neighbours.holds(m.node_id, [])
+        at_a.agent.routes_changed()
+        await until(lambda: at_a.agent.counters["neighbour_full"] == 1)
+        assert table.of(far).copies_of(held) == 8  # type: ignore[attr-defined]
+        await until(lambda: at_m.store.holds(sent))
+        assert table.of(far).copies_of(held) == 4  # type: ignore[attr-defined]
         for contact in contacts:
             contact.close()

@@ -187,3 +187,12 @@ def test_names_of_neighbours_may_become_known() -> None:
     assert not module.choose(held(D.eid), D, [B], NOW)
     names["mule"] = B
     assert list(module.choose(held(D.eid), D, [B], NOW)) == [B]
+
+
+def test_what_one_of_a_group_has_is_wanted_by_others() -> None:
+    found, one = table("*=epidemic"), held(Eid("dtn://group.all/news"))
+    found.arrived(one)
+    assert not found.is_needless(one)
+    other = held(D.eid)
+    found.arrived(other)
+    assert found.is_needless(other)
