@@ -80,6 +80,22 @@ _MEGABYTES = click.IntRange(1, 1 << 30)
     help="Bundles to peers over UDP are cut to this.",
 )
 @click.option(
+    "--segment",
+    type=click.IntRange(1024, Config.segment_bytes),
+    default=Config.segment_bytes,
+    show_default=True,
+    metavar="BYTES",
+    help="Of a bundle, in one message of a session.",
+)
+@click.option(
+    "--foreign-idle",
+    type=click.FloatRange(min=0),
+    default=Config.foreign_idle_s,
+    show_default=True,
+    metavar="S",
+    help="Shut down --foreign peers' sessions that carry nothing for so long; 0: never.",
+)
+@click.option(
     "--discover",
     multiple=True,
     metavar="INTERFACE",
@@ -191,6 +207,8 @@ def config_from(options: dict[str, Any]) -> Config:
         foreign_listen=parse_listen(foreign_listen) if foreign_listen else None,
         udp_listen=parse_listen(options["udp_listen"]) if options["udp_listen"] else None,
         datagram_max_bytes=options["udp_max"],
+        segment_bytes=options["segment"],
+        foreign_idle_s=options["foreign_idle"],
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
         pool_size=options["pool"],
