@@ -74,7 +74,7 @@ def open_store(directory: Path, clock: SimulatedClock, quota_bytes: int) -> Bund
     store._commits.close()
     connection = connect(directory / "bundles.db")
     connection.execute("PRAGMA synchronous=OFF")
-    store._commits = AtOnce(Writer(connection, store._files, REMEMBERED))
+    store._commits = AtOnce(Writer(connection, store._files, REMEMBERED, store._repaired))
     return store
 
 
