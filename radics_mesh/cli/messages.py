@@ -201,6 +201,9 @@ def recv(
 ) -> None:
     """Print the payloads of bundles to SERVICE of this node, waiting for more.
 
+    A SERVICE with a colon is an endpoint that is not this node's alone: a group,
+    dtn://group.NAME/..., which is for all who receive from it on any node, or another URI.
+
     A bundle leaves the store when it has been printed, not before. With --json a JSON object a
     line, with the sender.
     """

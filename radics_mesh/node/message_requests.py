@@ -212,20 +212,34 @@ class MessageRequests:
                 item.settled.set()
 
     async def _gone(self, delivery: Delivery) -> None:
-        """Until a delivered bundle would not be delivered again, whatever happens."""
-        while self._node.store.holds(delivery.bundle_id):
+        """Until a delivered bundle would not be delivered again, whatever happens. A group's stays
+        for others, and for members here who have not had it yet."""
+        while not delivery.destination.is_group and self._node.store.holds(delivery.bundle_id):
             await trio.lowlevel.checkpoint()
         await self._node.store.flushed()
 
     def _own_service(self, service: str) -> Eid:
+        """The endpoint of a service here; or one that is nobody's own, a group's or a URI's."""
         if not service:
             raise UsageError("a service's name is empty")
+        if ":" in service:
+            return _shared(service)
         if service in rows.INTERNAL_SERVICES or service.startswith(REPLY_PREFIX):
             raise UsageError(f"{service} is the node's own service")
         try:
             return self._node.me.node_id.service(service)
         except WireError as error:
             raise UsageError(f"not a service name: {service!r}") from error
+
+
+def _shared(text: str) -> Eid:
+    try:
+        eid = Eid(text)
+    except WireError as error:
+        raise UsageError(str(error)) from error
+    if eid.is_group or eid.scheme not in ("dtn", "ipn"):
+        return eid
+    raise UsageError(f"{text} is no group (dtn://group.NAME/...); of this node name the service")
 
 
 def _parts(delivery: Delivery) -> Iterator[Answer]:

@@ -13,7 +13,7 @@ from radics_mesh.node.requests import WORDS_MAX_BYTES
 from radics_mesh.vmm.build import build_image
 from scenarios.peers import Peer, until
 from tests.e2e.conftest import MakePeer
-from tests.e2e.test_mesh import knows
+from tests.e2e.test_mesh import knows, receive
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,8 +47,16 @@ async def test_requests_that_no_service_could_take_are_refused_and_the_node_goes
             assert "rate" in await refusal(peer, "publish", name="s", file=str(lines), rate=rate)
         assert "empty" in await _no_stream(peer, service="")
         assert "own service" in await _no_stream(peer, service="handoff")
+        assert "no group" in await _no_stream(peer, service="dtn://nobody/x")
         assert "known here" in await refusal(peer, "why", name="nobody")
         assert (await peer.call("publish", name="s", file=str(lines)))["source"]["name"] == "s"
+        await peer.call("send", destination="dtn://group.news/x", payload=b"for many")
+        await peer.call("send", destination="urn:x", payload=b"for whoever calls itself so")
+        for endpoint, payload in (
+            ("dtn://group.news/x", b"for many"),
+            ("urn:x", b"for whoever calls itself so"),
+        ):
+            assert (await receive(peer, endpoint, 1))[0]["payload"] == payload
 
 
 async def _no_stream(peer: Peer, service: str) -> str:
