@@ -120,7 +120,8 @@ class Peer:
         return first
 
     async def until_end(self) -> Event:
-        await self.until(lambda: self.machine.ended is not None)
+        """The last event, which comes after all that the guest said."""
+        await self.until(lambda: bool(self.events) and self.events[-1] is self.machine.ended)
         return self.events[-1]
 
 
