@@ -15,7 +15,10 @@
   groups       bundles for many: who here is still to have a copy
   held         one stored bundle's index entry;  ages: made from a row, and a row from it
   index        what is held: the first of each queue in memory, the rest in the backlog (on disk)
-  database     the store's files;  salvage: opening damaged ones;  commits: group commit
+  content      bytes that may be in a file;  spool: a large bundle on its way into one
+  database     the store's files;  commits: group commit
+  salvage      opening damaged ones;  carving: rows to which no index leads any more
+  quotas       how much the store may hold, of whom;  eviction: who goes for whom when it is full
   filter       a quick "certainly not" before the database is asked
   store        what this node holds, durable before anybody is told so
   routing      which neighbour leads to a node: link state or fixed routes
