@@ -22,13 +22,12 @@ from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.dtn.agent import Agent, Contact
 from radics_mesh.dtn.bundle import Bundle, BundleId
 from radics_mesh.dtn.commits import Commits, Write
-from radics_mesh.dtn.database import Writer, connect
 from radics_mesh.dtn.gossip import Gossip
 from radics_mesh.dtn.memory_layer import End, MemoryWire, Quality
 from radics_mesh.dtn.processing import Delivery, Peer
 from radics_mesh.dtn.routes.messages import SERVICE
 from radics_mesh.dtn.routes.table import RoutingTable
-from radics_mesh.dtn.store import REMEMBERED, BundleStore
+from radics_mesh.dtn.store import BundleStore
 from radics_mesh.errors import CapacityError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Eid, NodeId
@@ -53,28 +52,25 @@ class SimulatedClock:
 class AtOnce(Commits):
     """Each write is a transaction of its own, made before `put` returns."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self, threaded: Commits) -> None:
+        self._threaded = threaded  # idle from now on
         self.transactions = 0
 
     def put(self, write: Write) -> None:
-        self._writer.apply(write.batch)
+        self._threaded._writer.apply(write.batch)
         self.transactions += 1
         if write.then is not None:
             write.then()
         write.done.set()
 
     def close(self) -> None:
-        self._writer.close()
+        self._threaded.close()
 
 
 def open_store(directory: Path, clock: SimulatedClock, quota_bytes: int) -> BundleStore:
-    """The real store, without its thread and without syncing."""
+    """The real store, whose thread has nothing to do."""
     store = BundleStore.open(directory, quota_bytes=quota_bytes, clock=clock)
-    store._commits.close()
-    connection = connect(directory / "bundles.db")
-    connection.execute("PRAGMA synchronous=OFF")
-    store._commits = AtOnce(Writer(connection, store._files, REMEMBERED, store._repaired))
+    store._commits = AtOnce(store._commits)
     return store
 
 
