@@ -9,7 +9,9 @@ were alone: no other bundle in its way, no full buffer. No module can deliver mo
 contact plan knows the meetings as they will be; link state knows which links are up now, everywhere
 and at once; the others know what they are told when nodes meet.
 
-Buffers are finite: a full node refuses, also its own applications.
+Buffers are finite: a full node lets go of copies that it has handed on (as `join --evict` does),
+and refuses what does not fit then, also of its own applications. "Transfers" are bundles that
+crossed a link and were new there, for each bundle that was asked for: the copies made of it.
 """
 
 from __future__ import annotations

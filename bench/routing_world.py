@@ -90,8 +90,6 @@ class Outcome:
     transfers: int = 0
     messages: int = 0
     refused_at_source: int = 0
-    # Of the applications' bundles, how many nodes held the same one at most.
-    copies_most: int = 0
 
 
 MakeTable = Callable[[int, Sequence[NodeId], SimulatedClock], RoutingTable]
@@ -123,7 +121,6 @@ class World:
         self._clock = SimulatedClock()
         self._agents: list[Agent] = []
         self._sent: dict[BundleId, Sending] = {}
-        self._carriers: dict[BundleId, int] = {}
         self.outcome = Outcome()
         # By node, when the run is over: what its agent counted, and its bundles of applications.
         self.counters: list[Counter[str]] = []
@@ -133,7 +130,6 @@ class World:
 
     def run(self) -> Outcome:
         trio.run(self._run, clock=MockClock(autojump_threshold=0))
-        self.outcome.copies_most = max(self._carriers.values(), default=0)
         return self.outcome
 
     async def _run(self) -> None:
@@ -183,7 +179,6 @@ class World:
             self.outcome.refused_at_source += 1
             return
         self._sent[sent] = sending
-        self._carriers[sent] = 1
 
     async def _arrived(self, delivery: Delivery) -> None:
         sending = self._sent[delivery.bundle_id]
@@ -222,8 +217,6 @@ class World:
             self.outcome.messages += 1
             return
         self.outcome.transfers += 1
-        if bundle.id in self._carriers:
-            self._carriers[bundle.id] += 1
 
 
 class Counting:

@@ -563,9 +563,9 @@ class Agent:
         """`told` is called whenever a contact came or went."""
         self._forwarding.followers.append(told)
 
-    def held_here(self) -> Iterator[Held]:
-        """Everything in the store, in order of arrival."""
-        return iter(self._store)
+    def held_here(self) -> list[Held]:
+        """What is in the store, but for what is far behind in its queues (see `backlog`)."""
+        return self._store.live()
 
     def clear_needless(self) -> None:
         """More bundles are known to have arrived: let go of their copies."""
