@@ -58,14 +58,15 @@ class Ages:
 
     def held(self, row: Row) -> Held | None:
         """None for a row that makes no sense: damage that SQLite did not notice."""
+        now = self._clock.monotonic()
         try:
             return Held(
                 bundle_id=BundleId.parse(row.id),
                 destination=eid(row.destination),
                 priority=row.priority,
                 lifetime_s=row.lifetime_s,
-                age_us=row.age_us + int(self._since_s(row) * 1e6),
-                received=self._clock.monotonic(),
+                age_us=row.age_us + int(self._since_s(row, now) * 1e6),
+                received=now,
                 previous=None if row.previous is None else NodeId(row.previous),
                 signer=None if row.signer is None else NodeId(row.signer),
                 size_bytes=row.size,
@@ -80,12 +81,12 @@ class Ages:
 
     def deadline(self, row: Row) -> Monotonic:
         """When its lifetime ends; TypeError for a row that makes no sense."""
-        left_s = row.lifetime_s - row.age_us / 1e6 - self._since_s(row)
-        return Monotonic(self._clock.monotonic() + left_s)
+        now = self._clock.monotonic()
+        return Monotonic(now + row.lifetime_s - row.age_us / 1e6 - self._since_s(row, now))
 
-    def _since_s(self, row: Row) -> float:
+    def _since_s(self, row: Row, now: Monotonic) -> float:
         """Seconds since its arrival."""
-        open_s = self._clock.monotonic() - self._started
+        open_s = now - self._started
         by_uptime = self._uptime_before - row.received_uptime
         if by_uptime < 0:  # it came in this life of the store
             return max(0.0, by_uptime + open_s)

@@ -6,31 +6,32 @@ entries; a set would take a hundred times that.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 
-_BITS = 8 << 20
-_PROBES = 4
+_BYTES = 1 << 20
+_MASK = _BYTES - 1
+# Four bits for each hash.
+_PLACES = struct.Struct("<4I")
 
 
 class Filter:
     """Takes hashes of at least 16 uniformly random bytes."""
 
     def __init__(self, hashes: Iterable[bytes] = ()) -> None:
-        self._bits = bytearray(_BITS // 8)
+        self._bits = bytearray(_BYTES)
         for hashed in hashes:
             self.add(hashed)
 
     def add(self, hashed: bytes) -> None:
-        for place in _places(hashed):
-            self._bits[place >> 3] |= 1 << (place & 7)
+        bits = self._bits
+        for place in _PLACES.unpack_from(hashed):
+            bits[place >> 3 & _MASK] |= 1 << (place & 7)
 
     def __contains__(self, hashed: bytes) -> bool:
         """False: never added. True: very likely added."""
-        return all(self._bits[place >> 3] >> (place & 7) & 1 for place in _places(hashed))
-
-
-def _places(hashed: bytes) -> list[int]:
-    return [
-        int.from_bytes(hashed[4 * probe : 4 * probe + 4], "little") % _BITS
-        for probe in range(_PROBES)
-    ]
+        bits = self._bits
+        for place in _PLACES.unpack_from(hashed):
+            if not bits[place >> 3 & _MASK] >> (place & 7) & 1:
+                return False
+        return True
