@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -42,6 +41,7 @@ from bench.dtn_nodes import (
     begin,
     make_bundles,
     node,
+    processor_s,
     serve_one,
     session,
     task_of,
@@ -200,12 +200,6 @@ def measure_rates(seconds: float) -> list[Row]:
                 }
             )
     return rows
-
-
-def processor_s() -> float:
-    """What this process has had of the processor: the receiving node, all its threads."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def measure_wire() -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -155,3 +156,9 @@ async def serve_one(
         assert not isinstance(proved, AdmissionRequest)
         stream = proved
     await session(stream, me, agent, identify, large=agent).run()
+
+
+def processor_s() -> float:
+    """What this process has had of the processor: the receiving node, all its threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
