@@ -317,6 +317,9 @@ class TcpclSession:
                 self._finish(acknowledged.transmission)
 
     async def _watch_time(self) -> None:
+        # The greeting may bring a nearer deadline than its own was.
+        with trio.move_on_after(max(0.0, self._core.deadline - _now())):
+            await self._greeted.wait()
         while True:
             if self._clogged or self._taking.statistics().tasks_waiting:
                 # We do not read, so silence says nothing about the peer.

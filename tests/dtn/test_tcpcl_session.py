@@ -63,10 +63,16 @@ Ends = tuple[TcpclSession, TcpclSession]
 
 
 @asynccontextmanager
-async def sessions(at_bob: Inbox, *, limit: int = 1 << 24) -> AsyncIterator[Ends]:
+async def sessions(
+    at_bob: Inbox, *, limit: int = 1 << 24, keepalive_s: int = 10
+) -> AsyncIterator[Ends]:
     stream_a, stream_b = memory_stream_pair()
     alice = TcpclSession(
-        stream_a, own=ALICE.eid, identify=member(BOB), receiver=Inbox(), keepalive_s=10
+        stream_a,
+        own=ALICE.eid,
+        identify=member(BOB),
+        receiver=Inbox(),
+        keepalive_s=keepalive_s,
     )
     bob = session_of_bob(stream_b, at_bob, limit)
     async with trio.open_nursery() as nursery:
@@ -288,9 +294,12 @@ async def test_no_greeting_ends_it_sooner(autojump_clock: MockClock) -> None:
     assert trio.current_time() < 11
 
 
-async def test_two_quiet_peers_keep_each_other_alive(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("keepalive_s", [1, 10])  # less and more than a greeting may take
+async def test_two_quiet_peers_keep_each_other_alive(
+    autojump_clock: MockClock, keepalive_s: int
+) -> None:
     inbox = Inbox()
-    async with sessions(inbox) as (alice, _):
+    async with sessions(inbox, keepalive_s=keepalive_s) as (alice, _):
         await trio.sleep(3600)
         await alice.transmit(b"still here")
     assert inbox.bundles == [b"still here"]
