@@ -25,10 +25,11 @@ from radics_mesh.dtn.confidentiality import (
     sealed_bytes,
 )
 from radics_mesh.dtn.content import FileBytes
+from radics_mesh.dtn.fragments import cut, join
 from radics_mesh.dtn.processing import depart, originate
 from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.dtn.scratch import scratch
-from radics_mesh.dtn.security import BundleVerifier, sign
+from radics_mesh.dtn.security import BundleVerifier, Signed, sign
 from radics_mesh.errors import CapacityError, PeerError, UsageError, WireError
 from radics_mesh.ids import Digest, Eid, NodeId
 from radics_mesh.ownership import born
@@ -279,3 +280,21 @@ def test_what_is_altered_leaves_no_file(tmp_path: Path) -> None:
     assert list(kept.iterdir()) == []
     with pytest.raises(CapacityError):
         decrypt(altered, B.identity, partial(scratch, tmp_path / "nowhere"))
+
+
+def test_cut_on_the_way_and_joined_again() -> None:
+    """Parts are signed by who cut them, and only the whole opens."""
+    payload = bytes(range(200))
+    verifier = BundleVerifier(C.verifier)
+    pieces = [sign(piece, C.identity, C.chain) for piece in cut(signed(payload), [50, 120])]
+    arrived = [Bundle.parse(depart(piece, C.identity.eid, 1).encode()) for piece in pieces]
+    for piece in arrived:
+        assert verifier.verify(piece, START) == Signed(C.node_id, b"")
+        with pytest.raises(PeerError):
+            decrypt(piece, B.identity)
+    # Of the first part it says as well how it is encrypted.
+    with pytest.raises(PeerError):
+        verifier.verify(without(arrived[0], blocks.CONFIDENTIALITY), START)
+    whole = join(arrived[::-1])
+    assert verifier.verify(whole, START) == Signed(A.node_id, b"")
+    assert decrypt(whole, B.identity) == payload
