@@ -4,6 +4,7 @@
   digests     how bundles are named in what neighbours tell each other
   neighbours  what neighbours hold, and what is known to have been delivered
   direct      to the destination's own node, nowhere else
+  spreading   what those with several copies have in common
   epidemic    a copy to everybody who has none
   spray       a bounded number of copies, half of them handed on at each meeting
   prophet     a copy to whoever meets the destination more often (RFC 6693)
