@@ -441,10 +441,11 @@ class Forwarding:
         self._counters["forwarded"] += 1
         self.departures.note(held, peer, self._clock.wall())
         stays = self._waiting.handed_on(held, peer, handing)
+        # Also of one whose custody signal was quicker than the neighbour's acknowledgement.
+        in_custody = self._forwarded(held, peer)
         if held not in self._store:  # its life ended in flight
             self._waiting.gone(held)
             return
-        in_custody = self._forwarded(held, peer)
         if stays:
             self._put_back(held)
         elif not in_custody:
