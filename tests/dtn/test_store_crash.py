@@ -143,6 +143,9 @@ class Machine(RuleBasedStateMachine):
         type(self).examples += 1
         self.directory = self.recorded.root / str(self.examples)
         self.recorded.ask(f"open {self.directory}")
+        # In every history, however short.
+        self.recorded.ask(f"add 0 100 1 {FILE_FROM_BYTES + 1}")
+        self.recorded.ask("finish 0")
 
     @rule(some=st.lists(st.tuples(numbers, sizes), min_size=1, max_size=3))
     def add(self, some: list[tuple[int, int]]) -> None:
