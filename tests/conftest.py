@@ -8,7 +8,7 @@ from trio.testing import MockClock
 # that it was run for. `make test ARGS=--hypothesis-profile=wild` looks for more.
 settings.register_profile("wild", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("steady", settings.get_profile("wild"), derandomize=True)
-if settings.get_current_profile_name() in ("default", "ci"):  # else `make fuzz` has its own
+if settings.get_current_profile_name() in ("default", "ci"):  # else `make fuzz-dtn` has its own
     settings.load_profile("steady")
 
 
