@@ -79,13 +79,16 @@ class Allotted:
         """All that was noted before is on the medium. CapacityError: it cannot be written."""
         async with self._writing:
             notes, self._notes = self._notes, {}
-            if not notes:
-                return
+            written = not notes
             try:
-                await trio.to_thread.run_sync(self._write, notes)
+                if notes:
+                    await trio.to_thread.run_sync(self._write, notes)
+                    written = True
             except sqlite3.Error as error:
-                self._notes = notes | self._notes
                 raise CapacityError(f"cannot note copies: {error}") from error
+            finally:
+                if not written:  # or cancelled before it began: whoever waits behind needs them
+                    self._notes = notes | self._notes
 
     def _write(self, notes: dict[BundleId, int | None]) -> None:
         kept = [(str(one), copies) for one, copies in notes.items() if copies is not None]

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -196,3 +197,16 @@ def test_what_one_of_a_group_has_is_wanted_by_others() -> None:
     other = held(D.eid)
     found.arrived(other)
     assert found.is_needless(other)
+
+
+async def test_notes_outlive_a_caller_that_is_cancelled(tmp_path: Path) -> None:
+    one, notes = held(D.eid).bundle_id, Allotted(tmp_path / "copies.db")
+    notes.note(one, 3)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await notes.flushed()
+    await notes.flushed()
+    with sqlite3.connect(tmp_path / "copies.db") as connection:
+        assert connection.execute("SELECT copies FROM allotted").fetchall() == [(3,)]
+    connection.close()
+    notes.close()
