@@ -161,6 +161,10 @@ async def test_two_nodes_that_ask_for_everything_start_no_storm(
                 )
         for node, _ in pairs:
             await node.received(10)
+        # The last records are still being made when the stores are empty for a moment.
+        await until(
+            lambda: all(n.agent.counters["admin_records_sent"] >= 50 for n in (node_a, node_b))
+        )
         await until(lambda: not len(node_a.store) and not len(node_b.store))
         for node, _ in pairs:
             # For each: custody accepted and forwarded here, received with custody and delivered
