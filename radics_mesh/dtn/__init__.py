@@ -32,6 +32,8 @@
   administration  reports and custody, told of all that happens to bundles
   cutting      stored bundles for their links;  assembling: what came for here in pieces
   offload      large bundles are worked on in a thread
+  sending      what is made here;  receiving: what neighbours bring;  room: for both of them
+  lifetimes    ends them;  summaries: what people are shown
   agent        all of these as one: send, register, receive, contact_up
   tcpcl_wire   TCP convergence layer (RFC 7242): its messages
   tcpcl        one session of it, sans-IO;  tcpcl_session: its Trio shell

@@ -1,82 +1,49 @@
 """The bundle agent: what applications send and receive, and what neighbours bring and take.
 
-A thin Trio shell over its parts: `processing` decides, `store` keeps, `endpoints` delivers here,
-`forwarding` hands on. A stored bundle is in exactly one place: waiting for a contact, in flight, in
-a registration's queue, in its handler's hands, or unclaimed (its local endpoint is not registered).
+The one front of its parts: `sending` makes bundles, `receiving` takes them as `processing` decides,
+`store` keeps, `endpoints` delivers here, `forwarding` hands on, `lifetimes` ends what is too old. A
+stored bundle is in exactly one place: waiting for a contact, in flight, in a registration's queue,
+in its handler's hands, or unclaimed (its local endpoint is not registered).
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from itertools import chain
+from collections.abc import Awaitable, Callable, Collection
 
-import structlog
 import trio
 
-from radics_mesh.clock import Monotonic, to_dtn
-from radics_mesh.config import Foreign
 from radics_mesh.dtn.admin_records import NOTHING, Reason, Status
-from radics_mesh.dtn.administration import AdminBundle, Administration, Reported
+from radics_mesh.dtn.administration import Administration, Reported
 from radics_mesh.dtn.assembling import Assembler
-from radics_mesh.dtn.bundle import (
-    ADMINISTRATIVE,
-    BULK,
-    CUSTODY,
-    EXPEDITED,
-    MUST_NOT_FRAGMENT,
-    NORMAL,
-    Bundle,
-    BundleId,
-)
-from radics_mesh.dtn.chains import ChainUnknown, Shared, name_of
-from radics_mesh.dtn.confidentiality import Policy, sealed_bytes
+from radics_mesh.dtn.bundle import CUSTODY, MUST_NOT_FRAGMENT, NORMAL, BundleId
+from radics_mesh.dtn.chains import Shared, name_of
+from radics_mesh.dtn.confidentiality import Policy
 from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.cutting import Cutter
-from radics_mesh.dtn.database import FILE_FROM_BYTES
 from radics_mesh.dtn.departures import Departures
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
-from radics_mesh.dtn.eviction import choose, unique
 from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
 from radics_mesh.dtn.fragments import may_be_cut
 from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.lifetimes import Lifetimes
 from radics_mesh.dtn.offload import sized
-from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer, Refusal, flags_of, originate
+from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer
+from radics_mesh.dtn.receiving import Receiving
 from radics_mesh.dtn.reports import asked_for
+from radics_mesh.dtn.room import Room
 from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.table import RoutingTable
+from radics_mesh.dtn.sending import Sending
 from radics_mesh.dtn.spool import Spool
 from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.summaries import BundleSummary, Summaries
 from radics_mesh.dtn.waiting import Locate, Waiting
-from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError, WireError
+from radics_mesh.errors import UsageError
 from radics_mesh.ids import NONE_EID, Eid, NodeId, VmId
 from radics_mesh.me import Me
 
 __all__ = ["Agent", "BundleSummary", "Contact", "Delivery", "Registration"]
-
-log = structlog.get_logger(__name__)
-
-# How often, at least, routes are asked for again, and uptime is kept: nobody tells of every change.
-TICK_S = 5.0
-_LOGGED_MAX = 1024
-
-
-@dataclass(frozen=True)
-class BundleSummary:
-    """One held bundle, for people. `state`: waiting, in flight, in custody (handed on, and
-    nobody has answered for it yet), unclaimed or local."""
-
-    bundle_id: BundleId
-    destination: Eid
-    size_bytes: int
-    priority: int
-    age_s: float
-    remaining_s: float
-    state: str
 
 
 class Agent:
@@ -104,10 +71,8 @@ class Agent:
         self._clock = me.clock
         self._lifetime_s = lifetime_s
         self._gate = Gate(me)
-        self._evicts = evicts
         self._privacy = privacy or Policy(me.identity)
         self.counters: Counter[str] = Counter()
-        self.bytes_in = 0
         # Whether a VM's bundle, by its packed ownership chain, must not be taken.
         self.heed: Callable[[bytes], bool] = lambda chain: False
         # A neighbour has come into reach.
@@ -117,7 +82,7 @@ class Agent:
             store=store,
             clock=me.clock,
             counters=self.counters,
-            emit=self._emit,
+            emit=lambda bundle: self._sending.emit(bundle),
             again=lambda held: self._endpoints.route(held),
             of_ibr=of_ibr,
         )
@@ -159,9 +124,54 @@ class Agent:
             left=lambda: self._assembler.take_all(lambda eid: not self.is_here(eid)),
             records=self._admin.handle,
         )
-        self._deadlines: list[tuple[Monotonic, int, Held]] = []
-        self._sooner = trio.Event()
-        self._logged: set[tuple[str, Peer]] = set()
+        self._room = Room(
+            store=store,
+            counters=self.counters,
+            admin=self._admin,
+            endpoints=self._endpoints,
+            forwarding=self._forwarding,
+            waiting=self._waiting,
+            evicts=evicts,
+        )
+        self._sending = Sending(
+            me=me,
+            store=store,
+            counters=self.counters,
+            admin=self._admin,
+            room=self._room,
+            take_up=self._take_up,
+            lifetime_s=lifetime_s,
+        )
+        self._receiving = Receiving(
+            me=me,
+            store=store,
+            gate=self._gate,
+            counters=self.counters,
+            admin=self._admin,
+            assembler=self._assembler,
+            endpoints=self._endpoints,
+            forwarding=self._forwarding,
+            waiting=self._waiting,
+            room=self._room,
+            take_up=self._take_up,
+            heed=lambda chain: self.heed(chain),
+        )
+        self._lifetimes = Lifetimes(
+            store=store,
+            clock=me.clock,
+            counters=self.counters,
+            admin=self._admin,
+            assembler=self._assembler,
+            endpoints=self._endpoints,
+            ticked=self.routes_changed,
+        )
+        self._summaries = Summaries(
+            store=store,
+            clock=me.clock,
+            custody=self._admin.custody,
+            endpoints=self._endpoints,
+            forwarding=self._forwarding,
+        )
         store.on_live(self._take_up)
         for held in store.live():
             self._take_up(held)
@@ -174,7 +184,7 @@ class Agent:
             await nursery.start(self._admin.run)
             await nursery.start(self._cutter.run)
             await nursery.start(self._assembler.run)
-            nursery.start_soon(self._watch_lifetimes)
+            nursery.start_soon(self._lifetimes.run)
             task_status.started()
 
     # --- applications ---
@@ -216,7 +226,7 @@ class Agent:
         asks |= MUST_NOT_FRAGMENT if must_not_fragment else 0
         if report_to is None:
             report_to = self._me.identity.eid if reports else NONE_EID
-        return await self._send(
+        return await self._sending.send(
             destination,
             payload,
             source=source,
@@ -228,80 +238,6 @@ class Agent:
             report_to=report_to,
             receiver=self._privacy.key_for(destination, asked=encrypt),
             patient=patient,
-        )
-
-    async def _send(
-        self,
-        destination: Eid,
-        payload: bytes | FileBytes,
-        *,
-        source: Eid,
-        lifetime_s: int,
-        stamp: tuple[int, int] | None,
-        ownership: bytes,
-        priority: int,
-        asks: int,
-        report_to: Eid,
-        receiver: bytes = b"",
-        patient: bool = False,
-    ) -> BundleId:
-        if lifetime_s <= 0 or not BULK <= priority <= EXPEDITED:
-            raise UsageError(f"lifetime {lifetime_s} s, priority {priority}: no such bundle")
-        source = self._me.name_towards(destination, source)
-        report_to = self._me.name_towards(destination, report_to)
-        if stamp is None:
-            stamp = to_dtn(self._clock.wall()), await self._store.sequence()
-        make = partial(
-            originate,
-            self._me,
-            destination,
-            payload,
-            source=source,
-            stamp=stamp,
-            lifetime_s=lifetime_s,
-            ownership=ownership,
-            priority=priority,
-            asks=asks,
-            report_to=report_to,
-            receiver=receiver,
-            keep=self._store.scratch,
-        )
-        raw = await sized(len(payload), lambda: make().encoded())
-        held = Held(
-            bundle_id=BundleId(source, *stamp),
-            destination=destination,
-            priority=priority,
-            lifetime_s=lifetime_s,
-            age_us=0,
-            received=self._clock.monotonic(),
-            previous=None,
-            signer=self._me.node_id,
-            size_bytes=len(raw),
-            flags=flags_of(destination, priority, asks),
-            report_to=report_to,
-            total=sealed_bytes(len(payload)) if receiver else len(payload),
-        )
-        if asks & CUSTODY and self._admin.take_custody(held) is None:
-            raise CapacityError("this node has custody of as much as it may")
-        self._make_room(held)
-        if patient:
-            await self._store.room(source, len(raw))
-        if await self._store.add(held, raw, self._originated):
-            self.counters["sent"] += 1
-        return held.bundle_id
-
-    async def _emit(self, bundle: AdminBundle) -> None:
-        """Send a report or a signal. CapacityError, UsageError."""
-        await self._send(
-            bundle.destination,
-            bundle.record.encode(),
-            source=self._me.identity.eid,
-            lifetime_s=min(max(1, bundle.lifetime_s), self._lifetime_s),
-            stamp=None,
-            ownership=b"",
-            priority=bundle.priority,
-            asks=ADMINISTRATIVE,
-            report_to=NONE_EID,
         )
 
     def watch_reports(self, hear: Reported) -> Callable[[], None]:
@@ -343,114 +279,29 @@ class Agent:
         WireError, PeerError (ChainUnknown: the same again, whole), CapacityError;
         counted, and logged once a reason and peer.
         """
-        with self._counting_refusals(peer):
-            now, wall = self._clock.monotonic(), self._clock.wall()
-            judge = partial(self._gate.judge, raw, peer, now=now, wall=wall)
-            admitted = await sized(len(raw), judge)
-            if admitted.deleted:
-                self.counters["deleted"] += 1
-                self._admin.refused(admitted.held, reported=admitted.unintelligible)
-                return False
-            if admitted.vm_chain and self.heed(admitted.vm_chain):
-                raise Refusal("lower branch", "from a branch of its VM that counts no more")
-            new = await self._keep(admitted)
-        self._forwarding.came_with(admitted.chains, peer)
-        self._received(admitted.held, len(raw), peer, new=new)
-        return new
+        return await self._receiving.receive(raw, peer)
 
     async def receive_part(self, raw: Content, peer: Peer) -> bool:
         """Take what came of a bundle when its transfer broke off, as a fragment: on return, those
         bytes are acknowledged for good. Whether it is news; errors as of `receive`."""
-        with self._counting_refusals(peer):
-            now, wall = self._clock.monotonic(), self._clock.wall()
-            judge = partial(self._gate.judge_part, raw, peer, now=now, wall=wall)
-            admitted = await sized(len(raw), judge)
-            new = await self._keep(admitted)
-        self.counters["parts"] += 1
-        self._received(admitted.held, len(raw), peer, new=new)
-        return new
+        return await self._receiving.receive_part(raw, peer)
 
     def knows(self, begun: bytes, peer: Peer) -> bool:
         """Whether the bundle that begins so is held, or was delivered, here: its neighbour need not
         send the rest. Not where it asks for custody, which wants its own answer."""
-        try:
-            part, _ = Bundle.parse_part(begun)
-        except WireError:
-            return False
-        for_vm = part.destination.vm_id is not None  # it may have come back as it was before
-        known = self._store.holds if for_vm else self._store.seen
-        if part.flags & CUSTODY or not known(part.id):
-            return False
-        self._forwarding.came_from(part.id, peer)
-        self.counters["known_early"] += 1
-        return True
+        return self._receiving.knows(begun, peer)
 
     async def may_keep(self, raw: Content, peer: Peer) -> bool:
         """Whether `receive_part` would take this, where there is room."""
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        judge = partial(self._gate.judge_part, raw, peer, now=now, wall=wall)
-        try:
-            await sized(len(raw), judge)
-        except MeshError:
-            return False
-        return True
-
-    def _received(self, held: Held, size_bytes: int, peer: Peer, *, new: bool) -> None:
-        if not new:
-            self._forwarding.came_from(held.bundle_id, peer)
-            self._admin.duplicate(held)
-        self.bytes_in += size_bytes
-        self._forwarding.came_in(size_bytes, peer)
-        self.counters["received" if new else "duplicate"] += 1
+        return await self._receiving.may_keep(raw, peer)
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether a bundle of so many bytes could be taken now."""
-        may_come = self._evicts and size_bytes <= FILE_FROM_BYTES
-        return may_come or self._store.has_room(size_bytes)
-
-    def _make_room(self, coming: Held) -> None:
-        """Where that is allowed, let others go for it: see `eviction`."""
-        short_bytes = self._store.quotas.short_bytes(coming.size_bytes)
-        if not self._evicts or short_bytes <= 0 or self._store.seen(coming.bundle_id):
-            return
-        flying = {held for contact in self._forwarding.contacts for held in contact.in_flight}
-
-        def is_free(held: Held) -> bool:
-            return held not in flying and not self._endpoints.is_local(held.destination)
-
-        copies = filter(self._store.__contains__, self._waiting.spare_copies(coming.priority))
-        least = chain(copies, self._store.least(coming.priority))
-        for held in choose(unique(least), short_bytes, is_free):
-            self.counters["evicted"] += 1
-            self._admin.deleted(held, Reason.DEPLETED_STORAGE)
-            self._store.drop(held)
+        return self._room.has(size_bytes)
 
     def spool(self) -> Spool:
         """For a large bundle that comes piece by piece: `receive` what it gives. CapacityError."""
         return self._store.spool()
-
-    async def _keep(self, admitted: Admitted) -> bool:
-        """Store what has arrived; False when it was known before."""
-        held = admitted.held
-        held.size_bytes = len(admitted.raw)
-        if held.bundle_id.offset is not None and self._endpoints.is_local(held.destination):
-            if held.total > self._store.quota_bytes:
-                raise Refusal("too long", f"{held.total} bytes will never fit this store")
-            if self._assembler.is_needless(held):
-                return False
-        arrived_with = held.custodian
-        before = self._admin.take_custody(held)
-
-        def stored(held: Held) -> None:
-            self._waiting.came(held)
-            self._take_up(held)
-            self._admin.arrived(held, before, unintelligible=admitted.unintelligible)
-
-        self._make_room(held)
-        new = await self._store.add(held, admitted.raw, stored)
-        if not new:
-            held.custodian = arrived_with
-        return new
 
     def contact_up(
         self,
@@ -539,9 +390,7 @@ class Agent:
 
     def judge(self, raw: bytes, peer: Peer) -> Admitted | None:
         """What `receive` would store, and who signed it; nothing is stored or counted."""
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        admitted = self._gate.judge(raw, peer, now=now, wall=wall)
-        return None if admitted.deleted else admitted
+        return self._receiving.judge(raw, peer)
 
     def delete(self, held: Held) -> None:
         """A person wants it gone; UsageError while it is in the hands of its receiver."""
@@ -574,6 +423,10 @@ class Agent:
     # --- for people ---
 
     @property
+    def bytes_in(self) -> int:
+        return self._receiving.bytes_in
+
+    @property
     def bytes_out(self) -> int:
         return self._forwarding.bytes_out
 
@@ -583,7 +436,7 @@ class Agent:
 
     def state_of(self, held: Held) -> str:
         """As in BundleSummary."""
-        return self._state(held)
+        return self._summaries.state_of(held)
 
     @property
     def departures(self) -> Departures:
@@ -595,26 +448,7 @@ class Agent:
 
     def bundles(self) -> list[BundleSummary]:
         """All that is held, in order of arrival."""
-        now = self._clock.monotonic()
-        return [
-            BundleSummary(
-                bundle_id=held.bundle_id,
-                destination=held.destination,
-                size_bytes=held.size_bytes,
-                priority=held.priority,
-                age_s=held.age_at(now) / 1e6,
-                remaining_s=max(0.0, held.deadline - now),
-                state=self._state(held),
-            )
-            for held in self._store
-        ]
-
-    def _state(self, held: Held) -> str:
-        if self._endpoints.is_local(held.destination):
-            return "local" if self._endpoints.is_claimed(held) else "unclaimed"
-        if any(held in contact.in_flight for contact in self._forwarding.contacts):
-            return "in flight"
-        return "in custody" if self._admin.custody.awaits_signal(held) else "waiting"
+        return self._summaries.all()
 
     # --- inside ---
 
@@ -626,10 +460,7 @@ class Agent:
         self._endpoints.route(held)
 
     def _live(self, held: Held) -> None:
-        entry = (held.deadline, held.key, held)
-        heapq.heappush(self._deadlines, entry)
-        if self._deadlines[0] is entry:
-            self._sooner.set()
+        self._lifetimes.add(held)
         self._admin.stored(held)
 
     def _given(self, piece: Held) -> None:
@@ -641,55 +472,3 @@ class Agent:
         self._admin.delivered(held, accepted=accepted)
         self._assembler.forget(held.bundle_id)
         self._waiting.arrived(held)
-
-    def _originated(self, held: Held) -> None:
-        self._take_up(held)
-        self._admin.originated(held)
-
-    async def _watch_lifetimes(self) -> None:
-        while True:
-            self._sooner = trio.Event()
-            wait_s = min(TICK_S, self._expire() - self._clock.monotonic())
-            with trio.move_on_after(max(0.0, wait_s)) as scope:
-                await self._sooner.wait()
-            if scope.cancelled_caught and wait_s == TICK_S:
-                self._store.tick()
-                while self._store.end_lives():
-                    self._expire()
-                self.routes_changed()
-
-    def _expire(self) -> float:
-        """Let go of what has outlived its lifetime; when the next one will."""
-        now = self._clock.monotonic()
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, key, held = heapq.heappop(self._deadlines)
-            if held in self._endpoints.in_hands:  # its handler decides first
-                heapq.heappush(self._deadlines, (Monotonic(now + TICK_S), key, held))
-            elif held in self._store:
-                self.counters["expired"] += 1
-                self._admin.deleted(held, Reason.EXPIRED)
-                self._assembler.discard(held)
-                self._store.drop(held)
-        return self._deadlines[0][0] if self._deadlines else float("inf")
-
-    @contextmanager
-    def _counting_refusals(self, peer: Peer) -> Iterator[None]:
-        try:
-            yield
-        except (WireError, PeerError, CapacityError) as error:
-            reason = _reason(error)
-            self.counters[f"refused_{reason}"] += 1
-            if (reason, peer) not in self._logged and len(self._logged) < _LOGGED_MAX:
-                self._logged.add((reason, peer))
-                log.warning("bundle refused", peer=_name(peer), kind=reason, reason=str(error))
-            raise
-
-
-def _reason(error: MeshError) -> str:
-    if isinstance(error, Refusal | ChainUnknown):
-        return error.reason
-    return {WireError: "malformed", CapacityError: "full"}.get(type(error), "forbidden")
-
-
-def _name(peer: Peer) -> str:
-    return peer.eid if isinstance(peer, Foreign) else NodeId(peer).text
