@@ -36,7 +36,8 @@
   lifetimes    ends them;  summaries: what people are shown
   agent        all of these as one: send, register, receive, contact_up
   tcpcl_wire   TCP convergence layer (RFC 7242): its messages
-  tcpcl        one session of it, sans-IO;  tcpcl_session: its Trio shell
+  tcpcl        one session of it, sans-IO;  tcpcl_sending, tcpcl_receiving: its halves;
+               tcpcl_events: what it tells;  tcpcl_session: its Trio shell
   parts        what has come of a bundle, kept for when its session breaks off
   broken_off   what a session that ends in a bundle's middle leaves to its sender
   dialling     whom to dial and when again;  doors: where peers come in, and as whom

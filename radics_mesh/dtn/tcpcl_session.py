@@ -25,9 +25,8 @@ from radics_mesh.dtn.broken_off import BrokenOff
 from radics_mesh.dtn.chains import ChainUnknown
 from radics_mesh.dtn.parts import Keeper
 from radics_mesh.dtn.spool import Spool, Spooled
-from radics_mesh.dtn.tcpcl import (
-    OFFERED,
-    SEGMENT_BYTES,
+from radics_mesh.dtn.tcpcl import OFFERED, Session
+from radics_mesh.dtn.tcpcl_events import (
     Acknowledged,
     Announced,
     Arrived,
@@ -37,9 +36,9 @@ from radics_mesh.dtn.tcpcl import (
     Greeted,
     Part,
     Refused,
-    Session,
     Transmission,
 )
+from radics_mesh.dtn.tcpcl_sending import SEGMENT_BYTES
 from radics_mesh.dtn.tcpcl_wire import Features
 from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError, WireError
 from radics_mesh.ids import Eid, NodeId

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.dtn import tcpcl_wire as wire
-from radics_mesh.dtn.tcpcl import (
-    SEGMENT_BYTES,
+from radics_mesh.dtn.tcpcl import Session
+from radics_mesh.dtn.tcpcl_events import (
     Acknowledged,
     Announced,
     Arrived,
@@ -18,8 +18,8 @@ from radics_mesh.dtn.tcpcl import (
     Greeted,
     Part,
     Refused,
-    Session,
 )
+from radics_mesh.dtn.tcpcl_sending import SEGMENT_BYTES
 from radics_mesh.dtn.tcpcl_wire import Features, Hello
 from radics_mesh.errors import LinkError, UsageError, WireError
 from radics_mesh.ids import Eid
@@ -318,7 +318,7 @@ def test_an_endless_length_is_only_refused() -> None:
 
 
 def test_segments_without_number_are_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("radics_mesh.dtn.tcpcl.SEGMENTS_MAX", 1000)
+    monkeypatch.setattr("radics_mesh.dtn.tcpcl_receiving.SEGMENTS_MAX", 1000)
     bob = greeted()
     bob.receive(b"\x12\x01x" + b"\x10\x01x" * 999, T0)
     with pytest.raises(WireError, match="segments"):

@@ -22,7 +22,8 @@ from radics_mesh.dtn.confidentiality import decrypt, encrypt
 from radics_mesh.dtn.ipnd import Beacon, Service
 from radics_mesh.dtn.processing import Gate, depart, originate
 from radics_mesh.dtn.security import BundleVerifier, sign
-from radics_mesh.dtn.tcpcl import Announced, Arrived, Event, Greeted, Part, Session
+from radics_mesh.dtn.tcpcl import Session
+from radics_mesh.dtn.tcpcl_events import Announced, Arrived, Event, Greeted, Part
 from radics_mesh.dtn.tcpcl_wire import Features, Hello
 from radics_mesh.errors import LinkError, MeshError, PeerError, WireError
 from radics_mesh.ids import Digest, Eid
