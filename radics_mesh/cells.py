@@ -8,17 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from radics_mesh.control_api import (
-    BundleCounts,
-    BundleRow,
-    ContactRow,
-    EventRow,
-    KnockRow,
-    NodeInfo,
-    NodeRow,
-    SourceRow,
-    VmRow,
-)
+from radics_mesh.control_shapes.bundles import BundleCounts, BundleRow
+from radics_mesh.control_shapes.contacts import ContactRow
+from radics_mesh.control_shapes.mesh import EventRow, KnockRow, NodeInfo, NodeRow, SourceRow
+from radics_mesh.control_shapes.vms import VmRow
 from radics_mesh.wording import duration as duration
 from radics_mesh.wording import memory as memory
 from radics_mesh.wording import printable as printable

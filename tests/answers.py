@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from radics_mesh.control_api import EventRow, NodeRow, Status, VmRow
+from radics_mesh.control_shapes.mesh import EventRow, NodeRow, Status
+from radics_mesh.control_shapes.vms import VmRow
 
 MOMENT = 1_790_000_000.0
 

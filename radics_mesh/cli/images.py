@@ -12,7 +12,7 @@ from radics_mesh import cells
 from radics_mesh.cli.asking import ask, json_option, state_option
 from radics_mesh.cli.tables import print_rows
 from radics_mesh.cli.wishes import wish_options, wishes_of
-from radics_mesh.control_api import ImageInfo, ImageRow
+from radics_mesh.control_shapes.kept import ImageInfo, ImageRow
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
 _COLUMNS = ["IMAGE", "NAME", "ARCH", "SIZE", "STATE", "USED BY", "LAST USED", "ALSO ON"]

@@ -11,7 +11,7 @@ import click
 from radics_mesh import cells
 from radics_mesh.cli.asking import Finite, ask, ask_each, json_option, state_option
 from radics_mesh.cli.tables import print_json, print_rows
-from radics_mesh.control_api import Status
+from radics_mesh.control_shapes.mesh import Status
 
 
 @click.command()

@@ -10,7 +10,7 @@ import click
 from radics_mesh import cells
 from radics_mesh.cli.asking import ask, json_option, judged, state_option
 from radics_mesh.cli.tables import print_rows
-from radics_mesh.control_api import SnapshotRow
+from radics_mesh.control_shapes.kept import SnapshotRow
 from radics_mesh.errors import GuestError
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)

@@ -6,7 +6,7 @@ import math
 
 import trio
 
-from radics_mesh.control_api import VmRow
+from radics_mesh.control_shapes.vms import VmRow
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.policy import Survival
 from radics_mesh.ids import Eid, VmId

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from radics_mesh.clock import Wall
 from radics_mesh.config import Address, Foreign
-from radics_mesh.control_api import (
+from radics_mesh.control_shapes.bundles import (
     BundleInfo,
     BundleRow,
     BundleWhy,
-    ContactRow,
     CopyRow,
     HopRow,
     TransferRow,
 )
+from radics_mesh.control_shapes.contacts import ContactRow
 from radics_mesh.dtn.admin_records import Status
 from radics_mesh.dtn.agent import Contact
 from radics_mesh.dtn.bundle import BULK, CUSTODY, EXPEDITED, MUST_NOT_FRAGMENT, NORMAL, BundleId

@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from radics_mesh.control_api import ImageInfo, ImageRow
+from radics_mesh.control_shapes.kept import ImageInfo, ImageRow
 from radics_mesh.errors import UsageError
 from radics_mesh.hosting.conduct import NO
 from radics_mesh.hosting.orders import DEFAULT_MEMORY_BYTES

@@ -8,7 +8,7 @@ import trio
 
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.clock import Clock
-from radics_mesh.control_api import EventRow
+from radics_mesh.control_shapes.mesh import EventRow
 
 KEPT = 500
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from radics_mesh.control_api import QemuInfo, VmInspection
+from radics_mesh.control_shapes.vms import QemuInfo, VmInspection
 from radics_mesh.errors import MeshError, UsageError
 from radics_mesh.hosting.vm import Vm
 from radics_mesh.ids import NodeId

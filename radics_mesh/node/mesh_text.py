@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from radics_mesh.control_api import NodeRow, SourceRow
+from radics_mesh.control_shapes.mesh import NodeRow, SourceRow
 from radics_mesh.ids import NodeId
 from radics_mesh.vmm import abi
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from radics_mesh.control_api import StateRow
+from radics_mesh.control_shapes.vms import StateRow
 from radics_mesh.errors import UsageError
 from radics_mesh.hosting.custody import Sort
 from radics_mesh.hosting.policy import CHECKPOINT_EVERY_S, Policy, Survival

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from radics_mesh.control_api import (
-    BundleCounts,
-    BundleRow,
-    KnockRow,
-    NodeInfo,
-    NodeRow,
-    Received,
-    SightingRow,
-    SourceRow,
-)
+from radics_mesh.control_shapes.bundles import BundleCounts, BundleRow, Received, SightingRow
+from radics_mesh.control_shapes.mesh import KnockRow, NodeInfo, NodeRow, SourceRow
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.ids import NodeId
 from radics_mesh.knowledge.book import Entry

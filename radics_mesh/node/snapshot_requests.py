@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from radics_mesh.control_api import SnapshotRow
+from radics_mesh.control_shapes.kept import SnapshotRow
 from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.hosting.shelf import Entry
 from radics_mesh.node.services import Services

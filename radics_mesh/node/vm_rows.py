@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from radics_mesh.control_api import CheckpointsRow, Moved, MoveRow, VmRow, Whereabouts
-from radics_mesh.control_api import Link as LinkRow
+from radics_mesh.control_shapes.vms import CheckpointsRow, Moved, MoveRow, VmRow, Whereabouts
+from radics_mesh.control_shapes.vms import Link as LinkRow
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.custody import State
 from radics_mesh.hosting.status import MoveStats, VmStatus

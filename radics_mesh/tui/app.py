@@ -11,7 +11,7 @@ import trio
 import urwid
 
 from radics_mesh.control import ControlClient
-from radics_mesh.control_api import Status
+from radics_mesh.control_shapes.mesh import Status
 from radics_mesh.errors import LinkError, MeshError
 from radics_mesh.tui.screen import PALETTE, Screen
 

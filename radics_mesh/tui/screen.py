@@ -7,7 +7,7 @@ from typing import Any
 import urwid
 
 from radics_mesh import cells
-from radics_mesh.control_api import Status
+from radics_mesh.control_shapes.mesh import Status
 from radics_mesh.tui.pane import Pane
 
 PALETTE = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from radics_mesh.control_api import CheckpointsRow
+from radics_mesh.control_shapes.vms import CheckpointsRow
 from tests import answers
 from tests.cli.test_commands import answering, node, radics
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from radics_mesh.control_api import SnapshotRow
+from radics_mesh.control_shapes.kept import SnapshotRow
 from tests.cli.test_commands import answering, node, radics
 
 ROW = SnapshotRow(

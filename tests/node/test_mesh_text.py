@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from radics_mesh.control_api import NodeRow, SourceRow
+from radics_mesh.control_shapes.mesh import NodeRow, SourceRow
 from radics_mesh.ids import NodeId
 from radics_mesh.node.mesh_text import mesh_text
 from radics_mesh.vmm import abi

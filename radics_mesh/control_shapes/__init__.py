@@ -1,0 +1,8 @@
+"""What the answers on the control socket look like: the shapes that `control_api.REQUESTS` names.
+
+mesh      nodes, sources, events, knocks, and the whole status
+vms       virtual machines: state, moves, ownership, recovery
+kept      snapshots and images
+bundles   bundles in all detail, also those that somebody carries
+contacts  neighbours and contact plans
+"""

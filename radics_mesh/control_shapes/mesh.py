@@ -1,0 +1,93 @@
+"""The mesh and its nodes, and all of it at once (status)."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from radics_mesh.control_shapes.bundles import BundleCounts
+from radics_mesh.control_shapes.vms import MoveRow, VmRow
+
+
+class NodeInfo(TypedDict):
+    """The answering node itself."""
+
+    id: str
+    name: str
+    mesh: str
+    version: str
+    # Where it listens: "host:port".
+    addresses: list[str]
+    arch: str
+    cores: int
+    accelerator: str | None
+    uptime_s: float
+    # Bundle bytes over convergence layers since the start.
+    bytes_in: int
+    bytes_out: int
+    scheduler: bool
+
+
+class NodeRow(TypedDict):
+    """A node of the mesh, as the directory knows it."""
+
+    id: str
+    name: str
+    addresses: list[str]
+    arch: str
+    cores: int
+    # CPU share, 0 to 1.
+    load: float
+    # Bytes for guests: free and all together.
+    memory_free: int
+    memory: int
+    vms: int
+    # None: there is no session with it now.
+    rtt_s: float | None
+    connected: bool
+    age_s: float
+    stale: bool
+    self: bool
+
+
+class SourceRow(TypedDict):
+    name: str
+    # Name of the publishing node.
+    publisher: str
+    local: bool
+    # Bytes a second; None: not known.
+    rate: float | None
+    # Messages so far; None for a remote source.
+    messages: int | None
+    subscribers: int | None
+    age_s: float
+    stale: bool
+
+
+class EventRow(TypedDict):
+    """A line of the node's journal. Numbers grow by one."""
+
+    number: int
+    time: float
+    # info, warning, error
+    level: str
+    text: str
+
+
+class KnockRow(TypedDict):
+    """A stranger that waits for `approve`."""
+
+    code: str
+    name: str
+    address: str
+    age_s: float
+
+
+class Status(TypedDict):
+    node: NodeInfo
+    nodes: list[NodeRow]
+    vms: list[VmRow]
+    moves: list[MoveRow]
+    bundles: BundleCounts
+    sources: list[SourceRow]
+    # The latest, oldest first; at most 100.
+    events: list[EventRow]
