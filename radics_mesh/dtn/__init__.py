@@ -25,6 +25,7 @@
   routes       other ways, and which of all is for which endpoint (a package; see there)
   waiting      which waiting bundle a contact takes next, sans-IO
   spread       what waits of modules that decide bundle by bundle, sans-IO
+  contact      one neighbour, and what is in flight to it;  leaving: bundles as they go on the wire
   forwarding   contacts, several bundles in flight on each
   departures   where bundles went from here, for who asks later
   gossip       tells neighbours what is held here, for modules that leave copies

@@ -19,11 +19,12 @@ from radics_mesh.dtn.assembling import Assembler
 from radics_mesh.dtn.bundle import CUSTODY, MUST_NOT_FRAGMENT, NORMAL, BundleId
 from radics_mesh.dtn.chains import Shared, name_of
 from radics_mesh.dtn.confidentiality import Policy
+from radics_mesh.dtn.contact import Contact, Stream, Transmit
 from radics_mesh.dtn.content import Content, FileBytes
 from radics_mesh.dtn.cutting import Cutter
 from radics_mesh.dtn.departures import Departures
 from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
-from radics_mesh.dtn.forwarding import Contact, Forwarding, Stream, Transmit
+from radics_mesh.dtn.forwarding import Forwarding
 from radics_mesh.dtn.fragments import may_be_cut
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.lifetimes import Lifetimes

@@ -19,10 +19,10 @@ import trio
 
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.config import Address, Config, Foreign
+from radics_mesh.dtn.contact import Stream, Transmit
 from radics_mesh.dtn.content import Content
 from radics_mesh.dtn.dialling import Backoff, Target
 from radics_mesh.dtn.doors import Door, Unproved, listen, one_of, only
-from radics_mesh.dtn.forwarding import Stream, Transmit
 from radics_mesh.dtn.lines import Contact, Line, prefers
 from radics_mesh.dtn.parts import Keeper, Parts
 from radics_mesh.dtn.spool import Spool, Spooled

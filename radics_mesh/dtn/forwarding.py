@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -28,14 +27,15 @@ import trio
 from radics_mesh.clock import Clock, Monotonic
 from radics_mesh.dtn.broken_off import BrokenOff, PayloadBegun
 from radics_mesh.dtn.bundle import Bundle, BundleId
-from radics_mesh.dtn.chains import BESIDE_MAX_BYTES, ChainUnknown, Shared, carried, without
+from radics_mesh.dtn.chains import ChainUnknown, Shared
+from radics_mesh.dtn.contact import Contact, Stream, Transmit
 from radics_mesh.dtn.content import Content, stretch
 from radics_mesh.dtn.cutting import Cutter
 from radics_mesh.dtn.departures import Departures
 from radics_mesh.dtn.fragments import may_be_cut
 from radics_mesh.dtn.held import Held
-from radics_mesh.dtn.offload import sized
-from radics_mesh.dtn.processing import Peer, depart
+from radics_mesh.dtn.leaving import Leaving, LeavingReader
+from radics_mesh.dtn.processing import Peer
 from radics_mesh.dtn.routes.module import Handing
 from radics_mesh.dtn.store import BundleStore
 from radics_mesh.dtn.waiting import Waiting
@@ -44,75 +44,8 @@ from radics_mesh.ids import Eid, NodeId
 
 log = structlog.get_logger(__name__)
 
-Transmit = Callable[[bytes], Awaitable[None]]
-# The same of a layer that takes bundles which are in files; others get them in memory.
-Stream = Callable[[Content], Awaitable[None]]
-# Enough to hide a round trip behind its neighbours, few enough to be sent again after a break.
-IN_FLIGHT_MAX = 16
-IN_FLIGHT_BYTES = 8 << 20
 # How long a contact rests whose neighbour is full: doubled each time up to the bound.
 _REST_FIRST_S, _REST_MAX_S = 0.5, 30.0
-
-
-class Contact:
-    """A neighbour that can take bundles now. Made by `Forwarding.contact_up`."""
-
-    def __init__(
-        self,
-        forwarding: Forwarding,
-        peer: Peer,
-        transmit: Transmit,
-        since: Monotonic,
-        shared: Shared | None = None,
-        stream: Stream | None = None,
-    ) -> None:
-        """`shared`: chains that travel by hash; None: bundles go whole, with their previous hop."""
-        self.peer = peer
-        self.shared = shared
-        # The longest bundle that it can take; None: any.
-        self.limit_bytes: int | None = None
-        self.since = since
-        self.forwarded = 0
-        self.bytes_out = 0
-        self.bytes_in = 0
-        self.in_flight: set[Held] = set()
-        # Of what is in flight, what is on the wire, for people who look how far it is.
-        self.on_wire: dict[Held, Content] = {}
-        self._transmit = transmit
-        self._stream = stream
-        self.refused: list[Held] = []
-        # Of what is in flight, what the neighbour has sent here meanwhile.
-        self.crossed: set[Held] = set()
-        self.closed = False
-        self.rest_s = 0.0
-        self.rest_until = Monotonic(-math.inf)
-        self.woken = trio.Event()
-        self.scope = trio.CancelScope()
-        self._forwarding = forwarding
-
-    @property
-    def has_room(self) -> bool:
-        flying_bytes = sum(held.size_bytes for held in self.in_flight)
-        return len(self.in_flight) < IN_FLIGHT_MAX and flying_bytes < IN_FLIGHT_BYTES
-
-    async def send(self, content: Content) -> None:
-        if self._stream is not None and not isinstance(content, bytes):
-            await self._stream(content)
-        else:
-            await self._transmit(bytes(content))
-
-    def close(self) -> None:
-        """The neighbour is gone. What was not acknowledged waits again. Idempotent."""
-        self._forwarding.contact_down(self)
-
-
-@dataclass(frozen=True)
-class Leaving:
-    """What goes on the wire, and the chains' names: of those in it, and of those left out."""
-
-    raw: Content
-    chains: frozenset[bytes] = frozenset()
-    left_out: frozenset[bytes] = frozenset()
 
 
 class Forwarding:
@@ -134,6 +67,7 @@ class Forwarding:
         and says whether it stays here nevertheless. `noted` returns when all that the routing
         modules noted is on disk."""
         self._own = own
+        self._reader = LeavingReader(own, store, clock)
         self._noted = noted
         self._store = store
         self._waiting = waiting
@@ -166,7 +100,9 @@ class Forwarding:
         shared: Shared | None = None,
         stream: Stream | None = None,
     ) -> Contact:
-        contact = Contact(self, peer, transmit, self._clock.monotonic(), shared, stream)
+        contact = Contact(
+            peer, transmit, self._clock.monotonic(), shared, stream, down=self.contact_down
+        )
         if isinstance(peer, NodeId) and not self._is_in_contact(peer):
             self._waiting.table.contact_up(peer, contact.since)
         self.contacts.append(contact)
@@ -314,7 +250,7 @@ class Forwarding:
         try:
             if handing.noted:
                 await self._noted()
-            departing = await self._leaving(held, contact.shared, handing.share)
+            departing = await self._reader.read(held, contact.shared, handing.share)
         except CapacityError as error:  # what was noted cannot be written
             log.warning("no copies are handed on", reason=str(error))
             self._waiting.refused(held, contact.peer)
@@ -348,27 +284,7 @@ class Forwarding:
 
     async def departing(self, held: Held) -> Content | None:
         """The whole of it for the wire; None when it is damaged and so no longer held."""
-        leaving = await self._leaving(held, None, 0)
-        return None if leaving is None else leaving.raw
-
-    async def _leaving(self, held: Held, shared: Shared | None, copies: int) -> Leaving | None:
-        raw = await self._store.content(held)
-        if raw is None:
-            return None
-        age_us = held.age_at(self._clock.monotonic())
-        changed = partial(depart, age_us=age_us, custodian=held.custodian, copies=copies)
-        return await sized(len(raw), lambda: self._leave(Bundle.parse(raw), changed, shared))
-
-    def _leave(
-        self, bundle: Bundle, changed: Callable[..., Bundle], shared: Shared | None
-    ) -> Leaving:
-        if shared is None:
-            return Leaving(changed(bundle, self._own).encoded())
-        names = frozenset(carried(bundle))
-        light = len(bundle.content) <= BESIDE_MAX_BYTES
-        left_out = frozenset(shared.among(names) if light else ())
-        lighter = without(changed(bundle, None), left_out)
-        return Leaving(lighter.encoded(), names - left_out, left_out)
+        return await self._reader.whole(held)
 
     async def _hand_over(self, contact: Contact, held: Held, leaving: Leaving, copies: int) -> int:
         """How many bytes the neighbour took; else what `transmit` raised."""
@@ -380,7 +296,7 @@ class Forwarding:
                 raise
             self._counters["sent_whole"] += 1
             contact.shared.lacks(leaving.left_out)
-            whole = await self._leaving(held, Shared(), copies)
+            whole = await self._reader.read(held, Shared(), copies)
             if whole is None:
                 raise
             leaving = whole

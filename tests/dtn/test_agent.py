@@ -17,8 +17,8 @@ from radics_mesh.dtn import blocks
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.dtn.blocks import Block
 from radics_mesh.dtn.bundle import Bundle, Fragment
+from radics_mesh.dtn.contact import IN_FLIGHT_MAX
 from radics_mesh.dtn.endpoints import Elsewhere
-from radics_mesh.dtn.forwarding import IN_FLIGHT_MAX
 from radics_mesh.dtn.processing import depart, originate
 from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.dtn.security import sign

@@ -17,9 +17,9 @@ from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
 from radics_mesh.dtn.admin_records import CustodySignal, Moment, Reason
 from radics_mesh.dtn.bundle import ADMINISTRATIVE, CUSTODY, SINGLETON, BundleId
+from radics_mesh.dtn.contact import Transmit
 from radics_mesh.dtn.coverage import Coverage
 from radics_mesh.dtn.custody import TIMER_FAILED_S, TIMER_FIRST_S, TIMER_MAX_S, Custody
-from radics_mesh.dtn.forwarding import Transmit
 from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.errors import CapacityError, LinkError
