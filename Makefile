@@ -86,7 +86,7 @@ rollbacks: setup
 crashes: setup
 	@$(PYTHON) -m tests.crashes $(if $(filter file,$(origin RUNS)),50,$(RUNS)) --seed $(SEED) $(ARGS)
 	@STORE_CRASHES=$(if $(filter file,$(origin RUNS)),50,$(RUNS)) \
-	$(PYTHON) -m pytest -q -s tests/dtn/test_store_crash.py
+	$(PYTHON) -m pytest -q -s tests/dtn/storage/test_store_crash.py
 
 check: lint types contracts test
 

@@ -48,7 +48,7 @@ from bench.dtn_nodes import (
     two_members,
 )
 from bench.rows import Row
-from radics_mesh.dtn.tcpcl_wire import segment_head
+from radics_mesh.dtn.layers.tcpcl_wire import segment_head
 from radics_mesh.ids import Eid
 from radics_mesh.me import Me
 from radics_mesh.sealed import ByteStream

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bench.dtn_nodes import make_bundles, two_members
 from bench.rows import Row
-from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.wire.bundle import Bundle
 
 _COUNT = 2000
 _ROUNDS = 5

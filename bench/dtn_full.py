@@ -16,9 +16,9 @@ import trio
 
 from bench.dtn_nodes import agent_over, make_bundles, two_members
 from bench.rows import Row
-from radics_mesh.dtn.bundle import BundleId
-from radics_mesh.dtn.held import Held
-from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.storage.store import BundleStore
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.me import Me
 
 COUNT = 100_000

@@ -31,10 +31,10 @@ from bench.dtn_nodes import (
 )
 from bench.rows import Row
 from radics_mesh.config import Foreign
-from radics_mesh.dtn import blocks
-from radics_mesh.dtn.bundle import Bundle
-from radics_mesh.dtn.content import Content, FileBytes
-from radics_mesh.dtn.tcpcl_session import Identify
+from radics_mesh.dtn.layers.tcpcl_session import Identify
+from radics_mesh.dtn.wire import blocks
+from radics_mesh.dtn.wire.bundle import Bundle
+from radics_mesh.dtn.wire.content import Content, FileBytes
 from radics_mesh.ids import Eid
 
 SIZE_BYTES = 100_000_000

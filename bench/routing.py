@@ -50,9 +50,9 @@ from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.neighbours import Neighbours
 from radics_mesh.dtn.routes.planned import Planned
 from radics_mesh.dtn.routes.prophet import Parameters, Prophet
+from radics_mesh.dtn.routes.routing import NeighbourGraph, StaticRoutes
 from radics_mesh.dtn.routes.spray import Spray
 from radics_mesh.dtn.routes.table import RoutingTable
-from radics_mesh.dtn.routing import NeighbourGraph, StaticRoutes
 from radics_mesh.ids import NodeId
 
 COPIES = 8

@@ -2,8 +2,8 @@
 
 Real: the agent with its admission, signatures, waiting bundles, forwarding, the routing modules,
 what neighbours tell each other, and the bundle store with its database. Simulated: time (Trio's
-MockClock, which jumps when all wait), links (radics_mesh.dtn.memory_layer), and the store's thread:
-a mock clock would not wait for it, so each commit is made at once, in memory.
+MockClock, which jumps when all wait), links (radics_mesh.dtn.layers.memory_layer), and the store's
+thread: a mock clock would not wait for it, so each commit is made at once, in memory.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from trio.testing import MockClock
 from bench.routing_mobility import Scenario
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.dtn.agent import Agent, Contact
-from radics_mesh.dtn.bundle import Bundle, BundleId
-from radics_mesh.dtn.commits import Commits, Write
 from radics_mesh.dtn.gossip import Gossip
-from radics_mesh.dtn.memory_layer import End, MemoryWire, Quality
-from radics_mesh.dtn.processing import Delivery, Peer
+from radics_mesh.dtn.layers.memory_layer import End, MemoryWire, Quality
 from radics_mesh.dtn.routes.messages import SERVICE
 from radics_mesh.dtn.routes.table import RoutingTable
-from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.rules.processing import Delivery, Peer
+from radics_mesh.dtn.storage.commits import Commits, Write
+from radics_mesh.dtn.storage.store import BundleStore
+from radics_mesh.dtn.wire.bundle import Bundle, BundleId
 from radics_mesh.errors import CapacityError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Eid, NodeId

@@ -54,7 +54,7 @@ class Foreign:
     services: tuple[str, ...] = ()
     # It is an IBR-DTN, whose custody signals have a status byte of their own.
     is_ibr: bool = False
-    # It speaks UDPCL (radics_mesh.dtn.udpcl) and not TCPCL: nothing is acknowledged.
+    # It speaks UDPCL (radics_mesh.dtn.layers.udpcl) and not TCPCL: nothing is acknowledged.
     over_udp: bool = False
 
 

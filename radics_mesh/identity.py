@@ -2,7 +2,7 @@
 
 Everything that is signed in a mesh is signed over a context string first, so that a signature for
 one purpose (a record, a certificate, a hand-off) can never be passed off as one for another.
-Bundles are the exception: their signature form is RFC 6257's (radics_mesh.dtn.security).
+Bundles are the exception: their signature form is RFC 6257's (radics_mesh.dtn.trust.security).
 """
 
 from __future__ import annotations

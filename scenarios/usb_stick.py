@@ -21,7 +21,7 @@ from pathlib import Path
 
 import trio
 
-from radics_mesh.dtn.carried import BUNDLE
+from radics_mesh.dtn.layers.carried import BUNDLE
 from radics_mesh.errors import MeshError
 from radics_mesh.vmm.build import build_image
 from scenarios.peers import Peer, stop_all, until

@@ -13,33 +13,33 @@ from collections.abc import Awaitable, Callable, Collection
 
 import trio
 
-from radics_mesh.dtn.admin_records import NOTHING, Reason, Status
-from radics_mesh.dtn.administration import Administration, Reported
-from radics_mesh.dtn.assembling import Assembler
-from radics_mesh.dtn.bundle import CUSTODY, MUST_NOT_FRAGMENT, NORMAL, BundleId
-from radics_mesh.dtn.chains import Shared, name_of
-from radics_mesh.dtn.confidentiality import Policy
-from radics_mesh.dtn.contact import Contact, Stream, Transmit
-from radics_mesh.dtn.content import Content, FileBytes
-from radics_mesh.dtn.cutting import Cutter
-from radics_mesh.dtn.departures import Departures
-from radics_mesh.dtn.endpoints import Endpoints, Handler, Registration
-from radics_mesh.dtn.forwarding import Forwarding
-from radics_mesh.dtn.fragments import may_be_cut
-from radics_mesh.dtn.held import Held
-from radics_mesh.dtn.lifetimes import Lifetimes
-from radics_mesh.dtn.offload import sized
-from radics_mesh.dtn.processing import Admitted, Delivery, Gate, Peer
-from radics_mesh.dtn.receiving import Receiving
-from radics_mesh.dtn.reports import asked_for
-from radics_mesh.dtn.room import Room
+from radics_mesh.dtn.handling.administration import Administration, Reported
+from radics_mesh.dtn.handling.assembling import Assembler
+from radics_mesh.dtn.handling.contact import Contact, Stream, Transmit
+from radics_mesh.dtn.handling.cutting import Cutter
+from radics_mesh.dtn.handling.departures import Departures
+from radics_mesh.dtn.handling.endpoints import Endpoints, Handler, Registration
+from radics_mesh.dtn.handling.forwarding import Forwarding
+from radics_mesh.dtn.handling.lifetimes import Lifetimes
+from radics_mesh.dtn.handling.receiving import Receiving
+from radics_mesh.dtn.handling.room import Room
+from radics_mesh.dtn.handling.sending import Sending
+from radics_mesh.dtn.handling.summaries import BundleSummary, Summaries
 from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.table import RoutingTable
-from radics_mesh.dtn.sending import Sending
-from radics_mesh.dtn.spool import Spool
-from radics_mesh.dtn.store import BundleStore
-from radics_mesh.dtn.summaries import BundleSummary, Summaries
-from radics_mesh.dtn.waiting import Locate, Waiting
+from radics_mesh.dtn.routes.waiting import Locate, Waiting
+from radics_mesh.dtn.rules.fragments import may_be_cut
+from radics_mesh.dtn.rules.processing import Admitted, Delivery, Gate, Peer
+from radics_mesh.dtn.rules.reports import asked_for
+from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.storage.spool import Spool
+from radics_mesh.dtn.storage.store import BundleStore
+from radics_mesh.dtn.trust.chains import Shared, name_of
+from radics_mesh.dtn.trust.confidentiality import Policy
+from radics_mesh.dtn.wire.admin_records import NOTHING, Reason, Status
+from radics_mesh.dtn.wire.bundle import CUSTODY, MUST_NOT_FRAGMENT, NORMAL, BundleId
+from radics_mesh.dtn.wire.content import Content, FileBytes
+from radics_mesh.dtn.wire.offload import sized
 from radics_mesh.errors import UsageError
 from radics_mesh.ids import NONE_EID, Eid, NodeId, VmId
 from radics_mesh.me import Me

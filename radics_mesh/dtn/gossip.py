@@ -14,12 +14,12 @@ import trio
 
 from radics_mesh.clock import Clock, Monotonic
 from radics_mesh.dtn.agent import Agent
-from radics_mesh.dtn.bundle import EXPEDITED
-from radics_mesh.dtn.processing import Delivery
 from radics_mesh.dtn.routes.digests import digest
 from radics_mesh.dtn.routes.messages import SERVICE, Summary
 from radics_mesh.dtn.routes.neighbours import HELD_MAX
 from radics_mesh.dtn.routes.table import RoutingTable
+from radics_mesh.dtn.rules.processing import Delivery
+from radics_mesh.dtn.wire.bundle import EXPEDITED
 from radics_mesh.errors import CapacityError, MeshError, WireError
 from radics_mesh.ids import NodeId
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 import trio
 
-from radics_mesh.dtn.bundle import BundleId
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.errors import CapacityError, MeshError
 from radics_mesh.hosting.host import SERVICE, Host
 from radics_mesh.hosting.moving import cut

@@ -75,7 +75,7 @@ class Meetings:
 
     def refuses(self, packed: bytes) -> bool:
         """Whether a bundle with this chain comes from a branch that counts no more. The chain's
-        signatures hold (`radics_mesh.dtn.security`); what it says may be news."""
+        signatures hold (`radics_mesh.dtn.trust.security`); what it says may be news."""
         if packed not in self._chains:
             self._chains[packed] = self._host.directory.learn_ownership(packed)
             if len(self._chains) > _REMEMBERED:

@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from radics_mesh.dtn.agent import Agent, Delivery, Registration
-from radics_mesh.dtn.endpoints import Elsewhere
+from radics_mesh.dtn.handling.endpoints import Elsewhere
 from radics_mesh.errors import CapacityError, GuestError, WireError
 from radics_mesh.hosting.logs import VmLog
 from radics_mesh.hosting.papers import BOX_MAX_BYTES, INBOX_MAX_BYTES, mail_key

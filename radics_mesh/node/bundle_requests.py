@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from radics_mesh.dtn.bundle import BundleId
-from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.node import bundle_rows, rows
 from radics_mesh.node.services import Services

@@ -15,13 +15,20 @@ from radics_mesh.control_shapes.bundles import (
     TransferRow,
 )
 from radics_mesh.control_shapes.contacts import ContactRow
-from radics_mesh.dtn.admin_records import Status
 from radics_mesh.dtn.agent import Contact
-from radics_mesh.dtn.bundle import BULK, CUSTODY, EXPEDITED, MUST_NOT_FRAGMENT, NORMAL, BundleId
-from radics_mesh.dtn.departures import Departure
-from radics_mesh.dtn.held import Held
-from radics_mesh.dtn.processing import Peer
-from radics_mesh.dtn.reports import asked_for
+from radics_mesh.dtn.handling.departures import Departure
+from radics_mesh.dtn.rules.processing import Peer
+from radics_mesh.dtn.rules.reports import asked_for
+from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.wire.admin_records import Status
+from radics_mesh.dtn.wire.bundle import (
+    BULK,
+    CUSTODY,
+    EXPEDITED,
+    MUST_NOT_FRAGMENT,
+    NORMAL,
+    BundleId,
+)
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import NONE_EID, Eid, NodeId
 from radics_mesh.node import rows

@@ -8,9 +8,9 @@ from typing import Any
 
 import trio
 
-from radics_mesh.dtn import carried
-from radics_mesh.dtn.carrier import Inward, Outward
-from radics_mesh.dtn.stick import Stick
+from radics_mesh.dtn.layers import carried
+from radics_mesh.dtn.layers.carrier import Inward, Outward
+from radics_mesh.dtn.layers.stick import Stick
 from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.identity import KEY_BYTES
 from radics_mesh.ids import NodeId

@@ -12,8 +12,8 @@ import trio
 
 from radics_mesh.clock import Clock, Wall
 from radics_mesh.dtn.agent import Agent, Contact
-from radics_mesh.dtn.contacts import Contacts
-from radics_mesh.dtn.processing import Peer
+from radics_mesh.dtn.layers.contacts import Contacts
+from radics_mesh.dtn.rules.processing import Peer
 
 # Rates are those of the last so many seconds, or of the contact if it is younger.
 SAMPLE_S = 2.0

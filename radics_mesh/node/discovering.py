@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 from radics_mesh.config import Address, Config
-from radics_mesh.dtn.contacts import Contacts, Listening
-from radics_mesh.dtn.discovery import Discovery
-from radics_mesh.dtn.heard import DATAGRAM_SERVICE, FOREIGN_SERVICE, MEMBER_SERVICE, Heard
-from radics_mesh.dtn.ipnd import Service
+from radics_mesh.dtn.layers.contacts import Contacts, Listening
+from radics_mesh.dtn.layers.discovery import Discovery
+from radics_mesh.dtn.layers.heard import DATAGRAM_SERVICE, FOREIGN_SERVICE, MEMBER_SERVICE, Heard
+from radics_mesh.dtn.layers.ipnd import Service
 from radics_mesh.me import Me
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from radics_mesh.dtn.agent import Agent, Delivery
-from radics_mesh.dtn.bundle import ADMINISTRATIVE, BULK
+from radics_mesh.dtn.wire.bundle import ADMINISTRATIVE, BULK
 from radics_mesh.ids import NONE_EID, NodeId
 
 SERVICE = "echo"

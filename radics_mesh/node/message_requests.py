@@ -12,11 +12,11 @@ from typing import Any
 
 import trio
 
-from radics_mesh.dtn.admin_records import NOTHING
 from radics_mesh.dtn.agent import Delivery
-from radics_mesh.dtn.bundle import BULK, EXPEDITED, NORMAL, BundleId
-from radics_mesh.dtn.content import FileBytes
-from radics_mesh.dtn.endpoints import Elsewhere
+from radics_mesh.dtn.handling.endpoints import Elsewhere
+from radics_mesh.dtn.wire.admin_records import NOTHING
+from radics_mesh.dtn.wire.bundle import BULK, EXPEDITED, NORMAL, BundleId
+from radics_mesh.dtn.wire.content import FileBytes
 from radics_mesh.errors import LinkError, UsageError, WireError
 from radics_mesh.ids import Eid
 from radics_mesh.node import rows

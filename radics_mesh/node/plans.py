@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from radics_mesh.clock import Wall
 from radics_mesh.config import Route
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.contact_plan import Contact
 from radics_mesh.dtn.routes.planned import Planned, Way
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.ids import NodeId
 from radics_mesh.node.services import Services
 

@@ -12,7 +12,7 @@ import trio
 from radics_mesh.clock import SystemClock
 from radics_mesh.config import Address, Config
 from radics_mesh.control import COMMAND, SOCKET_NAME, ControlServer, state_lock
-from radics_mesh.dtn.doors import listen
+from radics_mesh.dtn.layers.doors import listen
 from radics_mesh.errors import UsageError
 from radics_mesh.link import UdpLink
 from radics_mesh.me import Me

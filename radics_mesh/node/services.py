@@ -26,15 +26,15 @@ from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dht.server import Dht
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent
-from radics_mesh.dtn.carrier import Carrier
-from radics_mesh.dtn.confidentiality import Policy
-from radics_mesh.dtn.contacts import Contacts
 from radics_mesh.dtn.gossip import Gossip
+from radics_mesh.dtn.layers.carrier import Carrier
+from radics_mesh.dtn.layers.contacts import Contacts
+from radics_mesh.dtn.layers.udpcl import UdpLayer
 from radics_mesh.dtn.routes.allotted import Allotted
 from radics_mesh.dtn.routes.choice import Surroundings, table_of
-from radics_mesh.dtn.routing import NeighbourGraph
-from radics_mesh.dtn.store import BundleStore
-from radics_mesh.dtn.udpcl import UdpLayer
+from radics_mesh.dtn.routes.routing import NeighbourGraph
+from radics_mesh.dtn.storage.store import BundleStore
+from radics_mesh.dtn.trust.confidentiality import Policy
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.hosting.service import Hosting
 from radics_mesh.ids import NodeId, same_node

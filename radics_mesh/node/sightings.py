@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.clock import DtnTime, from_dtn
-from radics_mesh.dtn.admin_records import Reason, Status, StatusReport
-from radics_mesh.dtn.bundle import BundleId
+from radics_mesh.dtn.wire.admin_records import Reason, Status, StatusReport
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.ids import Eid, same_node
 
 BUNDLES_MAX = 4096

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.dtn.agent import Agent, Contact
-from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.wording import duration
 
 NEXT = "takes it next"

@@ -24,10 +24,10 @@ import trio
 
 from radics_mesh.clock import SystemClock, Wall
 from radics_mesh.dtn.agent import Agent, Delivery
-from radics_mesh.dtn.processing import Peer, depart, originate
-from radics_mesh.dtn.routing import StaticRoutes
-from radics_mesh.dtn.store import BundleStore
-from radics_mesh.dtn.tcpcl_session import TcpclSession
+from radics_mesh.dtn.layers.tcpcl_session import TcpclSession
+from radics_mesh.dtn.routes.routing import StaticRoutes
+from radics_mesh.dtn.rules.processing import Peer, depart, originate
+from radics_mesh.dtn.storage.store import BundleStore
 from radics_mesh.errors import LinkError, UsageError
 from radics_mesh.identity import Identity
 from radics_mesh.me import Me

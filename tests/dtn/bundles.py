@@ -6,9 +6,9 @@ import string
 
 from hypothesis import strategies as st
 
-from radics_mesh.dtn import blocks, sdnv
-from radics_mesh.dtn.blocks import Block
-from radics_mesh.dtn.bundle import Bundle, Fragment
+from radics_mesh.dtn.wire import blocks, sdnv
+from radics_mesh.dtn.wire.blocks import Block
+from radics_mesh.dtn.wire.bundle import Bundle, Fragment
 from radics_mesh.ids import NONE_EID, Eid
 
 _SOURCE, _DESTINATION = Eid("dtn://a/x"), Eid("dtn://b/y")

@@ -13,15 +13,15 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from radics_mesh.clock import Wall
 from radics_mesh.config import Foreign
-from radics_mesh.dtn import blocks
 from radics_mesh.dtn.agent import Delivery
-from radics_mesh.dtn.blocks import Block
-from radics_mesh.dtn.bundle import Bundle, Fragment
-from radics_mesh.dtn.contact import IN_FLIGHT_MAX
-from radics_mesh.dtn.endpoints import Elsewhere
-from radics_mesh.dtn.processing import depart, originate
-from radics_mesh.dtn.routing import StaticRoutes
-from radics_mesh.dtn.security import sign
+from radics_mesh.dtn.handling.contact import IN_FLIGHT_MAX
+from radics_mesh.dtn.handling.endpoints import Elsewhere
+from radics_mesh.dtn.routes.routing import StaticRoutes
+from radics_mesh.dtn.rules.processing import depart, originate
+from radics_mesh.dtn.trust.security import sign
+from radics_mesh.dtn.wire import blocks
+from radics_mesh.dtn.wire.blocks import Block
+from radics_mesh.dtn.wire.bundle import Bundle, Fragment
 from radics_mesh.errors import CapacityError, LinkError, PeerError, UsageError, WireError
 from radics_mesh.ids import Digest, Eid, NodeId
 from radics_mesh.me import Me

@@ -11,11 +11,12 @@ import pytest
 from radics_mesh.clock import Wall
 from radics_mesh.codec import pack
 from radics_mesh.config import Foreign
-from radics_mesh.dtn import blocks, sdnv, security_block
-from radics_mesh.dtn.bundle import Bundle, Fragment
-from radics_mesh.dtn.chains import ChainUnknown
-from radics_mesh.dtn.processing import Gate, Peer, Refusal, depart, originate
-from radics_mesh.dtn.security import CIPHERSUITE, BundleVerifier, Signed, sign
+from radics_mesh.dtn.rules.processing import Gate, Peer, Refusal, depart, originate
+from radics_mesh.dtn.trust import security_block
+from radics_mesh.dtn.trust.chains import ChainUnknown
+from radics_mesh.dtn.trust.security import CIPHERSUITE, BundleVerifier, Signed, sign
+from radics_mesh.dtn.wire import blocks, sdnv
+from radics_mesh.dtn.wire.bundle import Bundle, Fragment
 from radics_mesh.errors import PeerError, WireError
 from radics_mesh.ids import NONE_EID, Digest, Eid
 from radics_mesh.membership import Verifier, invite

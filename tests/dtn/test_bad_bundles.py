@@ -12,13 +12,13 @@ import pytest
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
-from radics_mesh.dtn import admin_records, blocks
-from radics_mesh.dtn.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
-from radics_mesh.dtn.blocks import Block
-from radics_mesh.dtn.bundle import CUSTODY, REPORTS, Bundle, BundleId
-from radics_mesh.dtn.fragments import cut
-from radics_mesh.dtn.processing import Gate, Peer, depart, originate
-from radics_mesh.dtn.security import sign
+from radics_mesh.dtn.rules.fragments import cut
+from radics_mesh.dtn.rules.processing import Gate, Peer, depart, originate
+from radics_mesh.dtn.trust.security import sign
+from radics_mesh.dtn.wire import admin_records, blocks
+from radics_mesh.dtn.wire.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
+from radics_mesh.dtn.wire.blocks import Block
+from radics_mesh.dtn.wire.bundle import CUSTODY, REPORTS, Bundle, BundleId
 from radics_mesh.errors import PeerError, WireError
 from radics_mesh.ids import NONE_EID, Eid
 from tests.dtn.bundles import plain

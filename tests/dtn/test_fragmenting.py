@@ -11,15 +11,15 @@ import pytest
 from trio.testing import MockClock
 
 from radics_mesh.config import Foreign
-from radics_mesh.dtn import blocks
-from radics_mesh.dtn.blocks import Block
-from radics_mesh.dtn.broken_off import BrokenOff
-from radics_mesh.dtn.bundle import CUSTODY, REPORT_DELIVERY, Bundle
-from radics_mesh.dtn.content import FileBytes
-from radics_mesh.dtn.fragments import cut
-from radics_mesh.dtn.processing import depart, originate
-from radics_mesh.dtn.routing import StaticRoutes
-from radics_mesh.dtn.security import sign
+from radics_mesh.dtn.handling.broken_off import BrokenOff
+from radics_mesh.dtn.routes.routing import StaticRoutes
+from radics_mesh.dtn.rules.fragments import cut
+from radics_mesh.dtn.rules.processing import depart, originate
+from radics_mesh.dtn.trust.security import sign
+from radics_mesh.dtn.wire import blocks
+from radics_mesh.dtn.wire.blocks import Block
+from radics_mesh.dtn.wire.bundle import CUSTODY, REPORT_DELIVERY, Bundle
+from radics_mesh.dtn.wire.content import FileBytes
 from radics_mesh.errors import PeerError
 from radics_mesh.ids import NONE_EID, Eid
 from radics_mesh.me import Me

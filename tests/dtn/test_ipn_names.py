@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 
 from radics_mesh.config import Foreign
-from radics_mesh.dtn import admin_records
-from radics_mesh.dtn.admin_records import AdminRecord, CustodySignal, Moment, Status, StatusReport
-from radics_mesh.dtn.bundle import (
+from radics_mesh.dtn.wire import admin_records
+from radics_mesh.dtn.wire.admin_records import (
+    AdminRecord,
+    CustodySignal,
+    Moment,
+    Status,
+    StatusReport,
+)
+from radics_mesh.dtn.wire.bundle import (
     ADMINISTRATIVE,
     CUSTODY,
     REPORT_DELIVERY,

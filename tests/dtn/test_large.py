@@ -11,12 +11,12 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from radics_mesh.dtn import tcpcl_wire as wire
-from radics_mesh.dtn.content import FileBytes, pieces
-from radics_mesh.dtn.database import FILE_FROM_BYTES
-from radics_mesh.dtn.spool import Spool
-from radics_mesh.dtn.tcpcl_session import TcpclSession
-from radics_mesh.dtn.tcpcl_wire import Features, Hello
+from radics_mesh.dtn.layers import tcpcl_wire as wire
+from radics_mesh.dtn.layers.tcpcl_session import TcpclSession
+from radics_mesh.dtn.layers.tcpcl_wire import Features, Hello
+from radics_mesh.dtn.storage.database import FILE_FROM_BYTES
+from radics_mesh.dtn.storage.spool import Spool
+from radics_mesh.dtn.wire.content import FileBytes, pieces
 from radics_mesh.errors import CapacityError
 from radics_mesh.ids import NodeId
 from tests.dtn.world import HandClock, Members, Node, running, until

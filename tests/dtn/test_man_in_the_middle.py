@@ -16,7 +16,7 @@ from radics_mesh.errors import MeshError
 from radics_mesh.link import plain
 from radics_mesh.me import Me
 from radics_mesh.sealed import MAGIC_BYTES, connect
-from tests.dtn.test_contacts import Station, station
+from tests.dtn.layers.test_contacts import Station, station
 from tests.dtn.world import Members, TrioClock, until
 
 SECRET = b"the position of the boat"

@@ -12,12 +12,12 @@ from trio.testing import wait_all_tasks_blocked
 
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.dtn.agent import Agent, Contact, Delivery
-from radics_mesh.dtn.confidentiality import Policy
-from radics_mesh.dtn.processing import Peer
 from radics_mesh.dtn.routes.module import Module
+from radics_mesh.dtn.routes.routing import StaticRoutes
 from radics_mesh.dtn.routes.table import RoutingTable
-from radics_mesh.dtn.routing import StaticRoutes
-from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.rules.processing import Peer
+from radics_mesh.dtn.storage.store import BundleStore
+from radics_mesh.dtn.trust.confidentiality import Policy
 from radics_mesh.errors import LinkError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Eid, NodeId

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.wire.bundle import Bundle
 from radics_mesh.errors import CapacityError, MeshError, UsageError
 from radics_mesh.identity import Identity
 from radics_mesh.vmm.build import build_image

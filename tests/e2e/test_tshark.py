@@ -12,13 +12,13 @@ import trio
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
-from radics_mesh.dtn import blocks
-from radics_mesh.dtn.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
-from radics_mesh.dtn.blocks import Block
-from radics_mesh.dtn.bundle import ADMINISTRATIVE, SINGLETON, Bundle, BundleId
-from radics_mesh.dtn.tcpcl import Session
-from radics_mesh.dtn.tcpcl_session import Peer, TcpclSession
-from radics_mesh.dtn.tcpcl_wire import BUSY, NO_RESOURCES, Features, Hello, segment_head
+from radics_mesh.dtn.layers.tcpcl import Session
+from radics_mesh.dtn.layers.tcpcl_session import Peer, TcpclSession
+from radics_mesh.dtn.layers.tcpcl_wire import BUSY, NO_RESOURCES, Features, Hello, segment_head
+from radics_mesh.dtn.wire import blocks
+from radics_mesh.dtn.wire.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
+from radics_mesh.dtn.wire.blocks import Block
+from radics_mesh.dtn.wire.bundle import ADMINISTRATIVE, SINGLETON, Bundle, BundleId
 from radics_mesh.ids import Eid
 from scenarios.peers import HOST
 from tests.e2e.conftest import MakePeer

@@ -15,7 +15,14 @@ from tests.fuzzing.targets import VECTORS, targets
 
 PINNED = VECTORS / "fuzz"
 # Properties that hypothesis holds against the same parsers.
-PROPERTIES = ("test_bundle", "test_blocks", "test_sdnv", "test_security", "test_tcpcl", "test_ipnd")
+PROPERTIES = (
+    "wire/test_bundle",
+    "wire/test_blocks",
+    "wire/test_sdnv",
+    "trust/test_security",
+    "layers/test_tcpcl",
+    "layers/test_ipnd",
+)
 # Of the time, what hypothesis gets; the rest is shared by the targets.
 _SHARE = 0.25
 

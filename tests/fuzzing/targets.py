@@ -14,17 +14,17 @@ from pathlib import Path
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
-from radics_mesh.dtn import admin_records, blocks
-from radics_mesh.dtn import tcpcl_wire as wire
-from radics_mesh.dtn.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
-from radics_mesh.dtn.bundle import NORMAL, Bundle, BundleId
-from radics_mesh.dtn.confidentiality import decrypt, encrypt
-from radics_mesh.dtn.ipnd import Beacon, Service
-from radics_mesh.dtn.processing import Gate, depart, originate
-from radics_mesh.dtn.security import BundleVerifier, sign
-from radics_mesh.dtn.tcpcl import Session
-from radics_mesh.dtn.tcpcl_events import Announced, Arrived, Event, Greeted, Part
-from radics_mesh.dtn.tcpcl_wire import Features, Hello
+from radics_mesh.dtn.layers import tcpcl_wire as wire
+from radics_mesh.dtn.layers.ipnd import Beacon, Service
+from radics_mesh.dtn.layers.tcpcl import Session
+from radics_mesh.dtn.layers.tcpcl_events import Announced, Arrived, Event, Greeted, Part
+from radics_mesh.dtn.layers.tcpcl_wire import Features, Hello
+from radics_mesh.dtn.rules.processing import Gate, depart, originate
+from radics_mesh.dtn.trust.confidentiality import decrypt, encrypt
+from radics_mesh.dtn.trust.security import BundleVerifier, sign
+from radics_mesh.dtn.wire import admin_records, blocks
+from radics_mesh.dtn.wire.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
+from radics_mesh.dtn.wire.bundle import NORMAL, Bundle, BundleId
 from radics_mesh.errors import LinkError, MeshError, PeerError, WireError
 from radics_mesh.ids import Digest, Eid
 from radics_mesh.me import Me

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
-from radics_mesh.dtn.processing import originate
+from radics_mesh.dtn.rules.processing import originate
 from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.hosting.custody import Sort
 from radics_mesh.hosting.policy import Policy, Survival

@@ -12,8 +12,8 @@ import trio
 import trio.testing
 
 from radics_mesh.dtn.agent import Delivery
-from radics_mesh.dtn.bundle import BundleId
-from radics_mesh.dtn.endpoints import Elsewhere
+from radics_mesh.dtn.handling.endpoints import Elsewhere
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.errors import GuestError
 from radics_mesh.hosting.logs import VmLog
 from radics_mesh.hosting.papers import Mailbox

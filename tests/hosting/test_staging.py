@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from radics_mesh.codec import unpack
-from radics_mesh.dtn.bundle import Bundle
+from radics_mesh.dtn.wire.bundle import Bundle
 from radics_mesh.errors import LinkError, PeerError, UsageError
 from radics_mesh.hosting import arrival, sending, staging
 from radics_mesh.hosting.arrival import keep_pages

@@ -11,9 +11,9 @@ import trio
 from radics_mesh.config import Config, Quota
 from radics_mesh.directory import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
-from radics_mesh.dtn.bundle import Bundle
-from radics_mesh.dtn.routing import StaticRoutes
-from radics_mesh.dtn.store import BundleStore
+from radics_mesh.dtn.routes.routing import StaticRoutes
+from radics_mesh.dtn.storage.store import BundleStore
+from radics_mesh.dtn.wire.bundle import Bundle
 from radics_mesh.hosting.service import Hosting
 from radics_mesh.hosting.status import VmStatus
 from radics_mesh.ids import NodeId

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from radics_mesh.dtn.admin_records import Moment, Reason, Status, StatusReport
-from radics_mesh.dtn.bundle import BundleId
+from radics_mesh.dtn.wire.admin_records import Moment, Reason, Status, StatusReport
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.ids import Eid
 from radics_mesh.node.sightings import BUNDLES_MAX, OF_ONE_MAX, Sightings, holders, path
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from radics_mesh.dtn.content import Content
+from radics_mesh.dtn.wire.content import Content
 from radics_mesh.errors import CapacityError, PeerError
 from radics_mesh.node.verdicts import FLYING, FULL, NEXT, NOWHERE, REFUSED, verdict
 from tests.dtn.world import Members, TrioClock, running, until

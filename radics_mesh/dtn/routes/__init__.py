@@ -1,6 +1,7 @@
 """Ways to choose next hops: one interface, chosen by configuration and by endpoint.
 
   module      the interface; modules that decide by target only
+  routing     link state and fixed routes
   digests     how bundles are named in what neighbours tell each other
   neighbours  what neighbours hold, and what is known to have been delivered
   direct      to the destination's own node, nowhere else
@@ -12,9 +13,9 @@
   messages    what neighbours tell each other
   table       which module for which endpoint;  choice: made from the configuration
   allotted    how many copies are left, on disk
+  waiting     which waiting bundle a contact takes next: modules that decide by target are asked
+              once for all bundles to it
+  spread      what waits of the other modules, which are asked once a bundle
 
-Sans-IO, all but the last; time is `now`. Link state and fixed routes are in
-radics_mesh.dtn.routing, radics_mesh.dtn.gossip sends and takes the messages. Who waits for which
-decision is radics_mesh.dtn.waiting's: modules that decide by target are asked once for all bundles
-to it, the others once a bundle.
+Sans-IO, all but `allotted`; time is `now`. radics_mesh.dtn.gossip sends and takes the messages.
 """

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from radics_mesh.dtn.bundle import BundleId
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.errors import CapacityError, WireError
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
-from radics_mesh.dtn.bundle import BundleId
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.errors import WireError
 
 DIGEST_BYTES = 12

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.spreading import Spreading
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.ids import NodeId
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.ids import NodeId
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.routes.digests import digest, whole
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.ids import NodeId
 
 # Digests in a message, of what is held and of what has arrived: 196 kB each.

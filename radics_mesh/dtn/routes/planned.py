@@ -20,9 +20,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from radics_mesh.clock import Monotonic, Wall
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.contact_plan import Contact, ContactPlan, Resolve
 from radics_mesh.dtn.routes.module import Handing, Module
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.ids import NodeId
 
 # What hops add to a bundle: previous hop, age, a longer dictionary, segment headers.

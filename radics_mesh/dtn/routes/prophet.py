@@ -22,9 +22,9 @@ from dataclasses import dataclass
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.codec import Fields
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.neighbours import Neighbours
 from radics_mesh.dtn.routes.spreading import Spreading
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.errors import UsageError
 from radics_mesh.ids import NodeId
 

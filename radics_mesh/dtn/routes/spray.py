@@ -20,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.dtn.bundle import BundleId
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.module import Handing
 from radics_mesh.dtn.routes.neighbours import Neighbours
 from radics_mesh.dtn.routes.spreading import Spreading
+from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.ids import NodeId
 
 COPIES = 8

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.module import Handing, Module
 from radics_mesh.dtn.routes.neighbours import Neighbours
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.ids import NodeId
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.direct import Direct
 from radics_mesh.dtn.routes.flood import Flood
 from radics_mesh.dtn.routes.messages import SERVICE, Summary
 from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.neighbours import Neighbours
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.ids import Eid, NodeId
 
 _REMEMBERED_MAX = 4096

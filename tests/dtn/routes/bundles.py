@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.dtn.bundle import BundleId
-from radics_mesh.dtn.held import Held
+from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.ids import Eid, NodeId
 
 A, B, C, D, E = NODES = tuple(NodeId(bytes((n,)) * 20) for n in range(5))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.digests import digest
 from radics_mesh.dtn.routes.epidemic import Epidemic
 from radics_mesh.dtn.routes.neighbours import Neighbours
 from radics_mesh.dtn.routes.table import RoutingTable
+from radics_mesh.dtn.storage.held import Held
 from radics_mesh.ids import NodeId
 from tests.dtn.routes.bundles import NODES, NOW, A, E, held
 

@@ -14,8 +14,8 @@ from radics_mesh.dtn.agent import Contact
 from radics_mesh.dtn.gossip import Gossip
 from radics_mesh.dtn.routes.allotted import Allotted
 from radics_mesh.dtn.routes.choice import Surroundings, table_of
+from radics_mesh.dtn.routes.routing import StaticRoutes
 from radics_mesh.dtn.routes.table import RoutingTable
-from radics_mesh.dtn.routing import StaticRoutes
 from radics_mesh.ids import NodeId
 from tests.dtn.world import HandClock, Members, Node, connect, running, until
 

@@ -7,11 +7,11 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radics_mesh.dtn.bundle import BundleId
-from radics_mesh.dtn.held import Held
 from radics_mesh.dtn.routes.module import Handing
 from radics_mesh.dtn.routes.neighbours import Neighbours
 from radics_mesh.dtn.routes.spray import Spray
+from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.ids import NodeId
 from tests.dtn.routes.bundles import NODES, NOW, A, B, C, D, E, held
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from radics_mesh.dtn import carried
+from radics_mesh.dtn.layers import carried
 from radics_mesh.dtn.routes.epidemic import Epidemic
 from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.neighbours import Neighbours
@@ -15,7 +15,7 @@ from radics_mesh.dtn.routes.spray import Spray
 from radics_mesh.dtn.routes.table import RoutingTable
 from radics_mesh.errors import CapacityError
 from radics_mesh.ids import NodeId
-from tests.dtn.test_carrier import carrier_of, files
+from tests.dtn.layers.test_carrier import carrier_of, files
 from tests.dtn.world import Members, TrioClock, carry, connect, running, until
 
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from radics_mesh.clock import Monotonic
 from radics_mesh.codec import pack
 from radics_mesh.config import Route
-from radics_mesh.dtn.bundle import BundleId
 from radics_mesh.dtn.routes.allotted import Allotted
 from radics_mesh.dtn.routes.choice import Surroundings, table_of
 from radics_mesh.dtn.routes.digests import DIGEST_BYTES, digest
 from radics_mesh.dtn.routes.messages import Summary
 from radics_mesh.dtn.routes.neighbours import Neighbours
+from radics_mesh.dtn.routes.routing import NeighbourGraph
 from radics_mesh.dtn.routes.table import RoutingTable
-from radics_mesh.dtn.routing import NeighbourGraph
+from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import Eid, NodeId, VmId
 from tests.dtn.routes.bundles import NOW, A, B, C, D, held

@@ -1,0 +1,125 @@
+"""Group commit: one thread writes, and all that waits for it shares one transaction.
+
+Bundles that leave are not worth a caller's waiting: when the transaction that takes them out
+fails (a full disk), they go out with the next one.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from radics_mesh.dtn.storage.database import Batch, Writer
+
+log = structlog.get_logger(__name__)
+
+# What one transaction takes at most: more would make the first in it wait too long.
+_BATCH_BYTES = 8 << 20
+_BATCH_WRITES = 512
+
+
+@dataclass(slots=True, eq=False)
+class Write:
+    """One caller's share of a transaction. `done` is set, and `then` called, in Trio's thread."""
+
+    batch: Batch
+    size_bytes: int = 0
+    then: Callable[[], None] | None = None
+    done: trio.Event = field(default_factory=trio.Event)
+    error: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    write: Write
+    token: trio.lowlevel.TrioToken | None
+
+
+class Commits:
+    """The queue and the thread behind it."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._failed = Batch()
+        self.transactions = 0
+        # A daemon: a process that ends without close() loses nothing that was acknowledged.
+        self._thread = threading.Thread(target=self._run, name="bundle-store", daemon=True)
+        self._thread.start()
+
+    def put(self, write: Write) -> None:
+        """Queue a write. Outside Trio nobody is woken."""
+        try:
+            token = trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            token = None
+        self._queue.put(_Waiting(write, token))
+
+    def close(self) -> None:
+        """Blocks until all that was queued is on the medium."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (first := self._queue.get()) is not None:
+                waiting, closing = self._gather(first)
+                self._commit(waiting)
+                _wake(waiting)
+                if closing:
+                    return
+        finally:
+            self._writer.close()
+
+    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        """Everything that waits, up to the bounds; and whether the end came with it."""
+        waiting, size_bytes = [first], first.write.size_bytes
+        while size_bytes < _BATCH_BYTES and len(waiting) < _BATCH_WRITES:
+            try:
+                another = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if another is None:
+                return waiting, True
+            waiting.append(another)
+            size_bytes += another.write.size_bytes
+        return waiting, False
+
+    def _commit(self, waiting: list[_Waiting]) -> None:
+        batch, self._failed = self._failed, Batch()
+        for item in waiting:
+            batch.take(item.write.batch)
+        try:
+            self._writer.apply(batch)
+        except (sqlite3.Error, OSError) as error:
+            log.error("bundle store cannot write", error=str(error))
+            for item in waiting:
+                item.write.error = f"the bundle store cannot write: {error}"
+            self._failed = Batch(
+                removed=batch.removed, unlinked=batch.unlinked, delivered=batch.delivered
+            )
+        else:
+            self.transactions += 1
+
+
+def _wake(waiting: list[_Waiting]) -> None:
+    token = next((item.token for item in reversed(waiting) if item.token), None)
+    if token is None:
+        return
+    try:
+        token.run_sync_soon(_finish, [item.write for item in waiting])
+    except trio.RunFinishedError:
+        return  # the program ended while this was being written; nobody waits any more
+
+
+def _finish(writes: list[Write]) -> None:
+    for write in writes:
+        if write.then is not None:
+            write.then()
+        write.done.set()
