@@ -14,9 +14,10 @@ import trio
 
 from radics_mesh.clock import SystemClock, Wall
 from radics_mesh.dtn.agent import Agent, Delivery
-from radics_mesh.dtn.layers.tcpcl_session import Identify, Peer, Receiver, TcpclSession
+from radics_mesh.dtn.layers.tcpcl_session import Identify, TcpclSession
+from radics_mesh.dtn.layers.tcpcl_taking import Receiver
 from radics_mesh.dtn.routes.routing import StaticRoutes
-from radics_mesh.dtn.rules.processing import depart, originate
+from radics_mesh.dtn.rules.processing import Peer, depart, originate
 from radics_mesh.dtn.storage.store import BundleStore
 from radics_mesh.errors import UsageError
 from radics_mesh.identity import Identity

@@ -12,8 +12,9 @@ import trio
 
 from radics_mesh.clock import SystemClock
 from radics_mesh.dtn.agent import Agent, Delivery
-from radics_mesh.dtn.layers.tcpcl_session import Peer, TcpclSession
+from radics_mesh.dtn.layers.tcpcl_session import TcpclSession
 from radics_mesh.dtn.routes.routing import StaticRoutes
+from radics_mesh.dtn.rules.processing import Peer
 from radics_mesh.dtn.storage.store import BundleStore
 from radics_mesh.errors import MeshError, PeerError
 from radics_mesh.identity import Identity

@@ -13,8 +13,9 @@ import trio
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Foreign
 from radics_mesh.dtn.layers.tcpcl import Session
-from radics_mesh.dtn.layers.tcpcl_session import Peer, TcpclSession
+from radics_mesh.dtn.layers.tcpcl_session import TcpclSession
 from radics_mesh.dtn.layers.tcpcl_wire import BUSY, NO_RESOURCES, Features, Hello, segment_head
+from radics_mesh.dtn.rules.processing import Peer
 from radics_mesh.dtn.wire import blocks
 from radics_mesh.dtn.wire.admin_records import CustodySignal, Moment, Reason, Status, StatusReport
 from radics_mesh.dtn.wire.blocks import Block

@@ -24,7 +24,8 @@ from radics_mesh.dtn.layers.dialling import Backoff, Target
 from radics_mesh.dtn.layers.doors import Door, Unproved, listen, one_of, only
 from radics_mesh.dtn.layers.lines import Contact, Line, prefers
 from radics_mesh.dtn.layers.parts import Keeper, Parts
-from radics_mesh.dtn.layers.tcpcl_session import BUNDLE_MAX_BYTES, Identify, Peer, TcpclSession
+from radics_mesh.dtn.layers.tcpcl_session import BUNDLE_MAX_BYTES, Identify, TcpclSession
+from radics_mesh.dtn.rules.processing import Peer
 from radics_mesh.dtn.storage.spool import Spool, Spooled
 from radics_mesh.dtn.wire.content import Content
 from radics_mesh.errors import LinkError, MeshError, PeerError

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import trio
 
 from radics_mesh.config import Address, Foreign
-from radics_mesh.dtn.layers.tcpcl_session import Identify, Peer
+from radics_mesh.dtn.layers.tcpcl_session import Identify
+from radics_mesh.dtn.rules.processing import Peer
 from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.ids import Eid, NodeId
 from radics_mesh.link import plain

@@ -13,7 +13,8 @@ from typing import Protocol
 import trio
 
 from radics_mesh.config import Foreign
-from radics_mesh.dtn.layers.tcpcl_session import Peer, TcpclSession
+from radics_mesh.dtn.layers.tcpcl_session import TcpclSession
+from radics_mesh.dtn.rules.processing import Peer
 from radics_mesh.ids import NodeId
 from radics_mesh.link import tcp_rtt_s
 from radics_mesh.sealed import ByteStream, SealedStream

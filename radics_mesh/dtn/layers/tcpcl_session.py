@@ -1,26 +1,21 @@
 """A TCPCLv3 session over a stream: the Trio shell of radics_mesh.dtn.layers.tcpcl.
 
-Three tasks and one for each bundle that is being taken: the reader, the only writer, the
-timer. Bundles are handed to the receiver in order of arrival, up to CONCURRENT at once so that its
-store can commit them together; when so many are being taken, nothing more is read, and TCP makes
-the sender wait. Nor is anything read while the peer leaves its answers unread: who only writes
-would fill our memory with them.
+Three tasks and one for each bundle that is being taken (`tcpcl_taking`): the reader, the only
+writer, the timer. When many are being taken, nothing more is read, and TCP makes the sender wait.
+Nor is anything read while the peer leaves its answers unread: who only writes would fill our memory
+with them.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import structlog
 import trio
 
 from radics_mesh.clock import Monotonic
-from radics_mesh.config import Foreign
 from radics_mesh.dtn.handling.broken_off import BrokenOff
-from radics_mesh.dtn.layers import parts
 from radics_mesh.dtn.layers import tcpcl_wire as wire
 from radics_mesh.dtn.layers.parts import Keeper
 from radics_mesh.dtn.layers.tcpcl import OFFERED, Session
@@ -37,23 +32,26 @@ from radics_mesh.dtn.layers.tcpcl_events import (
     Transmission,
 )
 from radics_mesh.dtn.layers.tcpcl_sending import SEGMENT_BYTES
+from radics_mesh.dtn.layers.tcpcl_taking import (
+    COLLECT_MAX_BYTES,
+    LAST_WORDS_S,
+    Receiver,
+    Spooler,
+    Taking,
+)
 from radics_mesh.dtn.layers.tcpcl_wire import Features
-from radics_mesh.dtn.storage.spool import Spool, Spooled
+from radics_mesh.dtn.rules.processing import Peer
 from radics_mesh.dtn.trust.chains import ChainUnknown
-from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError, WireError
+from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError
 from radics_mesh.ids import Eid, NodeId
 from radics_mesh.sealed import ByteStream
 
 log = structlog.get_logger(__name__)
 
-Peer = NodeId | Foreign
 # Who an EID is; PeerError when it may not speak here.
 Identify = Callable[[Eid], Peer]
 
-CONCURRENT = 64
 BUNDLE_MAX_BYTES = 1 << 28
-# A bundle that grows over this goes to a file piece by piece.
-COLLECT_MAX_BYTES = 1 << 20
 _READ_BYTES = 1 << 18
 # Events of so many bytes are made at once: a bundle can have as few as three.
 _FEED_BYTES = 1 << 14
@@ -65,25 +63,6 @@ STALLED_S = 300.0
 _RETRANSMIT_MAX = 3
 _WRITE_BYTES = 1 << 18
 _GOODBYE_TIMEOUT_S = 0.5
-_LAST_WORDS_S = 1.0
-
-
-class Spooler(Protocol):
-    """What takes large bundles, as files."""
-
-    def has_room(self, size_bytes: int) -> bool: ...
-
-    def spool(self) -> Spool: ...
-
-    def knows(self, begun: bytes, peer: Peer) -> bool: ...
-
-    async def receive(self, raw: bytes | Spooled, peer: Peer) -> object: ...
-
-
-class Receiver(Protocol):
-    """What takes bundles: returns when one is durable; WireError, PeerError, CapacityError."""
-
-    async def receive(self, raw: bytes, peer: Peer) -> object: ...
 
 
 class _Again(MeshError):
@@ -127,14 +106,8 @@ class TcpclSession:
         collected in memory, too. With a `keeper` reactive fragmentation is offered."""
         self._stream = stream
         self._identify = identify
-        self._receiver = receiver
         self._on_greeted = on_greeted
         self._has_room = has_room
-        self._large = large
-        self._spools: dict[int, Spool] = {}
-        self._keeper = keeper
-        # Held while events are handled: what a bundle's next piece is depends on all before.
-        self._order = trio.Lock()
         self._core = Session(
             own,
             keepalive_s=keepalive_s,
@@ -146,8 +119,7 @@ class TcpclSession:
             offered=OFFERED if keeper is None else OFFERED | Features.REACTIVE_FRAGMENTATION,
         )
         self._waiters: dict[Transmission, _Waiter] = {}
-        self._taking = trio.CapacityLimiter(CONCURRENT)
-        self._arrived: deque[Arrived] = deque()  # and not yet with the receiver
+        self._taking = Taking(self._core, receiver, large, keeper, answered=self._wake_writer)
         self._something_to_write = trio.Event()
         self._taken = trio.Event()  # by the writer, of the answers that wait
         self._quiet = trio.Event()  # nothing is left to write
@@ -175,7 +147,7 @@ class TcpclSession:
                     nursery.start_soon(self._guard, self._write)
                     nursery.start_soon(self._guard, self._watch_time)
                     nursery.start_soon(self._guard, self._read)
-                    nursery.start_soon(self._guard, self._keep_parts)
+                    nursery.start_soon(self._guard, self._taking.keep_parts)
                     await self._greeted.wait()
                     assert self.peer is not None
                     task_status.started(self.peer)
@@ -183,10 +155,9 @@ class TcpclSession:
             self._over = True
             for transmission, waiter in self._waiters.items():
                 waiter.finish(self._broken_off(transmission))
-            for spool in self._spools.values():
-                spool.discard()
+            self._taking.discard()
             await self._say_goodbye()
-            await self._leave_parts()
+            await self._taking.leave_parts()
         if self._error is not None:
             raise self._error
 
@@ -266,7 +237,7 @@ class TcpclSession:
         self._quiet = trio.Event()
         self._something_to_write.set()
         if not self._deaf:
-            with trio.move_on_after(_LAST_WORDS_S):
+            with trio.move_on_after(LAST_WORDS_S):
                 await self._quiet.wait()
         self._scope.cancel()
 
@@ -277,7 +248,7 @@ class TcpclSession:
                 self._error = LinkError("the peer hung up")
                 self._draining = True
             for at in range(0, len(data), _FEED_BYTES):
-                async with self._order:
+                async with self._taking.order:
                     for event in self._core.receive(data[at : at + _FEED_BYTES], _now()):
                         await self._handle(event, takes)
                 self._something_to_write.set()
@@ -309,7 +280,7 @@ class TcpclSession:
             except trio.BrokenResourceError:
                 self._deaf = True
                 # The peer left. What it sent before may still wait to be read.
-                await trio.sleep(_LAST_WORDS_S)
+                await trio.sleep(LAST_WORDS_S)
                 raise
             self._writing = False
             for acknowledged in sent:
@@ -320,7 +291,7 @@ class TcpclSession:
         with trio.move_on_after(max(0.0, self._core.deadline - _now())):
             await self._greeted.wait()
         while True:
-            if self._clogged or self._taking.statistics().tasks_waiting:
+            if self._clogged or self._taking.is_full:
                 # We do not read, so silence says nothing about the peer.
                 self._core.receive(b"", _now())
             if self._core.is_idle(_now()):
@@ -329,96 +300,15 @@ class TcpclSession:
             self._something_to_write.set()
             await trio.sleep_until(self._core.deadline)
 
-    async def _take(self) -> None:
-        """Hand the next bundle to the receiver, then answer. Whichever task is first takes what
-        came first, so they reach the receiver in order of arrival."""
-        assert self.peer is not None
-        arrived = self._arrived.popleft()
-        try:
-            await self._receive(arrived, self.peer)
-        except CapacityError:
-            self._core.refuse(arrived.number, wire.NO_RESOURCES)
-        except ChainUnknown:
-            self._core.refuse(arrived.number, wire.CHAIN_UNKNOWN)
-        except (WireError, PeerError):
-            self._core.refuse(arrived.number, wire.UNKNOWN)
-        else:
-            self._core.accept(arrived.number)
-        finally:
-            self._taking.release_on_behalf_of(arrived.number)
-        if self._keeper is not None:
-            self._keeper.settle(arrived.number)
+    def _wake_writer(self) -> None:
         self._something_to_write.set()
-
-    async def _receive(self, arrived: Arrived, peer: Peer) -> None:
-        spool = self._spools.pop(arrived.number, None)
-        if spool is None or self._large is None:
-            await self._receiver.receive(arrived.bundle, peer)
-            return
-        try:
-            whole = await spool.finish(arrived.bundle)
-            # One that only took long is no file to the store, either.
-            is_small = len(whole) <= COLLECT_MAX_BYTES
-            await self._large.receive(bytes(whole) if is_small else whole, peer)
-        finally:
-            spool.discard()
-
-    async def _spool(self, part: Part) -> None:
-        """A piece of a large bundle. While it is written, nothing more is read."""
-        assert self._large is not None
-        try:
-            spool = self._spools.get(part.number)
-            if spool is None:
-                assert self.peer is not None
-                if self._core.takes_refusals and self._large.knows(part.content, self.peer):
-                    self._core.refuse(part.number, wire.COMPLETED)
-                    return
-                spool = self._spools[part.number] = self._large.spool()
-            if not self._large.has_room(len(part.content)):
-                raise CapacityError("no room for a large bundle")
-            await spool.write(part.content)
-        except CapacityError:
-            self._core.refuse(part.number, wire.NO_RESOURCES)
-            if part.number in self._spools:
-                self._spools.pop(part.number).discard()
-
-    async def _keep_parts(self) -> None:
-        """Now and then put what has come of a bundle that takes long on the disk, and say so."""
-        last: int | None = None
-        while self._keeper is not None:
-            await trio.sleep(parts.KEEP_EVERY_S)
-            async with self._order:
-                number = self._core.receiving if self._core.is_reactive else None
-                if number is not None and number == last:
-                    await self._keep(self._keeper, number)
-                last = number
-
-    async def _keep(self, keeper: Keeper, number: int) -> None:
-        part = self._core.flush()
-        if part is not None:
-            await self._spool(part)
-        spool = self._spools.get(number)
-        if spool is None:
-            return
-        try:
-            self._core.keep(number, await keeper.keep(number, spool))
-            self._something_to_write.set()
-        except (OSError, CapacityError) as error:
-            log.warning("cannot keep a part", reason=str(error))
-
-    async def _leave_parts(self) -> None:
-        """Also when this node goes down; what takes too long then is taken at its next start."""
-        with trio.move_on_after(_LAST_WORDS_S) as scope:
-            scope.shield = True
-            if self._keeper is not None:
-                await self._keeper.hand_over()
 
     async def _handle(self, event: Event, takes: trio.Nursery) -> None:
         match event:
             case Part():
-                await self._spool(event)
+                await self._taking.spool(event)
             case Greeted():
-                self.peer = self._identify(event.eid)
+                self.peer = self._taking.peer = self._identify(event.eid)
                 self._greeted.set()
                 if self._on_greeted is not None:
                     self._on_greeted(self.peer)
@@ -426,9 +316,8 @@ class TcpclSession:
                 if not self._has_room(event.length):
                     self._core.refuse(event.number, wire.NO_RESOURCES)
             case Arrived():
-                await self._taking.acquire_on_behalf_of(event.number)
-                self._arrived.append(event)
-                takes.start_soon(self._guard, self._take)
+                await self._taking.add(event)
+                takes.start_soon(self._guard, self._taking.take)
             case Acknowledged():
                 self._finish(event.transmission)
             case Ended():

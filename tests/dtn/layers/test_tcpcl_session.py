@@ -8,8 +8,10 @@ import trio
 from trio.testing import MemorySendStream, MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from radics_mesh.dtn.layers import tcpcl_wire as wire
-from radics_mesh.dtn.layers.tcpcl_session import CONCURRENT, Peer, TcpclSession
+from radics_mesh.dtn.layers.tcpcl_session import TcpclSession
+from radics_mesh.dtn.layers.tcpcl_taking import CONCURRENT
 from radics_mesh.dtn.layers.tcpcl_wire import Features, Hello
+from radics_mesh.dtn.rules.processing import Peer
 from radics_mesh.dtn.trust.chains import ChainUnknown
 from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError, WireError
 from radics_mesh.ids import Eid
