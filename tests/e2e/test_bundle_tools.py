@@ -52,7 +52,8 @@ async def test_a_bundle_is_followed_looked_into_and_deleted(
         assert (tmp_path / "came").read_bytes() == large.read_bytes()
 
         [row] = (await a.call("contacts"))["contacts"]
-        assert (row["node"], row["state"], row["contacts"]) == ("B", "up", 1)
+        assert (row["node"], row["state"]) == ("B", "up")
+        assert row["contacts"] >= 1  # two that dial each other at once may have had one more
         assert row["bytes_out"] > 3_000_000
         b.sigkill()
         await until(lambda: out_of_reach(a))

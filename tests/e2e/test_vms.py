@@ -245,11 +245,11 @@ async def test_a_damaged_snapshot_starts_nothing_and_is_mended_from_a_file(
         out = await a.call("snapshot_export", snapshot="count", file=str(file))
         assert out["bytes"] == file.stat().st_size
         a.stop()
-        snapshot = max(a.state.rglob("*.pages"), key=lambda path: path.stat().st_size)
-        content = bytearray(snapshot.read_bytes())
-        for part in range(1, 16):  # not all that lies there is of this state
-            content[len(content) * part // 16] ^= 1
-        snapshot.write_bytes(content)
+        for pack in a.state.rglob("*.pages"):
+            content = bytearray(pack.read_bytes())
+            for place in range(0, len(content), 512):  # not all that lies there is of this state
+                content[place] ^= 1
+            pack.write_bytes(content)
         await a.start()
         with pytest.raises(GuestError, match="the snapshot of count is no good"):
             await a.call("resume", name="count")
