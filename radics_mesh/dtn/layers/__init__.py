@@ -5,7 +5,8 @@
                tcpcl_events: what it tells
   tcpcl_session  its Trio shell;  tcpcl_taking: what that does with bundles that come in
   parts        what has come of a bundle, kept for when its session breaks off
-  dialling     whom to dial and when again;  doors: where peers come in, and as whom
+  dialling     where somebody may be, and when to try again;  dialler: does that for everybody
+  doors        where peers come in, and as whom
   lines        which of two sessions with one peer stays
   contacts     the service that dials, listens and keeps one session a neighbour
   udpcl        UDP convergence layer (RFC 7122): a bundle a datagram, for foreign peers

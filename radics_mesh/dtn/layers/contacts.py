@@ -20,7 +20,8 @@ import trio
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dtn.handling.contact import Stream, Transmit
-from radics_mesh.dtn.layers.dialling import Backoff, Target
+from radics_mesh.dtn.layers.dialler import Dialler
+from radics_mesh.dtn.layers.dialling import Target
 from radics_mesh.dtn.layers.doors import Door, Unproved, listen, one_of, only
 from radics_mesh.dtn.layers.lines import Contact, Line, prefers
 from radics_mesh.dtn.layers.parts import Keeper, Parts
@@ -45,10 +46,6 @@ log = structlog.get_logger(__name__)
 
 # Streams whose caller has not proved itself yet; for one more, one of them is closed.
 UNPROVED_MAX = 64
-# A session that lasted so long was no failure: the next dial is soon.
-LASTED_S = 5.0
-# Addresses and nodes that are dialled; a mesh that is larger is reached over neighbours.
-TARGETS_MAX = 256
 # Callers of foreign peers that have not greeted yet, as UNPROVED_MAX.
 UNNAMED_MAX = 16
 # Nobody keeps us away for longer when it says goodbye.
@@ -116,34 +113,32 @@ class Contacts:
         self._me = me
         self._agent = agent
         self._config = config
-        self._random = random
         self._admit = admit
         self._lines: dict[Peer, Line] = {}
         self._opening: set[NodeId] = set()
-        self._targets: dict[Address | NodeId | Foreign, Target] = {}
-        self._neighbours: frozenset[SocketAddress] | None = None
         self.foreign_hosts: dict[Foreign, frozenset[str]] = {}
         self._parts = Parts(config.state / "parts")
-        self._nursery: trio.Nursery | None = None
         self._unproved = Unproved(UNPROVED_MAX)
         self._unnamed = Unproved(UNNAMED_MAX)
         self._listen_port = 0
         self._logged: set[tuple[str, object]] = set()
         self.counters: Counter[str] = Counter()
         self.changes: Broadcast[Change] = Broadcast()
-        for address in config.bootstrap:
-            self._targets[address] = Target(None, [address])
         self._foreign = [foreign for foreign in config.foreign if not foreign.over_udp]
-        for foreign in self._foreign:
-            if foreign.address is not None:
-                self._targets[foreign] = Target(foreign, [foreign.address])
+        self._dialler = Dialler(
+            own=me.node_id,
+            config=config,
+            random=random,
+            lines=self._lines,
+            attempt=self._attempt,
+        )
 
     async def run(
         self, *, task_status: trio.TaskStatus[Listening] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Listen, dial, carry bundles until cancelled. UsageError when a port is taken."""
         if self._config.neighbours:
-            self._neighbours = await resolve_all(self._config.neighbours)
+            self._dialler.neighbours = await resolve_all(self._config.neighbours)
         for listed in self._foreign:
             found = await resolve_all([Address(listed.host)])
             self.foreign_hosts[listed] = frozenset(host for host, _ in found)
@@ -159,16 +154,14 @@ class Contacts:
                 nursery.start_soon(self._serve, members, self._accept_member)
                 if foreign is not None:
                     nursery.start_soon(self._serve, foreign, self._accept_foreign)
-                for target in self._targets.values():
-                    nursery.start_soon(self._keep_dialling, target)
-                self._nursery = nursery
+                self._dialler.start(nursery)
                 task_status.started(
                     Listening(members.address, foreign.address if foreign else None)
                 )
                 try:
                     await trio.sleep_forever()
                 finally:
-                    self._nursery = None
+                    self._dialler.stop()
 
     # --- what others see ---
 
@@ -177,51 +170,20 @@ class Contacts:
 
         With `neighbours` configured, addresses of others are of no use and are left out.
         """
-        reachable = [a for a in addresses if self._may_dial(a)]
-        target = self._target(node_id) if reachable else None
-        if target is None:
-            return
-        left = target.states(reachable)
+        left = self._dialler.states(node_id, addresses)
         line = self._lines.get(node_id)
         if line is not None and line.host in left:
             # TCP would not know it for as long as silence is borne.
             self.counters["moved"] += 1
             line.session.stop()
 
-    def _target(self, node_id: NodeId) -> Target | None:
-        """The member as one to dial; None when it is not to be dialled, or they are too many."""
-        target = self._targets.get(node_id)
-        if target is None and node_id != self._me.node_id and len(self._targets) < TARGETS_MAX:
-            target = self._start(node_id, Target(node_id, [], expect=node_id))
-        return target
-
-    def _start(self, key: NodeId | Foreign, target: Target) -> Target:
-        self._targets[key] = target
-        if self._nursery is not None:
-            self._nursery.start_soon(self._keep_dialling, target)
-        return target
-
     def hear(self, peer: Peer, address: Address) -> None:
         """A beacon says that a peer is there: try it too, after its other addresses."""
-        if not self._may_dial(address):
-            return
-        if isinstance(peer, Foreign):
-            target = self._targets.get(peer) or self._start(peer, Target(peer, []))
-        else:
-            known = self._target(peer)
-            if known is None:
-                return
-            target = known
-        target.hear(address)
+        self._dialler.hear(peer, address)
 
     def hear_no_more(self, peer: Peer) -> None:
         """Beacons of it have stopped; it is forgotten if they were all that was known of it."""
-        target = self._targets.get(peer)
-        if target is not None:
-            target.hear(None)
-
-    def _may_dial(self, address: Address) -> bool:
-        return self._neighbours is None or (address.host, address.port) in self._neighbours
+        self._dialler.hear_no_more(peer)
 
     def peers(self) -> list[Peer]:
         """With whom there is a session now."""
@@ -229,8 +191,7 @@ class Contacts:
 
     def sought(self) -> dict[Peer, list[Address]]:
         """Whom this node dials again and again, because there is no session; where."""
-        known = {target.peer: target.addresses for target in self._targets.values()}
-        return {peer: list(a) for peer, a in known.items() if peer and peer not in self._lines}
+        return self._dialler.sought()
 
     def host_of(self, peer: Peer) -> str:
         """Where the other end of its session is; empty where that is not known."""
@@ -271,10 +232,8 @@ class Contacts:
             return
         self.counters["accepted"] += 1
         self._check_neighbour(accepted)
-        if accepted.listens is not None and self._may_dial(accepted.listens):
-            target = self._target(accepted.peer)
-            if target is not None:
-                target.learn([accepted.listens])
+        if accepted.listens is not None:
+            self._dialler.learn(accepted.peer, accepted.listens)
         await self._carry(accepted, only(accepted.peer), initiated=False)
 
     async def _serve_stranger(self, request: AdmissionRequest) -> None:
@@ -284,9 +243,9 @@ class Contacts:
 
     def _check_neighbour(self, stream: SealedStream) -> None:
         """Where the peer listens names it; the port that it dials from does not."""
-        listens = stream.listens
-        if self._neighbours is not None and (
-            listens is None or (listens.host, listens.port) not in self._neighbours
+        neighbours, listens = self._dialler.neighbours, stream.listens
+        if neighbours is not None and (
+            listens is None or (listens.host, listens.port) not in neighbours
         ):
             raise PeerError("a member that is no neighbour")
 
@@ -308,33 +267,12 @@ class Contacts:
 
     # --- dialling ---
 
-    async def _keep_dialling(self, target: Target) -> None:
-        backoff = Backoff(self._config.redial_first_s, self._config.redial_max_s, self._random)
-        while target.places:
-            line = self._lines.get(target.peer) if target.peer is not None else None
-            if line is not None:
-                await line.over.wait()
-            await trio.sleep(target.delay_s)
-            target.delay_s = 0.0
-            began = trio.current_time()
-            news = target.news
-            await self._try(target)
-            if trio.current_time() - began >= LASTED_S:
-                backoff.reset()
-            with trio.move_on_after(backoff.next_s()):
-                await news.wait()
-                backoff.reset()
-        for key in [key for key, other in self._targets.items() if other is target]:
-            del self._targets[key]
-
-    async def _try(self, target: Target) -> None:
-        """Dial its addresses in turn until one leads to a session, and stay until that ends."""
-        for address in target.places:
-            if target.peer in self._lines:
-                return
-            with self._refusing((address.host, address.port)):
-                await self._dial(target, address)
-                return
+    async def _attempt(self, target: Target, address: Address) -> bool:
+        in_order = False
+        with self._refusing((address.host, address.port)):
+            await self._dial(target, address)
+            in_order = True
+        return in_order
 
     async def _dial(self, target: Target, address: Address) -> None:
         self.counters["dialled"] += 1
@@ -342,7 +280,8 @@ class Contacts:
             stream = await dial(address, self._local_host)
             await self._carry(stream, one_of([target.peer]), initiated=True)
             return
-        if self._neighbours is not None and not await resolve_all([address]) & self._neighbours:
+        neighbours = self._dialler.neighbours
+        if neighbours is not None and not await resolve_all([address]) & neighbours:
             raise LinkError(f"{address} is no neighbour")
         sealed = await connect(
             address,
@@ -432,9 +371,7 @@ class Contacts:
 
     def _close(self, line: Line) -> None:
         del self._lines[line.peer]
-        for target in self._targets.values():
-            if target.peer == line.peer:
-                target.delay_s = min(line.session.delay_s, DELAY_MAX_S)
+        self._dialler.delay(line.peer, min(line.session.delay_s, DELAY_MAX_S))
         if line.contact is not None:
             line.contact.close()
         line.over.set()
