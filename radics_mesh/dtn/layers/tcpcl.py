@@ -163,6 +163,11 @@ class Session:
 
     # --- what comes in ---
 
+    @property
+    def expected_bytes(self) -> int:
+        """What is still to come of the segment that is coming in."""
+        return self._parser.left_bytes
+
     def receive(self, data: bytes | bytearray, now: Monotonic) -> list[Event]:
         """WireError: the peer broke the protocol. LinkError: see `refuse`."""
         self._heard = now

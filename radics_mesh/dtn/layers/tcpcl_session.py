@@ -53,7 +53,8 @@ Identify = Callable[[Eid], Peer]
 
 BUNDLE_MAX_BYTES = 1 << 28
 _READ_BYTES = 1 << 18
-# Events of so many bytes are made at once: a bundle can have as few as three.
+# Events of so many bytes are made at once: a bundle can have as few as three. The rest of a segment
+# is one event, however long.
 _FEED_BYTES = 1 << 14
 # Nothing is read while answers of so many bytes wait to be written.
 _BACKLOG_MAX_BYTES = 1 << 16
@@ -247,12 +248,26 @@ class TcpclSession:
             if not data:
                 self._error = LinkError("the peer hung up")
                 self._draining = True
-            for at in range(0, len(data), _FEED_BYTES):
-                async with self._taking.order:
-                    for event in self._core.receive(data[at : at + _FEED_BYTES], _now()):
-                        await self._handle(event, takes)
-                self._something_to_write.set()
-                await self._let_answers_go()
+            at = 0
+            while at < len(data):
+                end = at + max(_FEED_BYTES, self._core.expected_bytes)
+                await self._feed(data[at:end], takes)
+                at = end
+
+    async def _feed(self, data: bytes | bytearray, takes: trio.Nursery) -> None:
+        # Each step of Trio's scheduler that a bundle does not need counts: most need none here.
+        try:
+            self._taking.order.acquire_nowait()
+        except trio.WouldBlock:
+            await self._taking.order.acquire()
+        try:
+            for event in self._core.receive(data, _now()):
+                await self._handle(event, takes)
+        finally:
+            self._taking.order.release()
+        if self._core.backlog_bytes:
+            self._something_to_write.set()
+            await self._let_answers_go()
 
     async def _let_answers_go(self) -> None:
         self._clogged = True

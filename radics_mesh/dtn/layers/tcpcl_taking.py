@@ -81,7 +81,10 @@ class Taking:
 
     async def add(self, arrived: Arrived) -> None:
         """A whole bundle: `take` must run for it, in a task of its own. Waits for its turn."""
-        await self._slots.acquire_on_behalf_of(arrived.number)
+        try:
+            self._slots.acquire_on_behalf_of_nowait(arrived.number)
+        except trio.WouldBlock:
+            await self._slots.acquire_on_behalf_of(arrived.number)
         self._arrived.append(arrived)
 
     def discard(self) -> None:

@@ -150,6 +150,11 @@ class Parser:
         self._left = 0  # of the segment that is being read
         self._over = False
 
+    @property
+    def left_bytes(self) -> int:
+        """Of the segment that is being read, what has not been given."""
+        return self._left
+
     def feed(self, data: bytes | bytearray) -> Iterator[Message]:
         """Lazy, to be exhausted: a message is seen before what follows it is looked at."""
         self._buffer += data
