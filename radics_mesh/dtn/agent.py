@@ -4,6 +4,8 @@ The one front of its parts: `sending` makes bundles, `receiving` takes them as `
 `store` keeps, `endpoints` delivers here, `forwarding` hands on, `lifetimes` ends what is too old. A
 stored bundle is in exactly one place: waiting for a contact, in flight, in a registration's queue,
 in its handler's hands, or unclaimed (its local endpoint is not registered).
+
+Long, because all that others may ask of the parts is here, and how they are joined.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bundles and contacts in full, as the shapes that control_api promises."""
+"""Bundles and contacts in full, as control_shapes has them."""
 
 from __future__ import annotations
 

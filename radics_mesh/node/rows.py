@@ -1,4 +1,4 @@
-"""The services' facts as the rows that control_api promises; those of VMs are in vm_rows."""
+"""The services' facts as the rows of control_shapes; those of VMs are in vm_rows."""
 
 from __future__ import annotations
 

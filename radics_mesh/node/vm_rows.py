@@ -1,4 +1,4 @@
-"""What is known of VMs, here and elsewhere, as the rows that control_api promises."""
+"""What is known of VMs, here and elsewhere, as the rows of control_shapes."""
 
 from __future__ import annotations
 

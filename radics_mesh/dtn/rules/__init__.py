@@ -1,4 +1,4 @@
-"""What RFC 5050 has a node decide, sans-IO: time is `now`, bundles come and go as values.
+"""What RFC 5050 has a node decide, sans-IO: time is `now`.
 
   processing   what is made, admitted, changed when it leaves, delivered
   fragments    cutting and joining;  coverage: which bytes of a whole are there
