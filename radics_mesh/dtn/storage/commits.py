@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 # What one transaction takes at most: more would make the first in it wait too long.
 _BATCH_BYTES = 8 << 20
 _BATCH_WRITES = 512
+# So many, or so much, is a transaction worth its sync, and is not held back for what else may come.
+_ENOUGH_WRITES, _ENOUGH_BYTES = 8, 1 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +48,12 @@ class Commits:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
         self._failed = Batch()
+        # What has come in this step of Trio's scheduler, and is handed over with its end at latest:
+        # if the thread began with the first bundle of many, that would be a transaction alone.
+        self._gathered: list[_Waiting] = []
+        self._gathered_bytes = 0
         self.transactions = 0
         # A daemon: a process that ends without close() loses nothing that was acknowledged.
         self._thread = threading.Thread(target=self._run, name="bundle-store", daemon=True)
@@ -59,10 +65,22 @@ class Commits:
             token = trio.lowlevel.current_trio_token()
         except RuntimeError:
             token = None
-        self._queue.put(_Waiting(write, token))
+        self._gathered.append(_Waiting(write, token))
+        self._gathered_bytes += write.size_bytes
+        enough = len(self._gathered) >= _ENOUGH_WRITES or self._gathered_bytes >= _ENOUGH_BYTES
+        if token is None or enough:
+            self._hand_over()
+        elif len(self._gathered) == 1:
+            token.run_sync_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            self._queue.put(gathered)
 
     def close(self) -> None:
         """Blocks until all that was queued is on the medium."""
+        self._hand_over()
         self._queue.put(None)
         self._thread.join()
 
@@ -77,18 +95,17 @@ class Commits:
         finally:
             self._writer.close()
 
-    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+    def _gather(self, first: list[_Waiting]) -> tuple[list[_Waiting], bool]:
         """Everything that waits, up to the bounds; and whether the end came with it."""
-        waiting, size_bytes = [first], first.write.size_bytes
-        while size_bytes < _BATCH_BYTES and len(waiting) < _BATCH_WRITES:
+        waiting = first
+        while len(waiting) < _BATCH_WRITES and _size_of(waiting) < _BATCH_BYTES:
             try:
-                another = self._queue.get_nowait()
+                more = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if another is None:
+            if more is None:
                 return waiting, True
-            waiting.append(another)
-            size_bytes += another.write.size_bytes
+            waiting += more
         return waiting, False
 
     def _commit(self, waiting: list[_Waiting]) -> None:
@@ -106,6 +123,10 @@ class Commits:
             )
         else:
             self.transactions += 1
+
+
+def _size_of(waiting: list[_Waiting]) -> int:
+    return sum(item.write.size_bytes for item in waiting)
 
 
 def _wake(waiting: list[_Waiting]) -> None:
