@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from dataclasses import dataclass
 
 from radics_mesh.clock import Wall, is_plausible
@@ -44,7 +45,7 @@ class Certificate:
     name: str
     signature: bytes
 
-    @property
+    @functools.cached_property  # every bundle of its signer asks
     def node_id(self) -> NodeId:
         return NodeId.of_key(self.public)
 

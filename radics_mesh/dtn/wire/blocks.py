@@ -99,8 +99,8 @@ def with_content(block: Block, content: Content) -> Block:
 
 def number(data: bytes, offset: int) -> tuple[int, int]:
     """An SDNV of a complete bundle: running out of bytes is malformed here."""
-    if offset < len(data) and data[offset] < 128:  # nearly all of them
-        return data[offset], offset + 1
+    if offset < len(data) and (first := data[offset]) < 128:  # nearly all of them
+        return first, offset + 1
     taken = sdnv.decode(data, offset)
     if taken is None:
         raise WireError("bundle: ends within a number")

@@ -134,7 +134,10 @@ class Bundle:
 
     def block(self, kind: int) -> Block | None:
         """The first block of a type."""
-        return next((block for block in self.blocks if block.kind == kind), None)
+        for block in self.blocks:  # a generator would take twice as long
+            if block.kind == kind:
+                return block
+        return None
 
     def with_blocks(self, changed: tuple[Block, ...]) -> Bundle:
         return replace(self, blocks=changed)
