@@ -67,6 +67,11 @@ REQUESTS: Mapping[str, Request] = {
     "approve": Request({"code": _TEXT}),
     # -> {"token": str, "uses": int, "expires": Unix s, "addresses": ["host:port"]}
     "invite": Request({"uses": (int,), "hours": _NUMBER}, {"uses": 1, "hours": 24.0}),
+    # -> {"members": [MemberRow]}
+    "members": Request(),
+    # `node`: a name, an id or its start. -> {"member": MemberRow, "news": whether it was none yet},
+    # once that is durable here
+    "revoke": Request({"node": _TEXT, "reason": _TEXT}, {"reason": ""}),
     # `image` is an absolute path, or an image's digest in hex or the first digits. What is not said
     # (no memory, arguments, sources) is as the image's manifest says. -> {"vm": VmRow}
     "run": Request(

@@ -187,12 +187,18 @@ class Directory:
         return [entry for entry in entries if self._counts(entry.record)]
 
     def _counts(self, record: Record) -> bool:
-        """Of itself a node believes only what it states now, of VMs only what is proved."""
+        """Of itself a node believes only what it states now, of VMs only what is proved, and of
+        revoked members only where their VMs were last."""
         if record.publisher == self.me and (record.kind, record.subject) not in self._own:
             return False
         if record.kind is not Kind.VM:
-            return True
+            return not self._verifier.is_out(record.chain)
         return self._holders.standing(record) is Standing.COUNTS
+
+    def members(self) -> list[Record]:
+        """What every node last said of itself, those that were revoked since among them."""
+        entries = self._book.entries(Kind.NODE, None, self._clock.monotonic())
+        return [e.record for e in entries if e.record.publisher.text == e.record.subject]
 
     async def vm(self, vm_id: VmId) -> VmEntry | None:
         """The VM's record by its proven holder, stale or not; None when none is known."""

@@ -164,19 +164,59 @@ class Verifier:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._held: dict[bytes, Certificate] = {}
+        # Keys that were revoked, and by whose keys (radics_mesh.revocations).
+        self._revoked: dict[bytes, frozenset[bytes]] = {}
+        self._out: dict[bytes, bool] = {}
 
     def member(self, packed_chain: bytes, now: Wall) -> Certificate:
         """The member whose chain this is; WireError or PeerError otherwise."""
-        held = self._held.get(packed_chain)
+        remembered = self._held
+        held = remembered.get(packed_chain)
         if held is None:
-            held = self.mesh.verify(Chain.parse(packed_chain), now)
-            if len(self._held) >= self._REMEMBERED:
+            chain = Chain.parse(packed_chain)
+            held = self.mesh.verify(chain, now)
+            self._refuse_revoked(chain)
+            if len(remembered) >= self._REMEMBERED:
                 # All at one stroke: large bundles are checked in other threads.
-                self._held.clear()
-            self._held[packed_chain] = held
+                remembered.clear()
+            remembered[packed_chain] = held
         if is_plausible(now) and held.expiry <= now:
             raise PeerError(f"certificate of {held.node_id.short} has expired")
         return held
+
+    def revoke(self, public: bytes, by: bytes) -> None:
+        """From now on no chain holds in which `public` comes after the key `by`, or is it."""
+        self._revoked[public] = self._revoked.get(public, frozenset()) | {by}
+        # Others, not these ones cleared: a thread that began before may still write to it.
+        self._held = {}
+        self._out = {}
+
+    def is_out(self, packed_chain: bytes) -> bool:
+        """Whether somebody in this chain was revoked, whether or not it holds. WireError."""
+        if not self._revoked:
+            return False
+        remembered = self._out
+        out = remembered.get(packed_chain)
+        if out is None:
+            out = self.revoked_in(Chain.parse(packed_chain)) is not None
+            if len(remembered) >= self._REMEMBERED:
+                remembered.clear()
+            remembered[packed_chain] = out
+        return out
+
+    def revoked_in(self, chain: Chain) -> Certificate | None:
+        """The first of a chain that somebody revoked who stands above it there, or it itself."""
+        above = {self.mesh.genesis}
+        for certificate in chain.certificates:
+            above.add(certificate.public)
+            if not above.isdisjoint(self._revoked.get(certificate.public, ())):
+                return certificate
+        return None
+
+    def _refuse_revoked(self, chain: Chain) -> None:
+        revoked = self.revoked_in(chain)
+        if revoked is not None:
+            raise PeerError(f"{revoked.node_id.short} has been revoked")
 
 
 def found(first: Identity, name: str, now: Wall) -> tuple[Identity, Mesh, Chain]:

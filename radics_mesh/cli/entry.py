@@ -24,6 +24,7 @@ from radics_mesh.cli import (
     images,
     join,
     lives,
+    members,
     mesh,
     messages,
     moves,
@@ -45,6 +46,7 @@ PROGRAM = "python -m radics_mesh"
     commands=[
         *join.COMMANDS,
         *mesh.COMMANDS,
+        *members.COMMANDS,
         *vms.COMMANDS,
         *lives.COMMANDS,
         *data.COMMANDS,

@@ -49,6 +49,25 @@ class NodeRow(TypedDict):
     self: bool
 
 
+class MemberRow(TypedDict):
+    """Somebody who was let in, by its chain of invitations."""
+
+    id: str
+    name: str
+    # Empty: the first member, or not known.
+    invited_by: str
+    # When its certificate expires, by the wall clock; None: not known.
+    until: float | None
+    may_invite: bool
+    revoked: bool
+    # "genesis": the holder of the mesh's first key.
+    revoked_by: list[str]
+    # Not it but this one, who stands above it, was revoked.
+    through: str
+    reason: str
+    self: bool
+
+
 class SourceRow(TypedDict):
     name: str
     # Name of the publishing node.

@@ -22,6 +22,7 @@ from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.life_requests import LifeRequests
+from radics_mesh.node.member_requests import MemberRequests
 from radics_mesh.node.message_requests import MessageRequests
 from radics_mesh.node.move_requests import MoveRequests
 from radics_mesh.node.plan_requests import PlanRequests
@@ -48,6 +49,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     MessageRequests,
     BundleRequests,
     PlanRequests,
+    MemberRequests,
 )
 
 

@@ -15,7 +15,16 @@ from radics_mesh.records import Kind
 
 # Endpoints of the node itself; no user may listen there.
 INTERNAL_SERVICES = frozenset(
-    {"echo", "handoff", "keeping", "replicas", "scheduler", "sources", "witness"}
+    {
+        "echo",
+        "handoff",
+        "keeping",
+        "replicas",
+        "revocations",
+        "scheduler",
+        "sources",
+        "witness",
+    }
 )
 
 

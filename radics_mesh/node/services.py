@@ -56,8 +56,10 @@ from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
 from radics_mesh.node.replicas import Replicas
+from radics_mesh.node.revoking import Revoking
 from radics_mesh.node.sightings import Sightings
 from radics_mesh.records import TTL_MAX_S, Kind
+from radics_mesh.revocations import Revocation
 from radics_mesh.scheduler.decide import Settings
 from radics_mesh.scheduler.facts import NodeFacts
 from radics_mesh.scheduler.service import Scheduler
@@ -84,6 +86,8 @@ class Services:
         self.me = me
         self.accelerator = accelerator
         self.started = clock.monotonic()
+        # First: whatever is read from disk below is judged by it.
+        self.revoking = Revoking(me, state)
         self._sessions_changed = trio.Event()
         self.journal = Journal(clock)
         self.meter = LoadMeter()
@@ -138,6 +142,8 @@ class Services:
             clock=clock,
             noted=self.allotted.flushed,
         )
+        self.revoking.attach(self.agent)
+        self.revoking.heard = self._put_out
         self.admission = Admission(me, state=state, own=self.addresses)
         self.echo = Echo(me.node_id, self.agent)
         self.sightings = Sightings()
@@ -210,6 +216,7 @@ class Services:
                 await nursery.start(self.directory.run)
                 await nursery.start(self.agent.run)
                 await nursery.start(self.gossip.run)
+                await nursery.start(self.revoking.run)
                 await nursery.start(self.sources.run)
                 await nursery.start(self.images.run)
                 await nursery.start(self.hosting.run)
@@ -346,6 +353,14 @@ class Services:
         self.directory.learn(self.directory.aged(card, TTL_MAX_S))
         return bool(self.directory.known(Kind.NODE, node.text))
 
+    def _put_out(self, news: list[Revocation]) -> None:
+        """Members were revoked: what they say is refused by now, and sessions with them end."""
+        for one in news:
+            why = f": {one.reason}" if one.reason else ""
+            who = f"{self.last_name_of(one.by)} has revoked {self.last_name_of(one.node_id)}"
+            self.journal.note(f"{who}{why}", "warning")
+        self.contacts.drop_revoked()
+
     def others(self) -> list[NodeId]:
         """Nodes that are known and fresh, the nearest first."""
         fresh = {e.record.publisher for e in self.directory.known(Kind.NODE) if not e.stale}
@@ -364,6 +379,11 @@ class Services:
         for entry in self.directory.known(Kind.NODE, peer.text):
             return str(entry.record.body.get("name") or peer.short)
         return peer.short
+
+    def last_name_of(self, node: NodeId) -> str:
+        """The same of one that may have been revoked since."""
+        said = [one for one in self.directory.members() if one.publisher == node]
+        return str(said[0].body.get("name") or node.short) if said else self.name_of(node)
 
     def node_named(self, name: str) -> NodeId | None:
         """The one node that its owner calls so, None while that is not known."""

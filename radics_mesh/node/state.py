@@ -2,7 +2,9 @@
 
 identity.key   the 32-byte seed, mode 0600, refused when others can read it
 membership     msgpack [genesis public key, mesh key, chain]: which mesh, and the proof of it
-genesis.key    only on the node that founded the mesh; not needed once two members exist
+genesis.key    only on the node that founded the mesh; not needed once two members exist,
+               but for revoking the first member
+revocations.msgpack   who was revoked (radics_mesh.node.revoking)
 lock           held while a node runs here
 
 The databases in it belong to the services. What is said of them here holds for all: damage and a
@@ -67,6 +69,12 @@ class StateDirectory:
         if not path.exists():
             write_durably(path, Identity.generate().seed, mode=0o600)
         return Identity(_read_secret(path))
+
+    def genesis(self) -> Identity | None:
+        """The mesh's genesis key, on the node that founded it; UsageError when others can read
+        it."""
+        path = self.path / "genesis.key"
+        return Identity(_read_secret(path)) if path.exists() else None
 
     def membership(self) -> Membership | None:
         """The mesh this node is in; None if it has not entered one yet."""

@@ -512,6 +512,18 @@ async def test_what_is_refused(tmp_path: Path, members: Members, kind: str) -> N
             await node.agent.receive(bad, a.node_id)
 
 
+async def test_a_revoked_signer_is_refused(tmp_path: Path, members: Members) -> None:
+    """Also one whose bundles were taken before, with its chain remembered from then."""
+    a, b = members.me("a"), members.me("b")
+    to = b.node_id.service("inbox")
+    async with running(b, tmp_path) as node:
+        await node.agent.receive(made(a, to), a.node_id)
+        b.verifier.revoke(a.identity.public, b.mesh.genesis)
+        with pytest.raises(PeerError, match="has been revoked"):
+            await node.agent.receive(made(a, to, b"another"), a.node_id)
+        assert len(node.store) == 1
+
+
 async def test_a_full_store_refuses(tmp_path: Path, members: Members) -> None:
     a, b = members.me("a"), members.me("b")
     async with running(b, tmp_path, quota_bytes=2000) as node:

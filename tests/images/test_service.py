@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from radics_mesh.errors import CapacityError, LinkError, UsageError
+from radics_mesh.errors import CapacityError, LinkError, PeerError, UsageError
 from radics_mesh.images.messages import Lack, Piece, encode
 from radics_mesh.images.service import SERVICE
 from radics_mesh.records import Kind
-from radics_mesh.vmm.image_manifest import PIECE_BYTES, Wishes
+from radics_mesh.vmm.image_manifest import PIECE_BYTES, SignedManifest, Wishes
 from tests.dtn.world import until
 from tests.images.world import PIECES, World, image
 from tests.patience import PATIENCE_S
@@ -59,6 +59,17 @@ async def test_an_image_comes_from_three_holders_at_once(world: World) -> None:
     assert sum(came.values()) >= PIECES  # one that is late is asked of another, too
     assert all(came[number] > 0 for number in (1, 2, 3))
     assert (await world.sites[0].images.manifest(digest)).manifest.name == "app"
+
+
+async def test_an_image_signed_by_a_revoked_node_is_none(world: World) -> None:
+    await star(world, 1)
+    me = world.sites[0].node.me
+    signed = await world.sites[1].images.add(IMAGE, Wishes(name="app"))
+    packed = signed.pack()
+    assert SignedManifest.parse(packed, me.verifier, me.clock.wall()) == signed
+    me.verifier.revoke(world.sites[1].node.me.identity.public, me.mesh.genesis)
+    with pytest.raises(PeerError, match="has been revoked"):
+        SignedManifest.parse(packed, me.verifier, me.clock.wall())
 
 
 async def test_a_restarted_node_goes_on_with_the_pieces_that_it_has(world: World) -> None:

@@ -77,6 +77,14 @@ def test_a_signer_who_is_no_member_any_more_is_refused(exported: Exported) -> No
         Exported.unpack(exported.pack(), Verifier(MESH), Wall(NOW + 11 * YEAR_S))
 
 
+def test_a_revoked_signer_is_refused(exported: Exported) -> None:
+    verifier = Verifier(MESH)
+    signer = Exported.unpack(exported.pack(), verifier, NOW).snapshot.signer
+    verifier.revoke(signer, MESH.genesis)
+    with pytest.raises(PeerError, match="has been revoked"):
+        Exported.unpack(exported.pack(), verifier, NOW)
+
+
 def test_state_and_ownership_belong_together(exported: Exported, tmp_path: Path) -> None:
     other = born(HOLDER, "other", IMAGE, b"m" * 16)
     refused(dataclasses.replace(exported, chain=other), PeerError, "another VM's")

@@ -154,6 +154,11 @@ def test_foreign_and_former_members_are_refused(store: PageStore, tmp_path: Path
         stored.load(store, path, Verifier(mesh), NOW)
     with pytest.raises(PeerError, match="has expired"):
         stored.load(store, path, VERIFIER, Wall(NOW + 11 * YEAR_S))
+    verifier = Verifier(VERIFIER.mesh)
+    signer = stored.load(store, path, verifier, NOW).signer
+    verifier.revoke(signer, VERIFIER.mesh.genesis)
+    with pytest.raises(PeerError, match="has been revoked"):
+        stored.load(store, path, verifier, NOW)
 
 
 def test_the_hash_is_sha256() -> None:

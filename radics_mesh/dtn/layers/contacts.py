@@ -98,7 +98,8 @@ class Change:
 class Contacts:
     """All sessions of a node. `admit` serves strangers; None turns them away.
 
-    `counters`: sessions, accepted, dialled, refused_<kind>, crowded, superseded, moved.
+    `counters`: sessions, accepted, dialled, refused_<kind>, crowded, superseded, moved,
+    revoked.
     """
 
     def __init__(
@@ -176,6 +177,15 @@ class Contacts:
             # TCP would not know it for as long as silence is borne.
             self.counters["moved"] += 1
             line.session.stop()
+
+    def drop_revoked(self) -> None:
+        """Members have been revoked: sessions with them end. Those that begin are refused by the
+        key exchange."""
+        for line in self._lines.values():
+            stream = line.stream
+            if isinstance(stream, SealedStream) and self._me.verifier.is_out(stream.peer_chain):
+                self.counters["revoked"] += 1
+                line.session.stop()
 
     def hear(self, peer: Peer, address: Address) -> None:
         """A beacon says that a peer is there: try it too, after its other addresses."""

@@ -1,0 +1,70 @@
+"""`members` and `revoke`: who is in the mesh, and who is not any more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from radics_mesh import cells
+from radics_mesh.cli.asking import ask, json_option, state_option
+from radics_mesh.cli.tables import print_rows
+
+_COLUMNS = ["NAME", "ID", "INVITED BY", "UNTIL", "REVOKED"]
+
+
+@click.command()
+@json_option
+@state_option
+def members(state: Path) -> None:
+    """List who was let into the mesh, by whom, and who was revoked."""
+    rows = ask(state, "members")["members"]
+    print_rows(_COLUMNS, rows, _row, nothing="no member is known")
+
+
+@click.command()
+@click.argument("node")
+@click.option("--reason", default="", help="For people: it is shown on every node.")
+@json_option
+@state_option
+def revoke(node: str, reason: str, state: Path) -> None:
+    """Put NODE out of the mesh, with all whom it invited. This cannot be taken back.
+
+    Only nodes that stand above it in its chain of invitations can do this, and itself.
+    """
+    answer = ask(state, "revoke", node=node, reason=reason)
+    name = cells.printable(answer["member"]["name"])
+    if answer["news"]:
+        click.echo(f"{name} is no member any more; other nodes hear of it as they are reached")
+    else:
+        click.echo(f"{name} had been revoked before")
+
+
+def _row(row: dict[str, Any]) -> cells.Row:
+    return [
+        cells.printable(row["name"]) + (" (this node)" if row["self"] else ""),
+        row["id"][:8],
+        cells.printable(row["invited_by"]),
+        "" if row["until"] is None else _day(row["until"]),
+        _revoked(row),
+    ]
+
+
+def _revoked(row: dict[str, Any]) -> str:
+    if not row["revoked"]:
+        return ""
+    through = f"{row['through']}, " if row["through"] else ""
+    why = f": {row['reason']}" if row["reason"] else ""
+    return cells.printable(f"{through}by {', '.join(row['revoked_by'])}{why}")
+
+
+def _day(moment: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+    except (ValueError, OverflowError):
+        return "never"
+
+
+COMMANDS = [members, revoke]
