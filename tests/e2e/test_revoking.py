@@ -27,7 +27,8 @@ async def three(make_peer: MakePeer) -> tuple[Peer, Peer, Peer]:
             nursery.start_soon(peer.start, "--invite", token)
     for other in ("A", "B"):
         await knows(c, other, connected=True)
-    await knows(a, "C")
+    for one, other in ((a, "C"), (b, "A"), (b, "C")):
+        await knows(one, other)
     return a, b, c
 
 
@@ -41,10 +42,10 @@ async def revoked_on(peer: Peer) -> dict[str, Any] | None:
     return row if row is not None and row["revoked"] else None
 
 
-async def without_session(peer: Peer) -> bool | None:
+async def without_session(peer: Peer, *names: str) -> bool | None:
     rows = (await peer.call("nodes"))["nodes"]
     connected = {row["name"] for row in rows if row["connected"]}
-    return True if "C" not in connected else None
+    return True if connected.isdisjoint(names) else None
 
 
 async def test_a_revoked_node_is_refused_by_all(make_peer: MakePeer, tmp_path: Path) -> None:
@@ -63,7 +64,8 @@ async def test_a_revoked_node_is_refused_by_all(make_peer: MakePeer, tmp_path: P
         assert (row["revoked_by"], row["reason"], row["invited_by"]) == (["A"], "stolen", "A")
         assert "by A: stolen" in await command(b, "members")
         for peer in (a, b):
-            await until(partial(without_session, peer))
+            await until(partial(without_session, peer, "C"))
+        await until(partial(without_session, c, "A", "B"))
 
         await c.call("send", destination="B/mail", payload=b"after")
         assert (await c.call("carry_out", directory=str(stick)))["written"] >= 1
@@ -77,4 +79,4 @@ async def test_a_revoked_node_is_refused_by_all(make_peer: MakePeer, tmp_path: P
         await b.start()
         assert await revoked_on(b) is not None
         await knows(b, "A", connected=True)
-        assert await without_session(b)
+        assert await without_session(b, "C")

@@ -181,7 +181,7 @@ class Contacts:
     def drop_revoked(self) -> None:
         """Members have been revoked: sessions with them end. Those that begin are refused by the
         key exchange."""
-        for line in self._lines.values():
+        for line in list(self._lines.values()):
             stream = line.stream
             if isinstance(stream, SealedStream) and self._me.verifier.is_out(stream.peer_chain):
                 self.counters["revoked"] += 1
