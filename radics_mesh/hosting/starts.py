@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from radics_mesh.clock import Wall, to_dtn
+from radics_mesh.errors import MeshError
 from radics_mesh.hosting.conduct import Conduct
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.logs import LOG_MAX_BYTES, VmLog
@@ -130,9 +131,16 @@ class Starts:
         self._asked_at = asked_at
 
     async def _begin(self, snapshot: Signed | None) -> None:
+        was_clean = self.row.clean
         # Durable first: from here on the snapshot may be older than the guest.
         self.keep(clean=False, parking=False)
-        await self._launch(snapshot)
+        try:
+            await self._launch(snapshot)
+        except (MeshError, OSError):
+            # Nobody has heard a guest that failed to start: its snapshot is the latest as before.
+            with suppress(OSError):
+                self.keep(clean=was_clean)
+            raise
         self.held = None
 
     async def _launch(self, snapshot: Signed | None) -> None:

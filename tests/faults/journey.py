@@ -12,7 +12,7 @@ import trio
 from radics_mesh.errors import MeshError
 from tests.faults.mesh import VM, Mesh, until
 from tests.faults.outcome import Outcome
-from tests.faults.plans import MAILS, POWER, RESTART, TWICE, Plan
+from tests.faults.plans import FLIP, MAILS, POWER, RESTART, TWICE, Plan
 
 MESSAGES = 120
 RATE = 60.0
@@ -135,9 +135,9 @@ class Journey:
         await trio.sleep(LATE_S)
 
     async def _note_who_was_set_back(self) -> None:
-        """Power may go when it is durable that a guest starts, and before it is there to be seen:
-        then its host cannot know what it has said, and says so."""
-        if self.plan.kind in (POWER, TWICE):
+        """A host may end when it is durable that a guest starts, and before it is there to be seen:
+        then it cannot know what the guest has said, and says so."""
+        if self.plan.kind in (POWER, TWICE, FLIP):
             for node in self.mesh.hosts:
                 self.outcome.set_back |= await self.mesh.said(node.name, "an earlier state")
 
