@@ -89,3 +89,25 @@ def test_a_warm_started_guest_begins_with_its_snapshot(tmp_path: Path) -> None:
     state = take(tmp_path / "ram", TEMPLATE | {400: page(1), 301: page(2)})
     survey = Survey.at_start(state.manifest)
     assert survey.pages == look(tmp_path / "ram", MEMORY_BYTES, LAIN).pages
+
+
+def test_pages_are_given_away_once_and_not_when_they_change_again(tmp_path: Path) -> None:
+    ram = ram_file(tmp_path / "ram", TEMPLATE | {FIRST + 5: page(1), FIRST + 6: page(2)})
+    given_away: list[tuple[bytes, bytes]] = []
+
+    def seen(before: Survey, stage: int) -> Survey:
+        changed = report(stage, before.stage, {FIRST + 5, FIRST + 6, FIRST + 7})
+        given_away.clear()
+        return look(ram, MEMORY_BYTES, LAIN, before=before, changed=changed, put=given_away.extend)
+
+    first = seen(Survey.at_start(None), 1)
+    assert given_away == [(page_hash(page(n)), page(n)) for n in (1, 2)]
+    with ram.open("r+b") as file:
+        file.seek((FIRST + 6) * PAGE_BYTES)
+        file.write(page(3) + page(4))
+    second = seen(first, 2)
+    assert given_away == [(page_hash(page(4)), page(4))]
+    assert second.pages[FIRST + 6] == page_hash(page(3))
+    assert look(ram, MEMORY_BYTES, LAIN).pages == second.pages
+    put_nothing = look(ram, MEMORY_BYTES, LAIN, put=lambda pages: next(iter(pages)))
+    assert put_nothing.pages == second.pages
