@@ -13,7 +13,7 @@ import trio
 from radics_mesh.clock import Wall
 from radics_mesh.config import Address, Config
 from radics_mesh.dht.server import Dht
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.identity import Identity
 from radics_mesh.link import DatagramLink, Restricted
 from radics_mesh.link_memory import MemoryNetwork

@@ -13,7 +13,7 @@ from typing import Protocol
 import trio
 
 from radics_mesh.config import EVERYONE, Config, Quota
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.errors import CapacityError, LinkError, UsageError
 from radics_mesh.hosting.custody import Custody

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.errors import MeshError
 from radics_mesh.hosting.table import VmRow

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from radics_mesh.config import Config, Quota
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.hosting.boots import Boots
 from radics_mesh.hosting.collecting import collect_for_ever

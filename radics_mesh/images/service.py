@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, LinkError, MeshError, PeerError, UsageError
 from radics_mesh.ids import Digest, NodeId

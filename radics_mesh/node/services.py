@@ -24,7 +24,7 @@ from radics_mesh.admission.service import Admission
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Address, Config, Foreign
 from radics_mesh.dht.server import Dht
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.dtn.gossip import Gossip
 from radics_mesh.dtn.layers.carrier import Carrier

@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from radics_mesh.clock import Clock
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError, WireError
 from radics_mesh.hosting.status import MoveStats, VmStatus

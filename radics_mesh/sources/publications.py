@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from radics_mesh.clock import Clock
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.errors import UsageError
 from radics_mesh.ids import Eid, NodeId
 from radics_mesh.records import Kind

@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from radics_mesh.clock import Clock
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.errors import CapacityError, PeerError, UsageError, WireError
 from radics_mesh.ids import Eid, NodeId

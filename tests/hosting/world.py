@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 
 from radics_mesh.config import Config, Quota
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.dtn.routes.routing import StaticRoutes
 from radics_mesh.dtn.storage.store import BundleStore

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me

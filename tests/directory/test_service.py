@@ -10,7 +10,9 @@ from kademlia.node import Node
 from trio.testing import MockClock
 
 from radics_mesh.dht import rpc
-from radics_mesh.directory import Change, Directory, named_neighbours
+from radics_mesh.directory.changes import Change
+from radics_mesh.directory.neighbours import named_neighbours
+from radics_mesh.directory.service import Directory
 from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.exchange import AGAIN_S
 from radics_mesh.identity import Identity

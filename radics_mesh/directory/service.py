@@ -1,44 +1,36 @@
-"""One look-up over what this node knows and what the DHT holds.
+"""The directory of one node: stating, asking, learning, running.
 
-    announce, withdraw ─▶ sign ─▶ RecordBook ─▶ DHT, again and again until withdrawn
-    lookup: fresh in the book? else the DHT, else what is stale
-    DHT stores, bundles, sessions ─▶ check ─▶ RecordBook ─▶ changes()
-
-The directory is also the DHT's judge (`Contents`): what others store here is checked once and
-learned in the same breath. Where nothing can be reached it answers from the book alone, and says
-so by the age of the entries and their `stale` flag.
-
-VM records are shown only when their publisher proves by a chain of ownership that it holds the VM
-(radics_mesh.knowledge.holders). The chain is fetched in the background when such a record comes.
+It is also the DHT's judge (`Contents`): what others store here is checked once and learned in the
+same breath.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-import structlog
 import trio
 
 from radics_mesh.broadcast import Broadcast
-from radics_mesh.clock import Clock, Monotonic
-from radics_mesh.codec import Fields
+from radics_mesh.clock import Clock
 from radics_mesh.config import Config
 from radics_mesh.dht.server import Dht
 from radics_mesh.dht.store import Slot
-from radics_mesh.durable import write_durably
-from radics_mesh.errors import CapacityError, MeshError, PeerError, WireError
+from radics_mesh.directory.changes import Change, Slotted
+from radics_mesh.directory.known import Known
+from radics_mesh.directory.neighbours import named_neighbours
+from radics_mesh.directory.refusals import Refusals
+from radics_mesh.directory.saved import SavedBook
+from radics_mesh.directory.vms import VmEntry, Vms
+from radics_mesh.errors import CapacityError, PeerError, WireError
 from radics_mesh.exchange import TTL_S as OBJECT_TTL_S
 from radics_mesh.exchange import ObjectExchange
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, Eid, NodeId, VmId
 from radics_mesh.jobs import Jobs
 from radics_mesh.knowledge import objects
-from radics_mesh.knowledge.book import Entry, Outdated, RecordBook, aged, is_record
-from radics_mesh.knowledge.holders import Holders, Standing, claimed
+from radics_mesh.knowledge.book import Entry, aged, is_record
+from radics_mesh.knowledge.holders import Holders
 from radics_mesh.knowledge.refresh import Fact, Refresh
 from radics_mesh.knowledge.sequence import SequenceNumbers
 from radics_mesh.knowledge.statements import Statements
@@ -46,41 +38,11 @@ from radics_mesh.membership import Verifier
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind, Record, dht_key
 
-log = structlog.get_logger(__name__)
-
 WORKERS = 8
 # How often what was stated is looked through for what must be stated again.
 TICK_S = 1.0
 # How often the book is written to disk. A crash loses what was learned since; it is learned again.
 SAVE_S = 300.0
-NEIGHBOURS_MAX = 32
-
-
-Slotted = tuple[Kind, str, NodeId]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A fact is news: stated, renewed, withdrawn, gone stale, or (a VM) handed on.
-
-    `publisher` is who stated it, or the VM's new holder.
-    """
-
-    kind: Kind
-    subject: str
-    publisher: NodeId
-
-
-@dataclass(frozen=True)
-class VmEntry:
-    """Where a VM is, by its holder's record and the chain that proves it."""
-
-    entry: Entry
-    ownership: Ownership
-
-    @property
-    def record(self) -> Record:
-        return self.entry.record
 
 
 class Directory:
@@ -101,25 +63,30 @@ class Directory:
     ) -> None:
         self.me = identity.node_id
         self.counters: Counter[str] = Counter()
-        # Chains that somebody still follows although another branch of the VM counts.
-        self.lower: Broadcast[Ownership] = Broadcast()
         self._dht = dht
         self._verifier = verifier
         self._clock = clock
         self._ttl_s = config.record_ttl_s
         self._round_s = config.publish_every_s / 2
-        self._path: Path = config.state / "records.msgpack"
-        self._book = RecordBook(verifier)
         self._holders = Holders()
         self._sequence = SequenceNumbers(config.state / "sequence.msgpack", clock)
         self._refresh = Refresh(config.publish_every_s, config.record_ttl_s)
         self._own = Statements(identity, chain, self._sequence)
+        self._known = Known(self.me, verifier, clock, self._holders, self._own)
+        self._book = self._known.book
+        self._saved = SavedBook(config.state / "records.msgpack", self._book, clock)
         self._jobs = Jobs()
         self._objects = ObjectExchange(dht, identity, chain, clock, self._jobs)
         self._changes: Broadcast[Change] = Broadcast()
+        self._refusals = Refusals(self.counters)
+        self._vms = Vms(
+            self._known, self._holders, self._objects, clock, self._changes, self._refusals
+        )
+        # Chains that somebody still follows although another branch of the VM counts.
+        self.lower = self._vms.lower
         self._fresh: set[Slotted] = set()
         self._contacts_added = 0
-        self._load()
+        self._saved.load()
         dht.serve(self)
 
     # --- stating ------------------------------------------------------------------------------
@@ -163,7 +130,7 @@ class Directory:
             try:
                 await self._dht.put(entry.record.key, entry.record.pack(entry.age_s))
             except (PeerError, CapacityError) as error:
-                self._refuse(error)
+                self._refusals.refuse(error)
                 return
 
     # --- asking -------------------------------------------------------------------------------
@@ -183,22 +150,11 @@ class Directory:
 
     def known(self, kind: Kind, subject: str | None = None) -> list[Entry]:
         """The same from local knowledge alone; None: of every subject."""
-        entries = self._book.entries(kind, subject, self._clock.monotonic())
-        return [entry for entry in entries if self._counts(entry.record)]
-
-    def _counts(self, record: Record) -> bool:
-        """Of itself a node believes only what it states now, of VMs only what is proved, and of
-        revoked members only where their VMs were last."""
-        if record.publisher == self.me and (record.kind, record.subject) not in self._own:
-            return False
-        if record.kind is not Kind.VM:
-            return not self._verifier.is_out(record.chain)
-        return self._holders.standing(record) is Standing.COUNTS
+        return self._known.entries(kind, subject)
 
     def members(self) -> list[Record]:
         """What every node last said of itself, those that were revoked since among them."""
-        entries = self._book.entries(Kind.NODE, None, self._clock.monotonic())
-        return [e.record for e in entries if e.record.publisher.text == e.record.subject]
+        return self._known.members()
 
     async def vm(self, vm_id: VmId) -> VmEntry | None:
         """The VM's record by its proven holder, stale or not; None when none is known."""
@@ -207,9 +163,7 @@ class Directory:
 
     def known_vm(self, vm_id: VmId) -> VmEntry | None:
         """The same from local knowledge alone."""
-        chain = self._holders.chain(vm_id)
-        entries = self.known(Kind.VM, vm_id.text)
-        return VmEntry(entries[0], chain) if chain and entries else None
+        return self._vms.known(vm_id)
 
     def ownership(self, vm_id: VmId) -> Ownership | None:
         """The best chain known of a VM, whether or not anybody states a record of it."""
@@ -217,8 +171,7 @@ class Directory:
 
     def key_of(self, node: NodeId) -> bytes:
         """A node's public key, as far as is known here; else empty."""
-        known = self.known(Kind.NODE, node.text)
-        return next((e.record.signer for e in known if e.record.publisher == node), b"")
+        return self._known.key_of(node)
 
     def is_lower(self, chain: Ownership) -> bool:
         """Whether another branch of its VM is known that counts for more."""
@@ -244,7 +197,7 @@ class Directory:
         self.counters["lookups_remote"] += 1
         await self._dht.get(dht_key(kind, subject))
         if kind is Kind.VM:
-            await self._prove(subject)
+            await self._vms.prove(subject)
 
     # --- learning -----------------------------------------------------------------------------
 
@@ -254,25 +207,13 @@ class Directory:
             record = self._book.parse(raw, self._clock.wall())
             self._note(record)
         except (WireError, PeerError, CapacityError) as error:
-            self._refuse(error)
+            self._refusals.refuse(error)
             return None
         return self._book.entry(*record.slot, self._clock.monotonic())
 
     def learn_ownership(self, packed: bytes) -> Ownership | None:
         """A chain of ownership from a bundle or a hand-off; None when refused (counted)."""
-        try:
-            chain = Ownership.parse(packed)
-            self._take_chain(chain)
-        except (WireError, PeerError) as error:
-            self._refuse(error)
-            return None
-        return chain
-
-    def _take_chain(self, chain: Ownership) -> None:
-        if self._holders.learn(chain):
-            self._tell(Change(Kind.VM, chain.vm_id.text, chain.holder))
-        elif self._holders.is_lower(chain):
-            self.lower.tell(chain)
+        return self._vms.learn(packed)
 
     def admit(self, key: bytes, value: bytes) -> Slot:
         """As `radics_mesh.dht.store.Contents`: check a value for the DHT, and learn it."""
@@ -281,7 +222,7 @@ class Directory:
                 return self._admit_record(key, value)
             signer = objects.check(key, value, self._verifier, self._clock.wall())
         except (WireError, PeerError, CapacityError) as error:
-            self._refuse(error)
+            self._refusals.refuse(error)
             raise
         return Slot(bytes(signer or b""), 0, OBJECT_TTL_S)
 
@@ -305,30 +246,11 @@ class Directory:
         self.counters["learned"] += 1
         self._refresh.found((record.kind, record.subject))
         self._fresh.add(record.slot)
-        if self._lacks_proof(record):
-            self._jobs.start(lambda: self._prove(record.subject), once=("prove", record.subject))
+        if self._vms.lacks_proof(record):
+            prove, subject = self._vms.prove, record.subject
+            self._jobs.start(lambda: prove(subject), once=("prove", subject))
             return
-        self._tell(Change(*record.slot))
-
-    def _lacks_proof(self, record: Record) -> bool:
-        if record.kind is not Kind.VM or record.withdrawn:
-            return False
-        return self._holders.standing(record) is Standing.UNPROVED
-
-    async def _prove(self, subject: str) -> None:
-        """Fetch the chains that unproved records of a VM name."""
-        for entry in self._book.entries(Kind.VM, subject, self._clock.monotonic()):
-            if not self._lacks_proof(entry.record):
-                continue
-            try:
-                packed = await self.get_object(claimed(entry.record))
-                if packed is not None:
-                    self._take_chain(Ownership.parse(packed))
-            except (WireError, PeerError) as error:
-                self._refuse(error)
-                continue
-            if self._counts(entry.record):
-                self._tell(Change(*entry.record.slot))
+        self._changes.tell(Change(*record.slot))
 
     # --- objects ------------------------------------------------------------------------------
 
@@ -353,10 +275,10 @@ class Directory:
                 nursery.start_soon(self._jobs.run, WORKERS)
                 nursery.start_soon(self._every, TICK_S, self._restate)
                 nursery.start_soon(self._every, self._round_s, self._look_around)
-                nursery.start_soon(self._every, SAVE_S, self._save)
+                nursery.start_soon(self._every, SAVE_S, self._saved.save)
                 task_status.started()
         finally:
-            self._save()
+            self._saved.save()
 
     async def _every(self, period_s: float, act: Callable[[], None]) -> None:
         while True:
@@ -371,15 +293,15 @@ class Directory:
     def _look_around(self) -> None:
         """Report what has gone stale, and look up what should be fresh."""
         now = self._clock.monotonic()
-        for slot in [slot for slot in self._fresh if self._is_stale(slot, now)]:
+        for slot in [slot for slot in self._fresh if self._known.is_stale(slot, now)]:
             self._fresh.discard(slot)
-            self._tell(Change(*slot))
+            self._changes.tell(Change(*slot))
         added = self._dht.counters["contacts_added"]
         if added != self._contacts_added:
             self._contacts_added = added
             self._refresh.again()
         nodes = {node.text for node in self._nodes() - {self.me}}
-        for fact in self._refresh.due(nodes, lambda fact: self._age_s(fact, now), now):
+        for fact in self._refresh.due(nodes, lambda fact: self._known.age_s(fact, now), now):
             self._look_up_again(fact)
 
     def _nodes(self) -> set[NodeId]:
@@ -391,51 +313,3 @@ class Directory:
 
     def _look_up_again(self, fact: Fact) -> None:
         self._jobs.start(lambda: self._fetch(*fact), once=fact)
-
-    def _is_stale(self, slot: Slotted, now: Monotonic) -> bool:
-        entry = self._book.entry(*slot, now)
-        return entry is None or entry.stale
-
-    def _age_s(self, fact: Fact, now: Monotonic) -> float:
-        entries = self._book.entries(*fact, now)
-        return entries[0].age_s if entries else math.inf
-
-    def _tell(self, change: Change) -> None:
-        self._changes.tell(change)
-
-    def _refuse(self, error: MeshError) -> None:
-        """Count, and log the first of each reason that is anybody's fault."""
-        if isinstance(error, Outdated):
-            self.counters["outdated"] += 1
-            return
-        reason = f"refused_{type(error).__name__}"
-        self.counters[reason] += 1
-        if self.counters[reason] == 1:
-            log.warning("record refused", reason=str(error))
-
-    def _load(self) -> None:
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            return
-        try:
-            loaded = self._book.load(data, self._clock.monotonic(), self._clock.wall())
-        except WireError as error:
-            log.warning("records ignored", path=str(self._path), reason=str(error))
-        else:
-            log.info("records loaded", count=loaded)
-
-    def _save(self) -> None:
-        write_durably(self._path, self._book.dump(self._clock.monotonic(), self._clock.wall()))
-
-
-def named_neighbours(record: Record) -> set[NodeId]:
-    """The nodes that a node record calls its neighbours, as far as it is well-formed."""
-    listed = record.body.get("neighbours")
-    named = set()
-    for item in listed[:NEIGHBOURS_MAX] if isinstance(listed, list) else ():
-        try:
-            named.add(NodeId.parse(Fields(item, "neighbour").text()))
-        except WireError:
-            continue
-    return named
