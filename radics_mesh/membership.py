@@ -31,6 +31,8 @@ CONTEXT = "membership certificate"
 TOKEN_HOSTS_MAX = 4
 TOKEN_PREFIX = "radics1-"
 YEAR_S = 365 * 86400
+# No clock was ever set so early, so no expiry is judged by it.
+_WHENEVER = Wall(0.0)
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,10 @@ class Verifier:
         if is_plausible(now) and held.expiry <= now:
             raise PeerError(f"certificate of {held.node_id.short} has expired")
         return held
+
+    def was_member(self, packed_chain: bytes) -> Certificate:
+        """Whose chain this is or was: neither dates nor revocations count. Errors as `member`."""
+        return self.mesh.verify(Chain.parse(packed_chain), _WHENEVER)
 
     def revoke(self, public: bytes, by: bytes) -> None:
         """From now on no chain holds in which `public` comes after the key `by`, or is it."""

@@ -190,11 +190,11 @@ class Hosting(Words, Orders):
         """Go on here from a state that is kept here. MeshError: it cannot be, or must not."""
         custody, me = self._host.custody, self._host.me
         self._host.check_may_start()
-        vm, now = await self._vm_of(chain), me.clock.wall()
+        vm = await self._vm_of(chain)
         kept = state in custody.states(state.vm_id)
         read = custody.content if kept else vm.life.snapshots.packed
         content = await trio.to_thread.run_sync(read, state.snapshot)
-        snapshot = await trio.to_thread.run_sync(Snapshot.unpack, content, me.verifier, now)
+        snapshot = await trio.to_thread.run_sync(Snapshot.unpack, content, me.verifier, None)
         owner = NodeId.of_key(chain.birth.holder)
         self._host.check_room(snapshot.manifest.memory_bytes, owner, but=state.vm_id)
         await vm.call(lambda: vm.recover(chain, snapshot))

@@ -211,6 +211,8 @@ class Shelf:
         snapshots, digest = self._snapshots(entry.place.vm_id), entry.place.digest
         verifier, now = self._host.me.verifier, self._host.me.clock.wall()
         kept, custody = entry.place.kept, self._host.custody
+        if kept is None:
+            await snapshots.load(digest)  # in the name of a member
 
         def work() -> int:
             packed = snapshots.packed(digest) if kept is None else custody.content(digest)

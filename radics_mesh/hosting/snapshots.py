@@ -12,8 +12,9 @@ from pathlib import Path
 
 import trio
 
+from radics_mesh.clock import Wall
 from radics_mesh.durable import sync_directory, write_durably
-from radics_mesh.errors import CapacityError, GuestError
+from radics_mesh.errors import CapacityError, GuestError, PeerError
 from radics_mesh.ids import Digest
 from radics_mesh.me import Me
 from radics_mesh.vmm import stored
@@ -106,29 +107,49 @@ class Snapshots:
 
     async def load(self, digest: Digest) -> Signed:
         """Its signature is verified, each page when it is read."""
-        if self._loaded is None or self._loaded.digest != digest:
-            self._loaded = await self._load(digest)
-        return self._loaded
+        loaded, now = self._loaded, self._me.clock.wall()
+        if loaded is None or loaded.digest != digest or not self._is_signed_by_member(loaded, now):
+            loaded = self._loaded = await self._load(digest)
+        return loaded
 
     async def _load(self, digest: Digest) -> Signed:
         verifier, now = self._me.verifier, self._me.clock.wall()
         path, old = self.path(digest), self._directory / f"{digest.hex()}{_OLD_SUFFIX}"
         if path.exists() or not old.exists():
-            return await trio.to_thread.run_sync(stored.load, self._pages, path, verifier, now)
-        snapshot = await self.unpack(await trio.to_thread.run_sync(old.read_bytes))
+            return await trio.to_thread.run_sync(self._load_stored, path, now)
+        content = await trio.to_thread.run_sync(old.read_bytes)
+        snapshot = await trio.to_thread.run_sync(Snapshot.unpack, content, verifier, None)
         with suppress(CapacityError, OSError):  # it is as good as it is
             kept = await self.store(snapshot)
             old.unlink()
             return kept
         return snapshot
 
+    def _load_stored(self, path: Path, now: Wall) -> Stored:
+        """In this node's name where its signer is no member any more: the state was taken before
+        that was known, and whoever gets it next would refuse it. Blocks."""
+        found = stored.load(self._pages, path, self._me.verifier)
+        if self._is_signed_by_member(found, now):
+            return found
+        vouched = found.vouched(Signer(self._me.identity, self._me.chain))
+        with suppress(OSError):  # it is as good here as it is
+            stored.write(vouched, self._directory)
+        return vouched
+
+    def _is_signed_by_member(self, signed: Signed, now: Wall) -> bool:
+        try:
+            self._me.verifier.member(signed.chain, now)
+        except PeerError:
+            return False
+        return True
+
     async def check(self, digest: Digest) -> Signed:
         """As `load`, and every page is read. GuestError names the first bad one."""
         self._sure = self._read = None
-        verifier, now, path = self._me.verifier, self._me.clock.wall(), self.path(digest)
+        path, now = self.path(digest), self._me.clock.wall()
 
         def read() -> Read | None:
-            found = stored.load(self._pages, path, verifier, now)
+            found = self._load_stored(path, now)
             if len(found.manifest.pages) <= stored.READ_PAGES_MAX:
                 with suppress(GuestError):  # all of what is wrong with it is named below
                     return found.read()
@@ -172,7 +193,7 @@ class Snapshots:
         return stored.path_of(self._directory, digest.hex())
 
     def packed(self, digest: Digest) -> bytes:
-        """In one piece, to be carried elsewhere. Blocks."""
+        """In one piece, to be carried elsewhere, signed as when it was loaded last. Blocks."""
         old = self._directory / f"{digest.hex()}{_OLD_SUFFIX}"
         if old.exists():
             return old.read_bytes()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from radics_mesh.clock import Wall
 from radics_mesh.errors import PeerError, WireError
-from radics_mesh.ids import NodeId
 from radics_mesh.membership import Verifier
 from radics_mesh.ownership import CHAIN_MAX_BYTES, Ownership
 from radics_mesh.vmm.snapshot import Snapshot
@@ -55,10 +54,12 @@ class Exported:
             raise PeerError("exported VM: the state is another VM's")
         if manifest.epoch > chain.epoch:
             raise PeerError("exported VM: the state is later than its ownership")
-        # Who holds a VM in an epoch is who writes its states then.
+        # Who holds a VM in an epoch is who writes its states then; who took it over with exactly
+        # this state may vouch for it, when its writer is no member any more.
         writers = [chain.birth.holder, *(link.holder for link in chain.links)]
         epochs = [1, *(link.epoch for link in chain.links)]
-        wrote = NodeId.of_key(self.snapshot.signer)
-        if (manifest.epoch, wrote) not in zip(epochs, map(NodeId.of_key, writers), strict=True):
+        took = {link.holder for link in chain.links if link.snapshot == manifest.digest}
+        written = (manifest.epoch, self.snapshot.signer) in zip(epochs, writers, strict=True)
+        if not written and self.snapshot.signer not in took:
             raise PeerError("exported VM: the state is signed by another node than held it")
         self.snapshot.check_fits(chain.birth.image)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from radics_mesh.clock import Wall
 from radics_mesh.codec import Fields, pack
@@ -165,11 +165,22 @@ class Signed(ABC):
         """What its file begins with, for msgpack."""
         return [self.manifest.pack(), self.signer, self.signature, self.chain]
 
-    def check_signature(self, verifier: Verifier, now: Wall) -> None:
-        """PeerError: signed by no member, or not signed as it stands."""
-        if verifier.member(self.chain, now).public != self.signer:
+    def check_signature(self, verifier: Verifier, now: Wall | None) -> None:
+        """PeerError: signed by no member, or not signed as it stands.
+
+        `now` None: this node took it when its signer was a member; it may be none any more.
+        """
+        chain = self.chain
+        member = verifier.was_member(chain) if now is None else verifier.member(chain, now)
+        if member.public != self.signer:
             raise PeerError("snapshot signed by another key than its chain names")
         verify(self.signer, CONTEXT, self.manifest.pack(), self.signature)
+
+    def vouched(self, signer: Signer) -> Self:
+        """The same state in another's name, who has verified it."""
+        signature = signer.identity.sign(CONTEXT, self.manifest.pack())
+        public = signer.identity.public
+        return replace(self, signer=public, signature=signature, chain=signer.chain)
 
     def check_fits(self, image: Digest, architecture: Architecture | None = None) -> None:
         """PeerError that says why this host and image cannot carry the state on.

@@ -81,8 +81,8 @@ class Snapshot(Signed):
         return b"".join((_FRAME.pack(_MAGIC, total, len(head)), head, *self.packs))
 
     @classmethod
-    def unpack(cls, data: bytes, verifier: Verifier, now: Wall) -> Snapshot:
-        """A snapshot whose signature and every page hold.
+    def unpack(cls, data: bytes, verifier: Verifier, now: Wall | None) -> Snapshot:
+        """A snapshot whose signature and every page hold; `now` as in `check_signature`.
 
         WireError: malformed, truncated, altered page. PeerError: signed by no member, or not
         signed as it stands. Memory is bounded by what a member signed.

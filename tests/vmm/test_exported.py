@@ -12,7 +12,7 @@ from radics_mesh.clock import Wall
 from radics_mesh.errors import PeerError, WireError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, VmId
-from radics_mesh.membership import YEAR_S, Verifier, found
+from radics_mesh.membership import YEAR_S, Verifier, found, invite
 from radics_mesh.ownership import Ownership, born
 from radics_mesh.vmm import snapshot
 from radics_mesh.vmm.exported import Exported
@@ -83,6 +83,21 @@ def test_a_revoked_signer_is_refused(exported: Exported) -> None:
     verifier.revoke(signer, MESH.genesis)
     with pytest.raises(PeerError, match="has been revoked"):
         Exported.unpack(exported.pack(), verifier, NOW)
+
+
+def test_who_took_a_vm_over_may_vouch_for_the_state_that_it_began_with(exported: Exported) -> None:
+    other = Signer(OTHER, invite(HOLDER, CHAIN, OTHER.public, "o", Wall(NOW + YEAR_S)).pack())
+    vouched = exported.snapshot.vouched(other)
+    refused(Exported(BORN, vouched), PeerError, "another node than held it")
+    elsewhere = BORN.released(HOLDER, OTHER.public, Digest.of(b"another state"))
+    refused(Exported(elsewhere, vouched), PeerError, "another node than held it")
+    moved = Exported(BORN.released(HOLDER, OTHER.public, vouched.digest), vouched)
+    verifier = Verifier(MESH)
+    verifier.revoke(exported.snapshot.signer, MESH.genesis)
+    refused_too = Exported(moved.chain, exported.snapshot)
+    with pytest.raises(PeerError, match="has been revoked"):
+        Exported.unpack(refused_too.pack(), verifier, NOW)
+    assert Exported.unpack(moved.pack(), VERIFIER, NOW) == moved
 
 
 def test_state_and_ownership_belong_together(exported: Exported, tmp_path: Path) -> None:

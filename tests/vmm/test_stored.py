@@ -58,7 +58,7 @@ def test_it_is_what_a_snapshot_in_one_piece_is(store: PageStore, tmp_path: Path)
     whole = take(tmp_path / "ram", PAGES)
     assert state.digest == whole.digest
     assert state.in_one_piece().pack() == whole.pack()
-    again = stored.load(store, path_of(state, tmp_path), VERIFIER, NOW)
+    again = stored.load(store, path_of(state, tmp_path), VERIFIER)
     assert again == state
     ram = ram_file(tmp_path / "other", TEMPLATE)
     lay_pages(again.runs(), ram)
@@ -135,7 +135,7 @@ def test_every_cut_and_flipped_manifest_is_refused(store: PageStore, tmp_path: P
     for count, content in enumerate(bad):
         path.write_bytes(content)
         with pytest.raises((WireError, PeerError)):
-            stored.load(store, path, VERIFIER, NOW)
+            stored.load(store, path, VERIFIER)
         if count % 50 == 0:
             list(stored.references(tmp_path.parent))  # whoever collects goes on
 
@@ -144,21 +144,28 @@ def test_another_state_under_its_name_is_refused(store: PageStore, tmp_path: Pat
     state, other = kept(store, tmp_path, PAGES), kept(store, tmp_path, {500: page(1)})
     path_of(state, tmp_path).write_bytes(path_of(other, tmp_path).read_bytes())
     with pytest.raises(WireError, match="its manifest is altered"):
-        stored.load(store, path_of(state, tmp_path), VERIFIER, NOW)
+        stored.load(store, path_of(state, tmp_path), VERIFIER)
 
 
-def test_foreign_and_former_members_are_refused(store: PageStore, tmp_path: Path) -> None:
+def test_foreign_ones_are_refused(store: PageStore, tmp_path: Path) -> None:
     path = path_of(kept(store, tmp_path, PAGES), tmp_path)
     _, mesh, _ = found(Identity.generate(), "other", NOW)
     with pytest.raises(PeerError, match="another mesh"):
-        stored.load(store, path, Verifier(mesh), NOW)
-    with pytest.raises(PeerError, match="has expired"):
-        stored.load(store, path, VERIFIER, Wall(NOW + 11 * YEAR_S))
+        stored.load(store, path, Verifier(mesh))
+
+
+def test_a_former_members_state_is_read_where_it_was_taken_and_comes_nowhere_else(
+    store: PageStore, tmp_path: Path
+) -> None:
+    state = kept(store, tmp_path, PAGES)
     verifier = Verifier(VERIFIER.mesh)
-    signer = stored.load(store, path, verifier, NOW).signer
-    verifier.revoke(signer, VERIFIER.mesh.genesis)
+    state.check_signature(verifier, NOW)
+    with pytest.raises(PeerError, match="has expired"):
+        state.check_signature(verifier, Wall(NOW + 11 * YEAR_S))
+    verifier.revoke(state.signer, VERIFIER.mesh.genesis)
     with pytest.raises(PeerError, match="has been revoked"):
-        stored.load(store, path, verifier, NOW)
+        state.check_signature(verifier, NOW)
+    assert stored.load(store, path_of(state, tmp_path), verifier) == state
 
 
 def test_the_hash_is_sha256() -> None:
