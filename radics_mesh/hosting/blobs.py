@@ -33,7 +33,7 @@ class Blobs:
 
     def __init__(self, host: Host, vm_id: VmId, keys: Callable[[], Iterable[bytes]]) -> None:
         self.sent_bytes = 0
-        self.pace = Pace()
+        self.pace = Pace(host.config.move_limit)
         self._keys = keys
         # The move under way is one way.
         self.one_way = False

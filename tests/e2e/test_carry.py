@@ -131,6 +131,7 @@ async def test_a_vm_goes_by_stick_in_one_trip(
         stick.mkdir()
         again = await a.call("carry_out", directory=str(stick), to=["B"])
         assert again["written"] >= sent["carried"]["written"]
+        print("WRITTEN", again, sent)
 
         assert secret_in(secret, a.state)  # so it would be found on the stick, were it there
         assert not secret_in(secret, stick)
@@ -177,12 +178,13 @@ async def assert_comes_back(a: Peer, b: Peer, stick: Path) -> None:
 
 async def assert_pushed_again(a: Peer) -> None:
     """A node that ended before all was stored for the target stores it when it is back; whoever
-    carries out right then does not do so with less."""
+    carries out right then does not do so with less. It takes its time about it, so that there is
+    something to wait for."""
     a.stop()
     (note,) = a.state.glob("hosting/vms/*/pushed")
     note.unlink()
     shutil.rmtree(a.state / "bundles")
-    await a.start()
+    await a.start("--limit", "300k")
 
 
 async def arriving(peer: Peer) -> bool | None:
