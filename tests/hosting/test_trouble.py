@@ -242,3 +242,22 @@ async def test_an_exit_counts_although_a_job_that_began_before_writes_the_row(
     await vm.call(job)
     await until(lambda: a.vm().state in ("exited", "failed"))
     assert (a.vm().state, a.vm().status) == ("exited", 7)
+
+
+async def test_who_could_not_start_goes_on_exactly_when_it_can(
+    world: World, counter: Path, tmp_path: Path
+) -> None:
+    """Its guest was never heard, so what it says bears the names that it would have had."""
+    a = await counting(world, counter, tmp_path / "text")
+    vm = a.vm().vm_id
+    await a.hosting.save("counter")
+    aside = world.ram.rename(world.ram.with_suffix(".aside"))
+    world.ram.write_text("no directory")
+    await a.hosting.resume("counter")
+    await until(lambda: "counter cannot start" in "".join(r.text for r in a.hosting.journal()))
+    world.ram.unlink()
+    aside.rename(world.ram)
+    await until(lambda: a.has())
+    await finish(a, vm, a, 0)
+    check_one_count(a)
+    assert a.vm().branch == 0
