@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from radics_mesh.config import Foreign
@@ -267,6 +268,83 @@ async def test_forged_pieces_make_no_bundle(tmp_path: Path, members: Members) ->
         for raw in pieces(whole(a, inbox), c, 10_000):
             await node.agent.receive(raw, c.node_id)
         await node.received(1)
+
+
+def forged_pieces(sender: Me, to: Eid, liar: Me, *at: int) -> list[bytes]:
+    """Of another payload, in the name of `sender`'s bundle, whose signature comes along."""
+    true = whole(sender, to)
+    other = [replace(b, data=bytes(20_000)) if b.kind == blocks.PAYLOAD else b for b in true.blocks]
+    return pieces(true.with_blocks(tuple(other)), liar, *at)
+
+
+@pytest.mark.parametrize("honest_at", [(5000, 10_000, 15_000), (7000, 12_000)])
+@pytest.mark.parametrize("lies", [(0,), (2,), (1, 3), (0, 1, 2, 3)])
+async def test_a_liar_between_honest_members(
+    tmp_path: Path, members: Members, lies: tuple[int, ...], honest_at: tuple[int, ...]
+) -> None:
+    """Its pieces come first, of the very bytes of honest ones or of others; over a restart."""
+    a, b, c, liar = map(members.me, ("a", "b", "c", "liar"))
+    inbox = b.node_id.service("inbox")
+    forged = forged_pieces(a, inbox, liar, 5000, 10_000, 15_000)
+    first, *others = pieces(whole(a, inbox), c, *honest_at)
+    with capture_logs() as logged:
+        async with running(b, tmp_path / "b") as node:
+            for raw in (*(forged[n] for n in lies), *others[:-1]):
+                assert await node.agent.receive(raw, liar.node_id)
+        async with running(b, tmp_path / "b") as node:
+            node.agent.register(inbox, node.collect)
+            for raw in (others[-1], first):
+                await node.agent.receive(raw, c.node_id)
+            (delivery,) = await node.received(1)
+            await until(lambda: not len(node.store))
+    assert (delivery.payload, delivery.signer) == (PAYLOAD, a.node_id)
+    told = [entry["signer"] for entry in logged if "signer" in entry]
+    assert told == [liar.node_id.text] * len(lies)
+
+
+async def test_two_liars_and_two_honest_cutters(tmp_path: Path, members: Members) -> None:
+    a, b, c, d, liar, other = map(members.me, ("a", "b", "c", "d", "liar", "other"))
+    inbox = b.node_id.service("inbox")
+    lies = forged_pieces(a, inbox, liar, 6000)[0], forged_pieces(a, inbox, other, 16_000)[1]
+    true = pieces(whole(a, inbox), c, 9000)[0], pieces(whole(a, inbox), d, 8000)[1]
+    async with running(b, tmp_path / "b") as node:
+        node.agent.register(inbox, node.collect)
+        with capture_logs() as logged:
+            for raw in (*lies, *true):
+                await node.agent.receive(raw, liar.node_id)
+            assert (await node.received(1))[0].payload == PAYLOAD
+        told = {entry["signer"] for entry in logged if "signer" in entry}
+        assert told == {liar.node_id.text, other.node_id.text}
+
+
+async def test_a_hop_hands_on_all_versions_of_a_piece(tmp_path: Path, members: Members) -> None:
+    """It cannot know which one is true, and answers for each that it has custody of."""
+    a, b, c, liar = map(members.me, ("a", "b", "c", "liar"))
+    inbox = b.node_id.service("inbox")
+    (_, true) = pieces(whole(a, inbox, asks=CUSTODY), c, 10_000)
+    forged = whole(a, inbox, asks=CUSTODY)
+    forged = replace(forged, blocks=(Block(blocks.PAYLOAD, 0, bytes(20_000)),))
+    (_, lie) = pieces(forged, liar, 10_000)
+    async with running(c, tmp_path / "c") as node, running(b, tmp_path / "b") as end:
+        assert await node.agent.receive(lie, liar.node_id)
+        assert await node.agent.receive(true, a.node_id)
+        assert not await node.agent.receive(true, a.node_id)
+        waiting = [h for h in node.store if not h.is_administrative]
+        assert {h.signer for h in waiting} == {liar.node_id, c.node_id}
+        assert len({h.bundle_id for h in waiting}) == 1
+        connect(node, end)
+        await until(lambda: len(end.store) == 2)
+
+
+async def test_the_length_of_the_whole_is_signed(tmp_path: Path, members: Members) -> None:
+    a, b, c = members.me("a"), members.me("b"), members.me("c")
+    inbox = b.node_id.service("inbox")
+    true = Bundle.parse(pieces(whole(a, inbox), c, 10_000)[0])
+    assert true.fragment is not None
+    longer = replace(true, fragment=replace(true.fragment, total=30_000))
+    async with running(b, tmp_path / "b") as node:
+        with pytest.raises(PeerError, match="unsigned"):
+            await node.agent.receive(longer.encode(), c.node_id)
 
 
 async def test_stripped_of_the_signature_of_the_whole(tmp_path: Path, members: Members) -> None:

@@ -32,7 +32,7 @@ from radics_mesh.dtn.rules.reports import may_not_ask
 from radics_mesh.dtn.storage.held import Held
 from radics_mesh.dtn.wire.admin_records import CustodySignal
 from radics_mesh.dtn.wire.bundle import CUSTODY, SINGLETON, BundleId
-from radics_mesh.ids import Eid, same_node
+from radics_mesh.ids import Eid, NodeId, same_node
 
 # A first retransmission should come when a signal is lost, not when it is slow; links of this mesh
 # answer within seconds or are gone for hours.
@@ -41,6 +41,7 @@ TIMER_FIRST_S, TIMER_MAX_S = 60.0, 3600.0
 TIMER_FAILED_S = 30.0
 # Of the store's quota, what may be in custody.
 _SHARE = 0.75
+_Name = tuple[BundleId, NodeId | None]
 
 
 @dataclass(slots=True)
@@ -61,9 +62,10 @@ class Custody:
         self._own = own
         self._limit_bytes = int(quota_bytes * _SHARE)
         self._is_held = is_held
-        self._mine: dict[BundleId, _HandedOn] = {}
-        # What was cut from one whole, and is in custody here piece by piece.
-        self._pieces: dict[BundleId, dict[BundleId, None]] = {}
+        self._mine: dict[_Name, _HandedOn] = {}
+        # What was cut from one whole, and is in custody here piece by piece; of a piece all that
+        # have signed one.
+        self._pieces: dict[BundleId, dict[BundleId, dict[_Name, None]]] = {}
         self._timers: list[tuple[float, int, _HandedOn]] = []
         self._bytes = 0
 
@@ -74,13 +76,12 @@ class Custody:
         return (entry.held for entry in self._mine.values())
 
     def __contains__(self, held: Held) -> bool:
-        entry = self._mine.get(held.bundle_id)
-        return entry is not None and entry.held is held
+        return self._entry(held) is not None
 
     def awaits_signal(self, held: Held) -> bool:
         """Whether it was handed on, and nobody has answered yet."""
-        entry = self._mine.get(held.bundle_id)
-        return entry is not None and entry.held is held and entry.until < math.inf
+        entry = self._entry(held)
+        return entry is not None and entry.until < math.inf
 
     def wants(self, held: Held) -> bool:
         """Whether a bundle asks for custody and this node would take it."""
@@ -96,16 +97,17 @@ class Custody:
 
     def take(self, held: Held) -> None:
         """It is in the store, and its custodian is this node."""
-        if held.bundle_id in self._mine:
-            self._remove(held.bundle_id)
-        self._mine[held.bundle_id] = _HandedOn(held)
+        if held.name in self._mine:
+            self._remove(held.name)
+        self._mine[held.name] = _HandedOn(held)
         self._bytes += held.size_bytes
-        self._pieces.setdefault(held.bundle_id.whole, {})[held.bundle_id] = None
+        pieces = self._pieces.setdefault(held.bundle_id.whole, {})
+        pieces.setdefault(held.bundle_id, {})[held.name] = None
 
     def handed_on(self, held: Held, peer: object, now: Monotonic) -> bool:
         """A neighbour has it. Whether it must stay here."""
-        entry = self._mine.get(held.bundle_id)
-        if entry is None or entry.held is not held:
+        entry = self._entry(held)
+        if entry is None:
             return False
         if isinstance(peer, Foreign):
             entry.foreign.add(peer.eid)
@@ -115,9 +117,8 @@ class Custody:
 
     def let_go(self, held: Held) -> None:
         """It has left the store."""
-        entry = self._mine.get(held.bundle_id)
-        if entry is not None and entry.held is held:
-            self._remove(held.bundle_id)
+        if self._entry(held) is not None:
+            self._remove(held.name)
 
     def signalled(self, signal: CustodySignal, peer: Eid | None, now: Monotonic) -> list[Held]:
         """Somebody has answered; what is released by that. `peer`: None for a member, else who."""
@@ -127,7 +128,7 @@ class Custody:
                 continue
             if signal.releases:
                 if self._covered(entry, signal.subject):
-                    self._remove(entry.held.bundle_id)
+                    self._remove(entry.held.name)
                     released.append(entry.held)
             elif entry.until < math.inf:
                 self._set(entry, now, TIMER_FAILED_S)
@@ -138,13 +139,13 @@ class Custody:
         due = []
         while self._timers and self._timers[0][0] <= now:
             until, _, entry = heapq.heappop(self._timers)
-            current = self._mine.get(entry.held.bundle_id) is entry and entry.until == until
+            current = self._mine.get(entry.held.name) is entry and entry.until == until
             if current:
                 entry.until = math.inf
                 if self._is_held(entry.held):
                     due.append(entry.held)
                 else:
-                    self._remove(entry.held.bundle_id)
+                    self._remove(entry.held.name)
         return due
 
     @property
@@ -158,10 +159,16 @@ class Custody:
 
     def _concerned(self, subject: BundleId) -> list[_HandedOn]:
         """The bundle itself, or all that shares bytes with the fragment that is spoken of."""
-        if subject in self._mine:
-            return [self._mine[subject]]
         pieces = self._pieces.get(subject.whole, {})
-        return [self._mine[piece] for piece in pieces]
+        itself = [self._mine[name] for name in pieces.get(subject, ())]
+        if len(itself) > 1:
+            # By several signers, of whom one may lie: it speaks of what somebody has been given.
+            return [entry for entry in itself if entry.until < math.inf]
+        return itself or [self._mine[name] for names in pieces.values() for name in names]
+
+    def _entry(self, held: Held) -> _HandedOn | None:
+        entry = self._mine.get(held.name)
+        return entry if entry is not None and entry.held is held else None
 
     def _covered(self, entry: _HandedOn, subject: BundleId) -> bool:
         own = entry.held.bundle_id
@@ -172,20 +179,22 @@ class Custody:
             return entry.released.covers(0, entry.held.total)
         return entry.released.covers(own.offset, own.length)
 
-    def _remove(self, bundle_id: BundleId) -> None:
-        entry = self._mine.pop(bundle_id)
+    def _remove(self, name: _Name) -> None:
+        entry = self._mine.pop(name)
         self._bytes -= entry.held.size_bytes
+        bundle_id = entry.held.bundle_id
         pieces = self._pieces[bundle_id.whole]
-        del pieces[bundle_id]
+        del pieces[bundle_id][name]
+        if not pieces[bundle_id]:
+            del pieces[bundle_id]
         if not pieces:
             del self._pieces[bundle_id.whole]
 
     def _clear_away(self) -> None:
         """Forget what has left the store without word, by damage."""
-        gone = [entry.held.bundle_id for entry in self._mine.values()]
-        for bundle_id in gone:
-            if not self._is_held(self._mine[bundle_id].held):
-                self._remove(bundle_id)
+        for name, entry in list(self._mine.items()):
+            if not self._is_held(entry.held):
+                self._remove(name)
 
 
 def asks_for_custody(held: Held) -> bool:

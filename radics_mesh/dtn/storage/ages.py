@@ -11,7 +11,7 @@ import functools
 
 from radics_mesh.clock import Clock, Monotonic, is_plausible
 from radics_mesh.dtn.storage.database import Row
-from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.storage.held import Held, identity_in
 from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.errors import WireError
 from radics_mesh.ids import Eid, NodeId
@@ -40,7 +40,7 @@ class Ages:
         elapsed = self._clock.monotonic() - held.received
         return Row(
             key=held.key,
-            id=str(held.bundle_id),
+            id=held.name_text,
             destination=held.destination,
             priority=held.priority,
             lifetime_s=min(held.lifetime_s, LIFETIME_MAX_S),
@@ -61,7 +61,7 @@ class Ages:
         now = self._clock.monotonic()
         try:
             return Held(
-                bundle_id=BundleId.parse(row.id),
+                bundle_id=BundleId.parse(identity_in(row.id)),
                 destination=eid(row.destination),
                 priority=row.priority,
                 lifetime_s=row.lifetime_s,

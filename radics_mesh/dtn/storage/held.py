@@ -8,6 +8,13 @@ from radics_mesh.clock import Monotonic
 from radics_mesh.dtn.wire.bundle import ADMINISTRATIVE, ORDINARY, BundleId
 from radics_mesh.ids import NONE_EID, Eid, NodeId
 
+_SIGNED_BY = " by "
+
+
+def identity_in(name_text: str) -> str:
+    """The bundle's identity as text, of `Held.name_text`."""
+    return name_text.partition(_SIGNED_BY)[0]
+
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Held:
@@ -40,6 +47,18 @@ class Held:
     # Copies of it that came with it; 0: nothing was said, so one. Not in the store's index
     # (radics_mesh.dtn.routes.allotted).
     copies: int = 0
+
+    @property
+    def name(self) -> tuple[BundleId, NodeId | None]:
+        """What makes it one in the store: of a fragment also who signed it. Else whoever invents
+        one first would have the honest one of the same bytes taken for its duplicate."""
+        return self.bundle_id, None if self.bundle_id.offset is None else self.signer
+
+    @property
+    def name_text(self) -> str:
+        """The same as text, which begins with the identity."""
+        bundle_id, signer = self.name
+        return str(bundle_id) if signer is None else f"{bundle_id}{_SIGNED_BY}{signer.hex()}"
 
     @property
     def deadline(self) -> Monotonic:

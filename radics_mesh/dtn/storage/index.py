@@ -17,7 +17,7 @@ from radics_mesh.dtn.storage.ages import Ages, eid
 from radics_mesh.dtn.storage.backlog import Backlog, Lane
 from radics_mesh.dtn.storage.database import Reader, Row, find_key, read_rows
 from radics_mesh.dtn.storage.filter import Filter
-from radics_mesh.dtn.storage.held import Held
+from radics_mesh.dtn.storage.held import Held, identity_in
 from radics_mesh.dtn.wire.bundle import CUSTODY, SINGLETON, BundleId
 
 # How many are fetched at once when all are gone through.
@@ -41,6 +41,8 @@ class Index:
         self._damaged = damaged
         self._live: dict[int, Held] = {}
         self._by_id: dict[BundleId, Held] = {}
+        # Fragments of the same bytes by other signers: all of them, the one above included.
+        self._versions: dict[BundleId, list[Held]] = {}
         self._backlog = Backlog(live_max)
         self._maybe_behind = Filter()
         self._fetched: weakref.WeakValueDictionary[int, Held] = weakref.WeakValueDictionary()
@@ -87,13 +89,21 @@ class Index:
         held = self._by_id.get(bundle_id)
         if held is not None or not self._backlog or hashed(bundle_id) not in self._maybe_behind:
             return held
-        try:
+        try:  # a fragment is never there
             key = find_key(self._reader.connection, str(bundle_id))
         except sqlite3.DatabaseError:
             return None
         if key is None:
             return None
         return next((h for h in self._fetch([key]) if h in self), None)
+
+    def find_as(self, held: Held) -> Held | None:
+        """What is in here under its name."""
+        found = self.find(held.bundle_id)
+        if found is None or found.name == held.name:
+            return found
+        versions = self._versions.get(held.bundle_id, ())
+        return next((version for version in versions if version.name == held.name), None)
 
     def least(self, below_priority: int) -> Iterator[Held]:
         """All of lower priority: the lowest first, then what ends soonest."""
@@ -125,7 +135,7 @@ class Index:
         """As `enter`, without a Held where none is needed; False for a row without sense."""
         try:
             lane = Lane(eid(row.destination), row.priority)
-            whole = not _always_lives("+" in row.id.rpartition(" ")[2], row.flags)
+            whole = not _always_lives("+" in identity_in(row.id).rpartition(" ")[2], row.flags)
             if whole and not self._backlog.is_due(lane):
                 deadline = self._ages.deadline(row)
                 self._put_behind(lane, row.key, deadline, row.size, hashed_text(row.id))
@@ -144,7 +154,7 @@ class Index:
             del self._fetched[held.key]
             self._backlog.remove(lane, held.key)
             return
-        del self._by_id[held.bundle_id]
+        self._unname(held)
         whole = not _always_lives(held.bundle_id.offset is not None, held.flags)
         if whole and self._backlog.left(lane):
             self._advance(lane)
@@ -179,7 +189,19 @@ class Index:
 
     def _enliven(self, held: Held) -> None:
         self._fetched.pop(held.key, None)
-        self._live[held.key] = self._by_id[held.bundle_id] = held
+        self._live[held.key] = held
+        first = self._by_id.setdefault(held.bundle_id, held)
+        if first is not held:
+            self._versions.setdefault(held.bundle_id, [first]).append(held)
+
+    def _unname(self, held: Held) -> None:
+        versions = [v for v in self._versions.pop(held.bundle_id, ()) if v is not held]
+        if versions:
+            self._by_id[held.bundle_id] = versions[0]
+        else:
+            del self._by_id[held.bundle_id]
+        if len(versions) > 1:
+            self._versions[held.bundle_id] = versions
 
     def _advance(self, lane: Lane) -> None:
         """The next ones of a queue, in order; at least one unless there is none."""

@@ -5,7 +5,8 @@ last commit, makes one transaction of it, and wakes everyone in it. Of what is h
 each queue are in memory (`index`), and all are in the database; bytes are read when needed.
 
 Rules:
-- `add` returns only when the bundle would survive power loss; one identity is one bundle.
+- `add` returns only when the bundle would survive power loss; one identity is one bundle, of a
+  fragment one by each that signed it.
 - What left (`finish`, `drop`) is gone from the index at once and from disk with the next commit. A
   crash in between brings it back, so it may be sent or delivered again, never lost.
 - An identity counts as seen while it is held here or was delivered here, not because it passed
@@ -55,7 +56,7 @@ from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.dtn.wire.content import Content, FileBytes
 from radics_mesh.dtn.wire.scratch import scratch
 from radics_mesh.errors import CapacityError, UsageError
-from radics_mesh.ids import NONE_EID, Eid
+from radics_mesh.ids import NONE_EID, Eid, NodeId
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +94,7 @@ class BundleStore:
         self._reader = Reader(files)
         self._ages = Ages(clock, read_meta(connection, _UPTIME) or 0.0)
         self._index = Index(self._reader, self._ages, self._lost, live_max)
-        self._adding: dict[BundleId, Write] = {}
+        self._adding: dict[tuple[BundleId, NodeId | None], Write] = {}
         self._spools: weakref.WeakSet[Spool] = weakref.WeakSet()
         self._just_delivered: set[bytes] = set()
         self._maybe_delivered = Filter(read_delivered(connection))
@@ -248,7 +249,7 @@ class BundleStore:
         `stored` is called once it is safe, before this returns, and also when the caller has been
         cancelled meanwhile: the bundle may be stored then, or not.
         """
-        first = self._adding.get(held.bundle_id)
+        first = self._adding.get(held.name)
         if first is not None:  # the same bundle by another way, not yet on disk: wait with it
             await self._outcome(first)
             return False
@@ -265,7 +266,7 @@ class BundleStore:
         self.quotas.take(held.bundle_id.source, len(raw))
         if isinstance(raw, Spooled):
             raw.claimed = True
-        self._adding[held.bundle_id] = write
+        self._adding[held.name] = write
         self._commits.put(write)
         await self._outcome(write)
         return True
@@ -273,13 +274,13 @@ class BundleStore:
     def _is_known(self, held: Held) -> bool:
         """Whether it is held here, or was delivered here for good. What comes for a VM its mailbox
         knows, wherever the VM is by now: it may have come back as it was before."""
-        if held.destination.vm_id is not None:
-            return self.holds(held.bundle_id)
-        return self.seen(held.bundle_id)
+        if self._index.find_as(held) is not None:
+            return True
+        return held.destination.vm_id is None and self.has_delivered(held.bundle_id)
 
     def _added(self, held: Held, write: Write, stored: Callable[[Held], None]) -> None:
         """In Trio's thread, right after the commit, whether or not the caller still waits."""
-        del self._adding[held.bundle_id]
+        del self._adding[held.name]
         if write.error is None:
             self._index.enter(held)
             stored(held)

@@ -10,6 +10,8 @@ Data of the block (radics_mesh.dtn.trust.security_block), a parameter or result 
                key, so its name is the signer's). The form before, still read: msgpack [public
                key, membership chain, ownership chain or empty]
   parameter 4  content range: SDNV offset, SDNV length; in a fragment's own block only
+  parameter 192  SDNV length of the whole payload; there too (the canonical form leaves it out,
+               and pieces that disagree about it make no whole)
   result 5     the 64-byte signature
 
 Ciphersuite 25519 is this project's private number: Ed25519ph over the mutable canonical form
@@ -18,7 +20,8 @@ Ciphersuite 25519 is this project's private number: Ed25519ph over the mutable c
 Dictionary, custodian, age, previous hop and other extension blocks may change on the way.
 
 Nobody can check the signature of a whole on a fragment, so whoever fragments signs each fragment
-with a block of its own, which names its range; the whole's block is checked after reassembly.
+with a block of its own, which names its range and the whole's length; the whole's identity is in
+the canonical form. The whole's block is checked after reassembly.
 """
 
 from __future__ import annotations
@@ -71,6 +74,7 @@ class _Integrity:
     names: tuple[bytes, ...]
     inline: _Inline | None
     content_range: tuple[int, int] | None
+    total: int | None
     signature: bytes
     signed_bytes: int
 
@@ -93,6 +97,8 @@ def sign(bundle: Bundle, identity: Identity, chain: bytes, ownership: bytes = b"
     if bundle.fragment:
         place = sdnv.encode(bundle.fragment.offset) + sdnv.encode(len(bundle.content))
         parameters += security_block.item(security_block.CONTENT_RANGE, place)
+        total = sdnv.encode(bundle.fragment.total)
+        parameters += security_block.item(security_block.TOTAL_LENGTH, total)
     result_bytes = len(_result(bytes(SIGNATURE_BYTES)))
     signed = security_block.begin(CIPHERSUITE, parameters, result_bytes)
     unsigned = Block(blocks.INTEGRITY, 0, signed + bytes(result_bytes))
@@ -285,9 +291,9 @@ def _ours(bundle: Bundle) -> Iterator[tuple[Block, _Integrity]]:
 def _find(bundle: Bundle) -> tuple[Block, _Integrity] | None:
     """The block that speaks for this bundle: a fragment's own, or a whole's. WireError."""
     place = bundle.fragment
-    expected = (place.offset, len(bundle.content)) if place else None
+    expected = ((place.offset, len(bundle.content)), place.total) if place else (None, None)
     for block, said in _ours(bundle):
-        if said.content_range == expected:
+        if (said.content_range, said.total) == expected:
             return block, said
     return None
 
@@ -302,7 +308,8 @@ def _parse(data: bytes) -> _Integrity | None:
         raise WireError("integrity block: no signature")
     names, inline = _key_information(found.parameters.get(security_block.KEY_INFORMATION, b""))
     place = _content_range(found.parameters.get(security_block.CONTENT_RANGE))
-    return _Integrity(names, inline, place, signature, found.before_result)
+    total = _total(found.parameters.get(security_block.TOTAL_LENGTH))
+    return _Integrity(names, inline, place, total, signature, found.before_result)
 
 
 # A block is asked for several times while its bundle is in hand.
@@ -332,3 +339,12 @@ def _content_range(value: bytes | None) -> tuple[int, int] | None:
     if end != len(value):
         raise WireError("integrity block: not a content range")
     return start, length
+
+
+def _total(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    total, end = number(value, 0)
+    if end != len(value):
+        raise WireError("integrity block: not a length of a whole")
+    return total

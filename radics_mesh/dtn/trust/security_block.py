@@ -15,6 +15,8 @@ from radics_mesh.errors import WireError
 
 # Item types (RFC 6257 section 2.6).
 INITIALIZATION_VECTOR, KEY_INFORMATION, CONTENT_RANGE, SIGNATURE = 1, 3, 4, 5
+# Of the range for private use there: the length of the payload that a fragment was cut from.
+TOTAL_LENGTH = 192
 
 _HAS_RESULT, _HAS_CORRELATOR, _HAS_PARAMETERS = 0x01, 0x02, 0x04
 
