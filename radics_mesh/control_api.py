@@ -63,10 +63,15 @@ REQUESTS: Mapping[str, Request] = {
     "events": Request({"follow": (bool,)}, {"follow": False}, stream=True),
     # -> {"knocks": [KnockRow]}
     "knocks": Request(),
-    # -> {"name": str, "id": str}
-    "approve": Request({"code": _TEXT}),
-    # -> {"token": str, "uses": int, "expires": Unix s, "addresses": ["host:port"]}
-    "invite": Request({"uses": (int,), "hours": _NUMBER}, {"uses": 1, "hours": 24.0}),
+    # `roles`, none: as this node has; `owner`, empty: its own. -> {"name": str, "id": str}
+    "approve": Request(
+        {"code": _TEXT, "roles": (list,), "owner": _TEXT}, {"roles": [], "owner": ""}
+    ),
+    # The same. -> {"token": str, "uses": int, "expires": Unix s, "addresses": ["host:port"]}
+    "invite": Request(
+        {"uses": (int,), "hours": _NUMBER, "roles": (list,), "owner": _TEXT},
+        {"uses": 1, "hours": 24.0, "roles": [], "owner": ""},
+    ),
     # -> {"members": [MemberRow]}
     "members": Request(),
     # `node`: a name, an id or its start. -> {"member": MemberRow, "news": whether it was none yet},

@@ -26,7 +26,7 @@ class ObjectExchange:
     ) -> None:
         self._dht = dht
         self._identity = identity
-        self._chain = chain
+        self.chain = chain
         self._clock = clock
         self._jobs = jobs
         # Digest: (content, when to store it again).
@@ -36,7 +36,7 @@ class ObjectExchange:
     def put(self, content: bytes) -> Digest:
         """Here at once, elsewhere soon, and again until OWN_MAX others were put after it."""
         digest = Digest.of(content)
-        values = objects.values_of(content, self._identity, self._chain)
+        values = objects.values_of(content, self._identity, self.chain)
         self._own[digest] = (content, self._clock.monotonic() + AGAIN_S)
         self._own.move_to_end(digest)
         if len(self._own) > OWN_MAX:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from radics_mesh.clock import Clock
-from radics_mesh.errors import UsageError
+from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import NONE_EID, Eid, NodeId
-from radics_mesh.membership import Mesh, Verifier
+from radics_mesh.membership import Certificate, Chain, Mesh, Verifier, demand
+from radics_mesh.roles import Role
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Me:
-    """An admitted node. `chain` is its own packed membership chain."""
+    """An admitted node. `chain` is its own packed membership chain; only `renew` replaces it, and
+    whoever needs it asks for it here each time."""
 
     identity: Identity
     verifier: Verifier
@@ -21,6 +23,25 @@ class Me:
     clock: Clock
     # Its number in `ipn:` names (RFC 6260), by which it is a node to ION too; None: it has none.
     ipn_node: int | None = None
+    _member: Certificate = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._member = Chain.parse(self.chain).member
+
+    @property
+    def certificate(self) -> Certificate:
+        return self._member
+
+    def renew(self, chain: Chain) -> None:
+        """From now on this chain is shown; PeerError if it is another key's."""
+        if chain.member.public != self.identity.public:
+            raise PeerError("a certificate for another key")
+        self.chain, self._member = chain.pack(), chain.member
+
+    def demand(self, role: Role, deed: str) -> None:
+        """PeerError, for this node's user, when its certificate does not allow that: the others
+        would refuse it."""
+        demand(self._member, role, deed)
 
     @property
     def node_id(self) -> NodeId:

@@ -24,7 +24,8 @@ from radics_mesh.codec import Fields, pack, unpack
 from radics_mesh.errors import PeerError, UsageError, WireError
 from radics_mesh.identity import KEY_BYTES, SIGNATURE_BYTES, Identity, verify
 from radics_mesh.ids import NodeId
-from radics_mesh.membership import CHAIN_MAX_BYTES, Verifier
+from radics_mesh.membership import CHAIN_MAX_BYTES, Certificate, Verifier, demand
+from radics_mesh.roles import Role
 
 VERSION = 1
 RECORD_MAX_BYTES = 1400  # one datagram on every link; the chain alone may take up to 1000
@@ -43,6 +44,23 @@ class Kind(enum.StrEnum):
     VM_NAME = "vm-name"  # subject: a VM's name. which VM ids bear it
     CHECKPOINT = "checkpoint"  # subject: VM id text. states of it that are kept; many keepers
     IMAGE = "image"  # subject: image digest in hex. size, architecture; many holders
+
+
+# What a node states of itself needs no role.
+_ROLES = {
+    Kind.SOURCE: Role.PUBLISH,
+    Kind.VM: Role.RUN,
+    Kind.VM_NAME: Role.RUN,
+    Kind.CHECKPOINT: Role.RUN,
+    Kind.IMAGE: Role.RUN,
+}
+
+
+def check_may_state(member: Certificate, kind: Kind) -> None:
+    """PeerError when the member's certificate lacks the role for such facts."""
+    role = _ROLES.get(kind)
+    if role is not None:
+        demand(member, role, f"state {kind} records")
 
 
 def dht_key(kind: Kind, subject: str) -> bytes:
@@ -97,8 +115,10 @@ class Record:
         statement = envelope.blob(limit=RECORD_MAX_BYTES)
         envelope.end()
         record = _parse_statement(statement, signature, chain, age_ms / 1000)
-        if verifier.member(chain, now).public != record.signer:
+        member = verifier.member(chain, now)
+        if member.public != record.signer:
             raise PeerError("record signed by another key than its chain names")
+        check_may_state(member, record.kind)
         verify(record.signer, CONTEXT, statement, signature)
         record.check_subject()
         return record

@@ -1,10 +1,10 @@
 """Who is no member any more: signed statements that only ever grow in number. Sans-IO.
 
 A revocation names a key, and is signed by another (or by the same one: a node that leaves). It
-counts in every chain of invitations in which its signer stands above the revoked key, is that key,
-or is the mesh's genesis key; in all other chains it says nothing. So whom a node did not invite,
-over whatever steps, it cannot put out; and whoever was invited by a revoked node is out with it,
-unless another has invited it too.
+counts in every chain of invitations in which its signer stands above the revoked key with the role
+OPERATE, is that key, or is the mesh's genesis key; in all other chains it says nothing. So whom a
+node did not invite, over whatever steps, it cannot put out; and whoever was invited by a revoked
+node is out with it, unless another has invited it too.
 
 What a statement does is told by the statement and the chain alone: not by its date, nor by what
 else was revoked, the signer included. Any order of arrival ends in the same set. Of two that
@@ -27,6 +27,7 @@ from radics_mesh.errors import CapacityError, PeerError, UsageError
 from radics_mesh.identity import KEY_BYTES, SIGNATURE_BYTES, Identity, verify
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.membership import CHAIN_MAX_BYTES, Certificate, Chain, Mesh, Verifier
+from radics_mesh.roles import Role
 
 VERSION = 1
 CONTEXT = "revocation"
@@ -136,7 +137,9 @@ def revoke(
 
 def is_above(signer: bytes, member: Chain, mesh: Mesh) -> bool:
     """Whether the holder of that key may revoke the last one of a chain."""
-    return signer == mesh.genesis or any(one.public == signer for one in member.certificates)
+    return signer in (mesh.genesis, member.member.public) or any(
+        one.public == signer and Role.OPERATE in one.roles for one in member.certificates
+    )
 
 
 class Revocations:

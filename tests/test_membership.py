@@ -7,20 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radics_mesh import roles
 from radics_mesh.clock import Wall
 from radics_mesh.codec import pack
 from radics_mesh.errors import MeshError, PeerError, UsageError, WireError
 from radics_mesh.identity import Identity
 from radics_mesh.membership import (
     CHAIN_MAX_BYTES,
+    CONTEXT,
+    GRACE_S,
+    Certificate,
     Chain,
+    Grant,
     Mesh,
     Token,
     Verifier,
+    demand,
     found,
     invite,
     issue,
 )
+from radics_mesh.roles import ALL_ROLES, Role
 from tests.strategies import msgpack_values
 
 NOW = Wall(1_800_000_000.0)
@@ -47,7 +54,7 @@ def test_a_chain_of_another_mesh_is_refused() -> None:
 
 def test_an_expired_certificate_is_refused_but_not_by_an_unset_clock() -> None:
     with pytest.raises(PeerError, match="expired"):
-        MESH.verify(second_chain(), Wall(LATER + 1))
+        MESH.verify(second_chain(), Wall(LATER + GRACE_S))
     assert MESH.verify(second_chain(), Wall(5.0)).public == SECOND.public
 
 
@@ -55,13 +62,20 @@ def test_the_verifier_forgets_no_expiry() -> None:
     verifier, packed = Verifier(MESH), second_chain().pack()
     assert verifier.member(packed, NOW).public == SECOND.public
     with pytest.raises(PeerError, match="expired"):
-        verifier.member(packed, Wall(LATER + 1))
+        verifier.member(packed, Wall(LATER + GRACE_S))
 
 
 def test_a_self_made_certificate_is_refused() -> None:
     mallory = Identity(b"m" * 32)
     forged = issue(
-        mallory, MESH.mesh_id, mallory.public, expiry=LATER, may_invite=True, depth=3, name="m"
+        mallory,
+        MESH.mesh_id,
+        mallory.public,
+        expiry=LATER,
+        roles=ALL_ROLES,
+        depth=3,
+        name="m",
+        owner="m",
     )
     for chain in (Chain((forged,)), Chain((*CHAIN.certificates, forged))):
         with pytest.raises(PeerError, match="bad signature"):
@@ -70,14 +84,28 @@ def test_a_self_made_certificate_is_refused() -> None:
 
 def test_an_invited_one_may_not_grant_more_than_it_has() -> None:
     one = issue(
-        FIRST, MESH.mesh_id, SECOND.public, expiry=LATER, may_invite=False, depth=0, name=""
+        FIRST,
+        MESH.mesh_id,
+        SECOND.public,
+        expiry=LATER,
+        roles=Role.RUN,
+        depth=0,
+        name="",
+        owner="first",
     )
     chain = Chain((*CHAIN.certificates, one))
     third = Identity(b"3" * 32)
     with pytest.raises(UsageError, match="does not let it invite"):
         invite(SECOND, chain, third.public, "third", LATER)
     taken = issue(
-        SECOND, MESH.mesh_id, third.public, expiry=LATER, may_invite=False, depth=0, name=""
+        SECOND,
+        MESH.mesh_id,
+        third.public,
+        expiry=LATER,
+        roles=Role.RUN,
+        depth=0,
+        name="",
+        owner="first",
     )
     with pytest.raises(PeerError, match="deeper"):
         MESH.verify(Chain((*chain.certificates, taken)), NOW)
@@ -122,3 +150,144 @@ def test_a_changed_field_breaks_the_signature() -> None:
     raised = replace(own, expiry=Wall(own.expiry + 1))
     with pytest.raises(PeerError, match="bad signature"):
         MESH.verify(Chain((*CHAIN.certificates, raised)), NOW)
+
+
+def given(
+    roles: Role, owner: str = "first", *, by: Identity = FIRST, under: Chain = CHAIN
+) -> Chain:
+    """A chain that no honest inviter would make."""
+    forged = issue(
+        by, MESH.mesh_id, SECOND.public, expiry=LATER, roles=roles, depth=2, name="2", owner=owner
+    )
+    return Chain((*under.certificates, forged))
+
+
+def test_roles_and_owner_are_inherited_or_chosen() -> None:
+    plain = second_chain()
+    assert (plain.member.roles, plain.member.owner) == (ALL_ROLES, "first")
+    chosen = invite(
+        FIRST, CHAIN, SECOND.public, "2", LATER, Grant(Role.RUN | Role.OBSERVE, "alice")
+    )
+    member = MESH.verify(Chain.parse(chosen.pack()), NOW)
+    assert (member.roles, member.owner, member.may_invite) == (
+        Role.RUN | Role.OBSERVE,
+        "alice",
+        False,
+    )
+    with pytest.raises(UsageError, match="does not let it invite"):
+        invite(SECOND, chosen, SECOND.public, "3", LATER)
+
+
+def test_a_role_that_the_inviter_lacks_is_refused_wherever_the_chain_is_checked() -> None:
+    some = given(Role.RUN | Role.INVITE)
+    with pytest.raises(UsageError, match="lacks what it would give: operate"):
+        invite(SECOND, some, FIRST.public, "3", LATER, Grant(Role.OPERATE))
+    more = issue(
+        SECOND,
+        MESH.mesh_id,
+        b"3" * 32,
+        expiry=LATER,
+        roles=Role.OPERATE,
+        depth=0,
+        name="3",
+        owner="first",
+    )
+    chain = Chain((*some.certificates, more))
+    with pytest.raises(PeerError, match="roles that its inviter lacks: operate"):
+        MESH.verify(chain, NOW)
+    with pytest.raises(PeerError, match="roles that its inviter lacks"):
+        Verifier(MESH).member(chain.pack(), NOW)
+
+
+def test_only_who_may_operate_speaks_for_another_owner() -> None:
+    some = given(Role.RUN | Role.INVITE)
+    with pytest.raises(UsageError, match="for another owner"):
+        invite(SECOND, some, FIRST.public, "3", LATER, Grant(Role.RUN, "alice"))
+    posing = issue(
+        SECOND,
+        MESH.mesh_id,
+        b"3" * 32,
+        expiry=LATER,
+        roles=Role.RUN,
+        depth=0,
+        name="3",
+        owner="alice",
+    )
+    with pytest.raises(PeerError, match="for another owner"):
+        MESH.verify(Chain((*some.certificates, posing)), NOW)
+    for owner in ("", "x" * 33):
+        with pytest.raises(UsageError, match="owner's name"):
+            invite(FIRST, CHAIN, SECOND.public, "2", LATER, Grant(None, owner))
+
+
+def old(issuer: Identity, public: bytes, *, may_invite: bool, depth: int) -> Certificate:
+    """As versions before 0.5 made them."""
+    unsigned = Certificate(
+        MESH.mesh_id,
+        public,
+        LATER,
+        Role.INVITE if may_invite else Role.RUN,
+        depth,
+        "old",
+        "",
+        b"",
+        version=1,
+    )
+    return replace(unsigned, signature=issuer.sign(CONTEXT, pack(unsigned.body())))
+
+
+def test_an_old_certificate_has_its_inviters_roles_and_owner() -> None:
+    root = old(GENESIS, FIRST.public, may_invite=True, depth=5)
+    leaf = old(FIRST, SECOND.public, may_invite=False, depth=4)
+    chain = Chain.parse(Chain((root, leaf)).pack())
+    assert chain.certificates[0].roles == ALL_ROLES
+    member = MESH.verify(chain, NOW)
+    assert (member.roles, member.owner) == (ALL_ROLES & ~Role.INVITE, "old")
+    assert Chain.parse(chain.pack()) == chain
+    # The new ones are no way round: an old one below them gives nothing that they lack.
+    for may_invite, below in ((False, Role.RUN), (True, None)):
+        under = given(Role.RUN)
+        last = old(SECOND, b"3" * 32, may_invite=may_invite, depth=1)
+        found_chain = Chain.parse(Chain((*under.certificates, last)).pack())
+        if below is None:
+            with pytest.raises(PeerError):
+                MESH.verify(found_chain, NOW)
+        else:
+            with pytest.raises(PeerError, match="deeper"):  # who may not invite did
+                MESH.verify(found_chain, NOW)
+            assert found_chain.member.roles == below
+
+
+def test_a_chain_is_as_old_as_the_first_of_it_to_expire() -> None:
+    """Whoever invites after its own certificate has ended gives nothing that lasts longer."""
+    end = Wall(LATER + 10 * GRACE_S)
+    leaf = issue(
+        SECOND,
+        MESH.mesh_id,
+        b"3" * 32,
+        expiry=end,
+        roles=Role.RUN,
+        depth=0,
+        name="3",
+        owner="first",
+    )
+    verifier, packed = Verifier(MESH), Chain((*second_chain().certificates, leaf)).pack()
+    assert not verifier.member(packed, NOW).is_stale(NOW)
+    assert verifier.member(packed, Wall(LATER + GRACE_S - 1))
+    with pytest.raises(PeerError, match="expired"):
+        verifier.member(packed, Wall(LATER + GRACE_S))
+
+
+def test_words_of_a_missing_role_say_which() -> None:
+    verifier = Verifier(MESH)
+    member = verifier.member(given(Role.RUN).pack(), NOW)
+    demand(member, Role.RUN, "run VMs")
+    with pytest.raises(PeerError, match=r"may not revoke: .*does not give the role operate"):
+        demand(verifier.standing(member.node_id), Role.OPERATE, "revoke")
+    with pytest.raises(PeerError, match="not known"):
+        demand(verifier.standing(FIRST.node_id), Role.RUN, "run VMs")
+    with pytest.raises(UsageError, match="no role 'king'; there are observe, publish"):
+        roles.parse(["run", "king"])
+    with pytest.raises(UsageError, match="at least one"):
+        roles.parse([])
+    assert roles.parse(["run", "OPERATE"]) == Role.RUN | Role.OPERATE

@@ -12,8 +12,9 @@ from radics_mesh.clock import Wall
 from radics_mesh.codec import pack
 from radics_mesh.errors import CapacityError, PeerError, UsageError, WireError
 from radics_mesh.identity import Identity
-from radics_mesh.membership import Verifier, found, invite
+from radics_mesh.membership import Grant, Verifier, found, invite
 from radics_mesh.revocations import Revocation, Revocations, is_above, revoke
+from radics_mesh.roles import Role
 from tests.strategies import msgpack_values
 
 NOW = Wall(1_800_000_000.0)
@@ -86,6 +87,20 @@ def test_who_was_invited_by_a_revoked_one_is_in_when_another_invites_it() -> Non
     assert verifier.member(again.pack(), NOW).public == LOWER.public
     with pytest.raises(PeerError, match=f"{UPPER.node_id.short} has been revoked"):
         verifier.member(LOWER_CHAIN.pack(), NOW)
+
+
+def test_without_the_role_operate_only_oneself_can_be_revoked() -> None:
+    weak = invite(FIRST, CHAIN, UPPER.public, "upper", LATER, Grant(Role.RUN | Role.INVITE))
+    guest = invite(UPPER, weak, LOWER.public, "lower", LATER)
+    verifier = Verifier(MESH)
+    known = Revocations(verifier)
+    known.add(revoke(UPPER, weak.pack(), guest.member, when=NOW, reason=""))
+    assert verifier.member(guest.pack(), NOW).public == LOWER.public
+    assert not is_above(UPPER.public, guest, MESH)
+    known.add(revoke(UPPER, weak.pack(), weak.member, when=NOW, reason=""))
+    for chain in (weak, guest):
+        with pytest.raises(PeerError, match="revoked"):
+            verifier.member(chain.pack(), NOW)
 
 
 def test_an_invitation_of_ones_own_for_a_stranger_to_it_revokes_nothing() -> None:

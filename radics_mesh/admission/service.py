@@ -18,7 +18,7 @@ from radics_mesh.config import Address
 from radics_mesh.errors import LinkError, MeshError, PeerError, UsageError
 from radics_mesh.ids import NodeId
 from radics_mesh.me import Me
-from radics_mesh.membership import TOKEN_HOSTS_MAX, YEAR_S, Chain, Token, invite
+from radics_mesh.membership import TOKEN_HOSTS_MAX, YEAR_S, Chain, Grant, Token, check_grant, invite
 from radics_mesh.sealed import AdmissionRequest, ByteStream, read_exactly, read_message
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,6 @@ class Admission:
 
     def __init__(self, me: Me, *, state: Path, own: Callable[[], list[Address]]) -> None:
         self._me = me
-        self._chain = Chain.parse(me.chain)
         self._own = own
         self._tokens = TokenBook(state / "admission.sqlite")
         self._knocks = Knocks(me.identity.public)
@@ -58,23 +57,32 @@ class Admission:
         """Who waits for `approve`."""
         return self._knocks.waiting(self._me.clock.monotonic())
 
-    def approve(self, code: str) -> Knock:
+    def approve(self, code: str, grant: Grant | None = None) -> Knock:
         """Let the stranger in that shows this code. UsageError: no such code, several, or this
-        node may not invite."""
-        knock = self._knocks.approve(code, self._me.clock.monotonic(), self._welcome)
+        node may not invite, or not so."""
+        now = self._me.clock.monotonic()
+        knock = self._knocks.approve(code, now, lambda claim: self._welcome(claim, grant))
         log.info("knock approved", name=knock.name, node=knock.node_id.text)
         self._approved.set()
         self._approved = trio.Event()
         return knock
 
-    def make_token(self, host: str, port: int, uses: int = 1, lifetime_s: float = 86_400) -> Token:
+    def make_token(
+        self,
+        host: str,
+        port: int,
+        uses: int = 1,
+        lifetime_s: float = 86_400,
+        grant: Grant | None = None,
+    ) -> Token:
         """A token that lets `uses` strangers join here at once; `host` and `port` are where they
         reach this node; its other addresses at that port are tried after it. Durable on return.
-        UsageError when this node may not invite."""
-        self._check_may_invite()
+        UsageError when this node may not invite, or not so."""
+        self._check_may_invite(grant)
         if uses < 1 or lifetime_s <= 0:
             raise UsageError("a token needs at least one use and some lifetime")
-        secret = self._tokens.make(uses, Wall(self._me.clock.wall() + lifetime_s))
+        expiry = Wall(self._me.clock.wall() + lifetime_s)
+        secret = self._tokens.make(uses, expiry, grant)
         others = [a.host for a in self._own() if a.port == port and a.host != host]
         return Token(
             self._me.mesh.mesh_id,
@@ -127,7 +135,7 @@ class Admission:
                 lambda secret: taker.is_proof(secret, claim, proof),
                 claim.public,
                 self._me.clock.wall(),
-                lambda: self._invite(claim).pack(),
+                lambda grant: self._invite(claim, grant).pack(),
             )
         except UsageError as error:
             await _send_reply(stream, taker.reply(exchange.decline(str(error))))
@@ -186,19 +194,21 @@ class Admission:
 
     # --- inside ---
 
-    def _check_may_invite(self) -> None:
-        own = self._chain.member
-        if not own.may_invite or own.depth < 1:
-            raise UsageError("this node's certificate does not let it invite")
+    def _check_may_invite(self, grant: Grant | None = None) -> None:
+        own = Chain.parse(self._me.chain).member
+        check_grant(own, grant or Grant())
+        if own.is_stale(self._me.clock.wall()):
+            raise UsageError("this node's own certificate has expired; it can invite when renewed")
 
-    def _invite(self, claim: Claim) -> Chain:
-        now = self._me.clock.wall()
+    def _invite(self, claim: Claim, grant: Grant | None) -> Chain:
+        self._check_may_invite(grant)
+        own, now = Chain.parse(self._me.chain), self._me.clock.wall()
         # Without a clock nobody can say when a year is over: the inviter's own expiry bounds it.
-        expiry = Wall(now + YEAR_S) if is_plausible(now) else self._chain.member.expiry
-        return invite(self._me.identity, self._chain, claim.public, claim.name, expiry)
+        expiry = Wall(now + YEAR_S) if is_plausible(now) else own.member.expiry
+        return invite(self._me.identity, own, claim.public, claim.name, expiry, grant)
 
-    def _welcome(self, claim: Claim) -> bytes:
-        return self._content(self._invite(claim))
+    def _welcome(self, claim: Claim, grant: Grant | None) -> bytes:
+        return self._content(self._invite(claim, grant))
 
     def _content(self, chain: Chain) -> bytes:
         return exchange.welcome(self._me.mesh, chain, self._own())

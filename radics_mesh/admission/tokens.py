@@ -12,11 +12,14 @@ from nacl.bindings import randombytes
 from radics_mesh.admission.exchange import token_id
 from radics_mesh.clock import Wall, is_plausible
 from radics_mesh.errors import UsageError
+from radics_mesh.membership import Grant
+from radics_mesh.roles import Role
 
 SECRET_BYTES = 16
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tokens (
-    id BLOB PRIMARY KEY, secret BLOB NOT NULL, uses_left INTEGER NOT NULL, expiry INTEGER NOT NULL
+    id BLOB PRIMARY KEY, secret BLOB NOT NULL, uses_left INTEGER NOT NULL, expiry INTEGER NOT NULL,
+    roles INTEGER, owner TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS admitted (
     token BLOB NOT NULL, public BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (token, public)
@@ -34,15 +37,25 @@ class TokenBook:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(_SCHEMA)
+        self._grow()
 
     def close(self) -> None:
         self._db.close()
 
-    def make(self, uses: int, expiry: Wall) -> bytes:
+    def _grow(self) -> None:
+        """A book from before 0.5 says of no token what it gives: what the inviter has."""
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(tokens)")}
+        for name, kind in (("roles", "INTEGER"), ("owner", "TEXT")):
+            if name not in columns:
+                self._db.execute(f"ALTER TABLE tokens ADD COLUMN {name} {kind}")
+
+    def make(self, uses: int, expiry: Wall, grant: Grant | None = None) -> bytes:
         """The secret of a new token."""
         secret = randombytes(SECRET_BYTES)
-        row = (token_id(secret), secret, uses, int(expiry))
-        self._db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?)", row)
+        given = grant or Grant()
+        roles = None if given.roles is None else int(given.roles)
+        row = (token_id(secret), secret, uses, int(expiry), roles, given.owner)
+        self._db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)", row)
         return secret
 
     def redeem(
@@ -51,14 +64,14 @@ class TokenBook:
         is_proof: Callable[[bytes], bool],
         public: bytes,
         now: Wall,
-        issue: Callable[[], bytes],
+        issue: Callable[[Grant], bytes],
     ) -> bytes:
         """The packed chain that `issue` made for this key, now or when it asked before.
 
         On return the use is counted for good. UsageError, with a reason that its bearer may see,
         when the token is unknown, not proved, used up or expired.
         """
-        query = "SELECT secret, uses_left, expiry FROM tokens WHERE id = ?"
+        query = "SELECT secret, uses_left, expiry, roles, owner FROM tokens WHERE id = ?"
         row = self._db.execute(query, (identifier,)).fetchone()
         if row is None or not is_proof(row[0]):
             raise UsageError("the inviter does not know this token")
@@ -69,7 +82,8 @@ class TokenBook:
             raise UsageError("this token has expired")
         if row[1] <= 0:
             raise UsageError("this token is used up")
-        chain = issue()
+        roles = None if row[3] is None else Role(row[3])
+        chain = issue(Grant(roles, row[4]))
         self._count(identifier, public, chain)
         return chain
 

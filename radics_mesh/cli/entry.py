@@ -22,6 +22,7 @@ from radics_mesh.cli import (
     checkpoints,
     data,
     images,
+    invitations,
     join,
     lives,
     members,
@@ -46,6 +47,7 @@ PROGRAM = "python -m radics_mesh"
     commands=[
         *join.COMMANDS,
         *mesh.COMMANDS,
+        *invitations.COMMANDS,
         *members.COMMANDS,
         *vms.COMMANDS,
         *lives.COMMANDS,

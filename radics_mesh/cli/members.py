@@ -12,7 +12,8 @@ from radics_mesh import cells
 from radics_mesh.cli.asking import ask, json_option, state_option
 from radics_mesh.cli.tables import print_rows
 
-_COLUMNS = ["NAME", "ID", "INVITED BY", "UNTIL", "REVOKED"]
+_COLUMNS = ["NAME", "ID", "OWNER", "ROLES", "INVITED BY", "UNTIL", "REVOKED"]
+_ALL = 5
 
 
 @click.command()
@@ -32,7 +33,8 @@ def members(state: Path) -> None:
 def revoke(node: str, reason: str, state: Path) -> None:
     """Put NODE out of the mesh, with all whom it invited. This cannot be taken back.
 
-    Only nodes that stand above it in its chain of invitations can do this, and itself.
+    Only nodes that stand above it in its chain of invitations with the role operate can do this,
+    and itself.
     """
     answer = ask(state, "revoke", node=node, reason=reason)
     name = cells.printable(answer["member"]["name"])
@@ -46,8 +48,10 @@ def _row(row: dict[str, Any]) -> cells.Row:
     return [
         cells.printable(row["name"]) + (" (this node)" if row["self"] else ""),
         row["id"][:8],
+        cells.printable(row["owner"]),
+        "all" if len(row["roles"]) == _ALL else ",".join(row["roles"]),
         cells.printable(row["invited_by"]),
-        "" if row["until"] is None else _day(row["until"]),
+        _until(row),
         _revoked(row),
     ]
 
@@ -58,6 +62,13 @@ def _revoked(row: dict[str, Any]) -> str:
     through = f"{row['through']}, " if row["through"] else ""
     why = f": {row['reason']}" if row["reason"] else ""
     return cells.printable(f"{through}by {', '.join(row['revoked_by'])}{why}")
+
+
+def _until(row: dict[str, Any]) -> str:
+    if row["until"] is None:
+        return ""
+    stale = f" (stale, refused from {_day(row['grace_until'])})" if row["stale"] else ""
+    return _day(row["until"]) + stale
 
 
 def _day(moment: float) -> str:

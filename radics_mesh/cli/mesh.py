@@ -1,4 +1,4 @@
-"""Commands about the mesh: who is in it, who may enter, what happens."""
+"""Commands about the mesh: which nodes there are, and what happens."""
 
 from __future__ import annotations
 
@@ -9,46 +9,9 @@ from typing import Any, cast
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import Finite, ask, ask_each, json_option, state_option
+from radics_mesh.cli.asking import ask, ask_each, json_option, state_option
 from radics_mesh.cli.tables import print_json, print_rows
 from radics_mesh.control_shapes.mesh import Status
-
-
-@click.command()
-@click.argument("code")
-@json_option
-@state_option
-def approve(code: str, state: Path) -> None:
-    """Let a node in that knocks with CODE."""
-    answer = ask(state, "approve", code=code)
-    click.echo(f"{cells.printable(answer['name'])} is a member now ({answer['id'][:8]})")
-
-
-@click.command()
-@json_option
-@state_option
-def knocks(state: Path) -> None:
-    """List nodes that wait to be let in."""
-    rows = ask(state, "knocks")["knocks"]
-    print_rows(cells.KNOCK_COLUMNS, rows, cells.knock_row, nothing="nobody knocks")
-
-
-@click.command()
-@click.option("--uses", type=click.IntRange(1, 1000), default=1, show_default=True)
-@click.option("--hours", type=Finite(0, 8760, min_open=True), default=24.0, show_default=True)
-@json_option
-@state_option
-def invite(uses: int, hours: float, state: Path) -> None:
-    """Print a token with which others join at once. Keep it secret: who has it gets in."""
-    answer = ask(state, "invite", uses=uses, hours=hours)
-    click.echo(answer["token"])
-    where = answer["addresses"][0] if answer["addresses"] else "HOST"
-    times = "once" if uses == 1 else f"{uses} times"
-    click.echo(
-        f"good {times} within {hours:g} h: "
-        f"python -m radics_mesh join --bootstrap {where} --invite TOKEN",
-        err=True,
-    )
 
 
 @click.command()
@@ -109,4 +72,4 @@ def print_status(state: Status) -> None:
         click.echo(cells.event_line(event))
 
 
-COMMANDS = [approve, knocks, invite, nodes, events, status]
+COMMANDS = [nodes, events, status]

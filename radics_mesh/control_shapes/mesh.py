@@ -59,6 +59,12 @@ class MemberRow(TypedDict):
     # When its certificate expires, by the wall clock; None: not known.
     until: float | None
     may_invite: bool
+    # Of observe, publish, run, invite, operate; none: not known.
+    roles: list[str]
+    owner: str
+    # It has expired, and counts until `grace_until`.
+    stale: bool
+    grace_until: float | None
     revoked: bool
     # "genesis": the holder of the mesh's first key.
     revoked_by: list[str]

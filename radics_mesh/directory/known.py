@@ -15,7 +15,7 @@ from radics_mesh.knowledge.book import Entry, RecordBook
 from radics_mesh.knowledge.holders import Holders, Standing
 from radics_mesh.knowledge.refresh import Fact
 from radics_mesh.knowledge.statements import Statements
-from radics_mesh.membership import Verifier
+from radics_mesh.membership import Certificate, Chain, Verifier
 from radics_mesh.records import Kind, Record
 
 
@@ -53,6 +53,15 @@ class Known:
         """A node's public key, as far as is known here; else empty."""
         known = self.entries(Kind.NODE, node.text)
         return next((e.record.signer for e in known if e.record.publisher == node), b"")
+
+    def certificate(self, node: NodeId) -> Certificate | None:
+        """Of a member that showed one, or whose record is known here."""
+        found = self._verifier.standing(node)
+        if found is not None:
+            return found
+        known = self.entries(Kind.NODE, node.text)
+        chains = [e.record.chain for e in known if e.record.publisher == node]
+        return Chain.parse(chains[0]).member if chains else None
 
     def is_stale(self, slot: Slotted, now: Monotonic) -> bool:
         entry = self.book.entry(*slot, now)

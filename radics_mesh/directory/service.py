@@ -34,9 +34,9 @@ from radics_mesh.knowledge.holders import Holders
 from radics_mesh.knowledge.refresh import Fact, Refresh
 from radics_mesh.knowledge.sequence import SequenceNumbers
 from radics_mesh.knowledge.statements import Statements
-from radics_mesh.membership import Verifier
+from radics_mesh.membership import Certificate, Chain, Verifier
 from radics_mesh.ownership import Ownership
-from radics_mesh.records import Kind, Record, dht_key
+from radics_mesh.records import Kind, Record, check_may_state, dht_key
 
 WORKERS = 8
 # How often what was stated is looked through for what must be stated again.
@@ -114,7 +114,20 @@ class Directory:
         now = self._clock.monotonic()
         self._spread(self._own.withdraw(kind, subject, ttl_s=self._ttl_s, now=now))
 
+    def renew(self, chain: bytes) -> None:
+        """From now on this node proves what it states by that chain of its own."""
+        self._own.chain = self._objects.chain = chain
+
+    def certificate(self, node: NodeId) -> Certificate | None:
+        """Of a member that showed one, or whose record is known here."""
+        return self._known.certificate(node)
+
     def _spread(self, record: Record) -> None:
+        try:
+            check_may_state(Chain.parse(record.chain).member, record.kind)
+        except PeerError as error:  # the others would refuse it
+            self._refusals.refuse(error)
+            return
         self._note(record)
         self._jobs.start(lambda: self._put_newest(record.slot), once=("put", record.slot))
 

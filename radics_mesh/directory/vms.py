@@ -15,11 +15,13 @@ from radics_mesh.directory.known import Known
 from radics_mesh.directory.refusals import Refusals
 from radics_mesh.errors import PeerError, WireError
 from radics_mesh.exchange import ObjectExchange
-from radics_mesh.ids import VmId
+from radics_mesh.ids import NodeId, VmId
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.knowledge.holders import Holders, Standing, claimed
+from radics_mesh.membership import demand
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind, Record
+from radics_mesh.roles import Role
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,23 @@ class Vms:
         return chain
 
     def _take(self, chain: Ownership) -> None:
+        self._check_forced(chain)
         if self._holders.learn(chain):
             self._changes.tell(Change(Kind.VM, chain.vm_id.text, chain.holder))
         elif self._holders.is_lower(chain):
             self.lower.tell(chain)
+
+    def _check_forced(self, chain: Ownership) -> None:
+        """PeerError when somebody took another owner's VM who may not operate: it was not handed
+        over, and nobody was told to. Of those whose certificates are not known here nothing is
+        known to speak against it."""
+        birth = self._known.certificate(NodeId.of_key(chain.birth.holder))
+        for link in chain.links:
+            taken = link.how == "forced"
+            taker = self._known.certificate(NodeId.of_key(link.holder)) if taken else None
+            if taker is None or (birth is not None and birth.owner == taker.owner):
+                continue
+            demand(taker, Role.OPERATE, f"take {chain.name}, another owner's VM,")
 
     def lacks_proof(self, record: Record) -> bool:
         """Whether its chain is still to be fetched."""

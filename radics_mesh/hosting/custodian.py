@@ -92,7 +92,8 @@ class Custodian:
         if chain.holder != sender:
             raise PeerError(f"{sender.short} has a VM kept that it does not hold")
         chain.check_mandate(message.mandate, self._host.me.identity.public, message.snapshot)
-        self._host.directory.learn_ownership(chain.pack())
+        if self._host.directory.learn_ownership(chain.pack()) is None:
+            raise PeerError(f"{sender.short} has a VM kept that was not its to take")
         self._spoke[sender] = trio.current_time()
         if self._is_void(chain):
             await self._refuse(message, sender, "the VM is known to be another node's by now")
@@ -134,6 +135,7 @@ class Custodian:
         return held.mandate is not None and message.mandate.serial < held.mandate.serial
 
     def _check_fits(self, message: Keep) -> None:
+        self._host.check_runs(NodeId.of_key(message.chain.birth.holder))
         terms = message.terms
         wanted = architecture.named(terms.arch)
         if terms.baseline != wanted.baseline:

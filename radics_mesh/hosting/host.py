@@ -22,6 +22,8 @@ from radics_mesh.hosting.pool import Pool
 from radics_mesh.hosting.table import Table
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
+from radics_mesh.membership import Certificate, demand
+from radics_mesh.roles import Role
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.cgroup import Groups
 from radics_mesh.vmm.image_store import ImageStore
@@ -115,9 +117,25 @@ class Host:
     def memory_used_bytes(self, but: VmId | None = None) -> int:
         return sum(t.memory_held_bytes for t in self.tenants() if t.vm_id != but)
 
+    def certificate(self, node: NodeId) -> Certificate | None:
+        """A member's, as far as one is known here."""
+        if node == self.me.node_id:
+            return self.me.certificate
+        return self.me.verifier.standing(node) or self.directory.certificate(node)
+
+    def check_runs(self, owner: NodeId) -> None:
+        """PeerError when this node, or the member in whose name a VM was born, may not run VMs.
+
+        Of a member whose certificate was never seen here nothing is known to speak against it."""
+        self.me.demand(Role.RUN, "run VMs")
+        member = self.certificate(owner)
+        if member is not None:
+            demand(member, Role.RUN, "have VMs run")
+
     def check_room(self, memory_bytes: int, owner: NodeId, but: VmId | None = None) -> None:
         """CapacityError when a guest of that size does not fit beside the others, or its owner has
-        as much here as it may."""
+        as much here as it may; PeerError as of `check_runs`."""
+        self.check_runs(owner)
         free = self.memory_bytes - self.memory_used_bytes(but)
         if memory_bytes > free:
             raise CapacityError(

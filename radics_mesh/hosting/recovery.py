@@ -21,6 +21,7 @@ from radics_mesh.ids import NodeId, VmId
 from radics_mesh.knowledge.book import Entry
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
+from radics_mesh.roles import Role
 from radics_mesh.vmm.handoff_state import Phase
 from radics_mesh.wording import duration, size
 
@@ -96,9 +97,16 @@ class Recovery:
             raise UsageError(
                 f"{name} may be alive: " + "; ".join(warning) + "; --force recovers it all the same"
             )
+        self._check_ours(parent)
         chain = parent.recovered(self._host.me.identity, state.snapshot)
         await self._go_on(state, chain)
         return warning
+
+    def _check_ours(self, chain: Ownership) -> None:
+        """PeerError: the others would not take it from this node."""
+        birth = self._host.certificate(NodeId.of_key(chain.birth.holder))
+        if birth is None or birth.owner != self._host.me.certificate.owner:
+            self._host.me.demand(Role.OPERATE, f"take {chain.name}, another owner's VM,")
 
     def discard(self, vm_id: VmId, snapshot: str) -> State:
         """Delete a state that is kept here for good; UsageError: none begins so, or several."""

@@ -13,7 +13,9 @@ from radics_mesh.hosting.arrival import keep_pages
 from radics_mesh.hosting.roster import Roster
 from radics_mesh.hosting.vm import Vm
 from radics_mesh.ids import Digest, NodeId
+from radics_mesh.membership import demand
 from radics_mesh.ownership import Ownership
+from radics_mesh.roles import Role
 from radics_mesh.vmm.handoff_messages import (
     Frozen,
     Higher,
@@ -52,7 +54,9 @@ class Words(Roster):
             await self._take_pages(message, sender)
             return
         if isinstance(message, Offer | Frozen | Release | Higher):
-            self._host.directory.learn_ownership(message.chain.pack())
+            demand(self._host.certificate(sender), Role.RUN, "hand VMs over")
+            if self._host.directory.learn_ownership(message.chain.pack()) is None:
+                raise PeerError(f"{sender.short} brings a VM that was not its to take")
         while (vm := await self._vm_for(message)) is not None:
             if await vm.receive(message, sender):
                 return

@@ -32,7 +32,7 @@ class Statements:
 
     def __init__(self, identity: Identity, chain: bytes, sequence: SequenceNumbers) -> None:
         self._identity = identity
-        self._chain = chain
+        self.chain = chain
         self._sequence = sequence
         self._made: dict[Fact, _Statement] = {}
 
@@ -73,7 +73,7 @@ class Statements:
     def _sign(self, fact: Fact, statement: _Statement) -> Record:
         return sign(
             self._identity,
-            self._chain,
+            self.chain,
             *fact,
             sequence=self._sequence.next(),
             ttl_s=statement.ttl_s,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from radics_mesh.clock import is_plausible
 from radics_mesh.control_shapes.mesh import MemberRow
 from radics_mesh.errors import UsageError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import NodeId
-from radics_mesh.membership import Chain
+from radics_mesh.membership import GRACE_S, Chain
 from radics_mesh.node.services import Services
 from radics_mesh.node.state import StateDirectory
 from radics_mesh.revocations import Revocation, is_above, revoke
+from radics_mesh.roles import Role, names
 
 Answer = Mapping[str, Any]
 
@@ -58,10 +60,12 @@ class MemberRequests:
         genesis = StateDirectory(self._node.config.state).genesis()
         if genesis is not None and genesis.public == me.mesh.genesis:
             return genesis, b""
-        above = [self._node.last_name_of(one.node_id) for one in member.certificates]
+        called = self._node.last_name_of(member.member.node_id)
+        above = [one for one in member.certificates[:-1] if Role.OPERATE in one.roles]
+        who = [self._node.last_name_of(one.node_id) for one in above]
         raise UsageError(
-            f"only who invited it can revoke {above[-1]}, or it itself: {', '.join(above)},"
-            " or the holder of the mesh's genesis key"
+            f"only who stands above {called} with the role operate can revoke it, or it itself:"
+            f" {', '.join([*who, called])}, or the holder of the mesh's genesis key"
         )
 
 
@@ -81,7 +85,7 @@ def member_rows(node: Services) -> list[MemberRow]:
 
 
 def _row(node: Services, chain: Chain, statements: list[Revocation]) -> MemberRow:
-    member = chain.member
+    member, now = chain.member, node.me.clock.wall()
     out = node.me.verifier.revoked_in(chain)
     above = chain.certificates[-2].node_id if len(chain.certificates) > 1 else None
     counting = [
@@ -95,8 +99,12 @@ def _row(node: Services, chain: Chain, statements: list[Revocation]) -> MemberRo
         id=member.node_id.text,
         name=node.last_name_of(member.node_id),
         invited_by="" if above is None else node.last_name_of(above),
-        until=float(member.expiry),
+        until=float(chain.until),
         may_invite=member.may_invite,
+        roles=names(member.roles),
+        owner=member.owner,
+        stale=is_plausible(now) and chain.until <= now,
+        grace_until=float(chain.until + GRACE_S),
         revoked=out is not None,
         revoked_by=[_signer_name(node, one) for one in counting],
         through="" if out in (None, member) else node.last_name_of(out.node_id),
@@ -113,6 +121,10 @@ def _strange(node: Services, who: NodeId, statements: list[Revocation]) -> Membe
         invited_by="",
         until=None,
         may_invite=False,
+        roles=[],
+        owner="",
+        stale=False,
+        grace_until=None,
         revoked=True,
         revoked_by=[_signer_name(node, one) for one in about],
         through="",

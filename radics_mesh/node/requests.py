@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from radics_mesh.node.bundle_requests import BundleRequests
 from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
+from radics_mesh.node.invite_requests import InviteRequests
 from radics_mesh.node.life_requests import LifeRequests
 from radics_mesh.node.member_requests import MemberRequests
 from radics_mesh.node.message_requests import MessageRequests
@@ -30,6 +30,7 @@ from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy, 
 from radics_mesh.node.services import Services
 from radics_mesh.node.snapshot_requests import SnapshotRequests
 from radics_mesh.records import Kind
+from radics_mesh.roles import Role
 from radics_mesh.vmm.image_manifest import Wishes
 
 EVENTS_IN_STATUS = 100
@@ -50,6 +51,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     BundleRequests,
     PlanRequests,
     MemberRequests,
+    InviteRequests,
 )
 
 
@@ -108,31 +110,6 @@ class Requests:
             row = await news.receive()
             if row["number"] > last:
                 yield row
-
-    # --- members --------------------------------------------------------------------------------
-
-    async def knocks(self) -> Answer:
-        return {"knocks": rows.knock_rows(self._node)}
-
-    async def approve(self, code: str) -> Answer:
-        knock = self._node.admission.approve(code)
-        self._node.journal.note(f"{knock.name} was let in")
-        return {"name": knock.name, "id": knock.node_id.text}
-
-    async def invite(self, uses: int, hours: float) -> Answer:
-        if not 1 <= uses <= 1000 or not 0 < hours <= 24 * 365:
-            raise UsageError("an invitation has 1 to 1000 uses and lasts up to a year")
-        addresses = self._node.addresses()
-        first = addresses[0]
-        token = self._node.admission.make_token(
-            first.host, first.port, uses=uses, lifetime_s=hours * 3600
-        )
-        return {
-            "token": token.text(),
-            "uses": uses,
-            "expires": time.time() + hours * 3600,
-            "addresses": [str(address) for address in addresses],
-        }
 
     # --- virtual machines -----------------------------------------------------------------------
 
@@ -242,6 +219,7 @@ class Requests:
     # --- sources --------------------------------------------------------------------------------
 
     async def publish(self, name: str, file: str, rate: float | None) -> Answer:
+        self._node.me.demand(Role.PUBLISH, "publish sources")
         if rate is not None and not 1e-3 <= rate <= 1e6:
             raise UsageError("a rate is 0.001 to 1000000 messages a second")
         await self._node.sources.publish(name, Path(file), rate)

@@ -19,6 +19,7 @@ from radics_mesh.admission.tokens import TokenBook
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.config import Address
 from radics_mesh.errors import CapacityError, UsageError
+from radics_mesh.membership import Grant
 from tests.meshes import NOW, identity
 
 LATER = Wall(NOW + 100)
@@ -29,9 +30,9 @@ def right(secret: bytes) -> bool:
     return True
 
 
-def issuing(*chains: bytes) -> Callable[[], bytes]:
+def issuing(*chains: bytes) -> Callable[[Grant], bytes]:
     left = iter(chains)
-    return lambda: next(left)
+    return lambda grant: next(left)
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_expired_unknown_and_unproved_tokens(path: Path) -> None:
 
 
 def test_nothing_is_counted_when_no_certificate_can_be_made(path: Path) -> None:
-    def cannot() -> bytes:
+    def cannot(grant: Grant) -> bytes:
         raise UsageError("may not invite")
 
     book = TokenBook(path)
