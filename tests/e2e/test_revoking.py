@@ -54,7 +54,7 @@ async def test_a_revoked_node_is_refused_by_all(make_peer: MakePeer, tmp_path: P
         a, b, c = await three(make_peer)
         await c.call("send", destination="B/mail", payload=b"before")
         assert (await receive(b, "mail", 1))[0]["payload"] == b"before"
-        with pytest.raises(UsageError, match="only who invited it"):
+        with pytest.raises(UsageError, match="only who stands above"):
             await b.call("revoke", node="C")
 
         said = await command(a, "revoke", "C", "--reason", "stolen")
