@@ -152,7 +152,7 @@ def test_a_changed_field_breaks_the_signature() -> None:
         MESH.verify(Chain((*CHAIN.certificates, raised)), NOW)
 
 
-def given(
+def forged_chain(
     roles: Role, owner: str = "first", *, by: Identity = FIRST, under: Chain = CHAIN
 ) -> Chain:
     """A chain that no honest inviter would make."""
@@ -179,7 +179,7 @@ def test_roles_and_owner_are_inherited_or_chosen() -> None:
 
 
 def test_a_role_that_the_inviter_lacks_is_refused_wherever_the_chain_is_checked() -> None:
-    some = given(Role.RUN | Role.INVITE)
+    some = forged_chain(Role.RUN | Role.INVITE)
     with pytest.raises(UsageError, match="lacks what it would give: operate"):
         invite(SECOND, some, FIRST.public, "3", LATER, Grant(Role.OPERATE))
     more = issue(
@@ -200,7 +200,7 @@ def test_a_role_that_the_inviter_lacks_is_refused_wherever_the_chain_is_checked(
 
 
 def test_only_who_may_operate_speaks_for_another_owner() -> None:
-    some = given(Role.RUN | Role.INVITE)
+    some = forged_chain(Role.RUN | Role.INVITE)
     with pytest.raises(UsageError, match="for another owner"):
         invite(SECOND, some, FIRST.public, "3", LATER, Grant(Role.RUN, "alice"))
     posing = issue(
@@ -246,7 +246,7 @@ def test_an_old_certificate_has_its_inviters_roles_and_owner() -> None:
     assert Chain.parse(chain.pack()) == chain
     # The new ones are no way round: an old one below them gives nothing that they lack.
     for may_invite, below in ((False, Role.RUN), (True, None)):
-        under = given(Role.RUN)
+        under = forged_chain(Role.RUN)
         last = old(SECOND, b"3" * 32, may_invite=may_invite, depth=1)
         found_chain = Chain.parse(Chain((*under.certificates, last)).pack())
         if below is None:
@@ -273,14 +273,14 @@ def test_a_chain_is_as_old_as_the_first_of_it_to_expire() -> None:
     )
     verifier, packed = Verifier(MESH), Chain((*second_chain().certificates, leaf)).pack()
     assert not verifier.member(packed, NOW).is_stale(NOW)
-    assert verifier.member(packed, Wall(LATER + GRACE_S - 1))
+    assert verifier.member(packed, Wall(LATER + GRACE_S - 1)).roles == Role.RUN
     with pytest.raises(PeerError, match="expired"):
         verifier.member(packed, Wall(LATER + GRACE_S))
 
 
 def test_words_of_a_missing_role_say_which() -> None:
     verifier = Verifier(MESH)
-    member = verifier.member(given(Role.RUN).pack(), NOW)
+    member = verifier.member(forged_chain(Role.RUN).pack(), NOW)
     demand(member, Role.RUN, "run VMs")
     with pytest.raises(PeerError, match=r"may not revoke: .*does not give the role operate"):
         demand(verifier.standing(member.node_id), Role.OPERATE, "revoke")
