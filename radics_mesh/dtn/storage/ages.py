@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 
 from radics_mesh.clock import Clock, Monotonic, is_plausible
-from radics_mesh.dtn.storage.database import Row
 from radics_mesh.dtn.storage.held import Held, identity_in
+from radics_mesh.dtn.storage.rows import Row
 from radics_mesh.dtn.wire.bundle import BundleId
 from radics_mesh.errors import WireError
 from radics_mesh.ids import Eid, NodeId
@@ -58,6 +58,8 @@ class Ages:
 
     def held(self, row: Row) -> Held | None:
         """None for a row that makes no sense: damage that SQLite did not notice."""
+        if not row.is_intact:
+            return None
         now = self._clock.monotonic()
         try:
             return Held(

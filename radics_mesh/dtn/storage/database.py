@@ -8,7 +8,8 @@
 
 WAL with synchronous=FULL: a transaction is on the medium when its commit returns. A large file is
 on the medium before the row that names it; without such a row it is a leftover and is removed.
-Every bundle carries a CRC, so that a torn or rotten one is noticed when read.
+Every bundle carries a CRC, and so does its line of the index (`rows`), so that a torn or rotten one
+is noticed when read.
 
 Sync code: the store runs `Writer` in its own thread, and one reading connection in Trio's.
 """
@@ -23,8 +24,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from radics_mesh.dtn.storage.rows import INDEX_COLUMNS, Row
 from radics_mesh.dtn.storage.spool import Spooled
 from radics_mesh.dtn.wire.bundle import ORDINARY
 from radics_mesh.dtn.wire.content import Content, FileBytes, pieces
@@ -35,10 +37,6 @@ from radics_mesh.ids import NONE_EID
 # Above this a bundle is a file: SQLite would write it twice, to its log and to its table.
 FILE_FROM_BYTES = 1 << 20
 _T = TypeVar("_T")
-_INDEX_COLUMNS = (
-    "key, id, destination, priority, lifetime_s, age_us, received_wall, received_uptime,"
-    " previous, signer, size, flags, report_to, custodian, total"
-)
 # Columns that came later: added to every table that lacks them. A new one has them before `raw`, so
 # that reading the index never goes through a bundle's bytes.
 _ADDED = {
@@ -46,6 +44,7 @@ _ADDED = {
     "report_to": f"TEXT NOT NULL DEFAULT '{NONE_EID}'",
     "custodian": f"TEXT NOT NULL DEFAULT '{NONE_EID}'",
     "total": "INTEGER NOT NULL DEFAULT 0",
+    "row_crc": "INTEGER",
 }
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS bundle (
@@ -63,31 +62,11 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WIT
 _NTH_DELIVERED = (
     "SELECT (SELECT until_uptime FROM delivered ORDER BY until_uptime DESC LIMIT 1 OFFSET ?)"
 )
-COLUMNS = f"{_INDEX_COLUMNS}, crc, raw"
+COLUMNS = f"{INDEX_COLUMNS}, crc, raw"
 WIDTH = COLUMNS.count(",") + 1
 # Rows in one statement: each execution costs a hand-over of Python's interpreter lock, and each
 # distinct number of rows a prepared statement, of which the connection keeps 256.
 _ROWS_MAX = 64
-
-
-class Row(NamedTuple):
-    """One line of the index, as stored: the columns of _INDEX_COLUMNS."""
-
-    key: int
-    id: str
-    destination: str
-    priority: int
-    lifetime_s: int
-    age_us: int
-    received_wall: float
-    received_uptime: float
-    previous: bytes | None
-    signer: bytes | None
-    size: int
-    flags: int = ORDINARY
-    report_to: str = NONE_EID
-    custodian: str = NONE_EID
-    total: int = 0
 
 
 @dataclass(slots=True)
@@ -235,7 +214,7 @@ def _sum(rows: Iterable[tuple[object, ...]]) -> tuple[int, int]:
 
 
 def _index(connection: sqlite3.Connection) -> sqlite3.Cursor:
-    return connection.execute(f"SELECT {_INDEX_COLUMNS} FROM bundle ORDER BY key")
+    return connection.execute(f"SELECT {INDEX_COLUMNS} FROM bundle ORDER BY key")
 
 
 def read_rows(connection: sqlite3.Connection, keys: list[int]) -> list[Row]:
@@ -243,7 +222,7 @@ def read_rows(connection: sqlite3.Connection, keys: list[int]) -> list[Row]:
     rows: list[Row] = []
     for some in _chunks(sorted(keys)):
         places = ", ".join("?" * len(some))
-        query = f"SELECT {_INDEX_COLUMNS} FROM bundle WHERE key IN ({places}) ORDER BY key"
+        query = f"SELECT {INDEX_COLUMNS} FROM bundle WHERE key IN ({places}) ORDER BY key"
         rows += map(Row._make, connection.execute(query, some))
     return rows
 
@@ -364,6 +343,7 @@ class Writer:
             raise
 
     def _values(self, row: Row, raw: Content) -> tuple[object, ...]:
+        row = row.checked()
         if row.size > FILE_FROM_BYTES:
             return (*row, self._files.write(row.key, raw), None)
         raw = bytes(raw)

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from radics_mesh.clock import Monotonic
 from radics_mesh.dtn.storage.ages import Ages, eid
 from radics_mesh.dtn.storage.backlog import Backlog, Lane
-from radics_mesh.dtn.storage.database import Reader, Row, find_key, read_rows
+from radics_mesh.dtn.storage.database import Reader, find_key, read_rows
 from radics_mesh.dtn.storage.filter import Filter
 from radics_mesh.dtn.storage.held import Held, identity_in
+from radics_mesh.dtn.storage.rows import Row
 from radics_mesh.dtn.wire.bundle import CUSTODY, SINGLETON, BundleId
 
 # How many are fetched at once when all are gone through.
@@ -133,6 +134,8 @@ class Index:
 
     def enter_row(self, row: Row) -> bool:
         """As `enter`, without a Held where none is needed; False for a row without sense."""
+        if not row.is_intact:
+            return False
         try:
             lane = Lane(eid(row.destination), row.priority)
             whole = not _always_lives("+" in identity_in(row.id).rpartition(" ")[2], row.flags)

@@ -20,7 +20,6 @@ from radics_mesh.dtn.storage.database import (
     COLUMNS,
     WIDTH,
     Files,
-    Row,
     check,
     columns_of,
     connect,
@@ -28,6 +27,7 @@ from radics_mesh.dtn.storage.database import (
     was_delivered,
 )
 from radics_mesh.dtn.storage.index import hashed_text
+from radics_mesh.dtn.storage.rows import Row
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,6 @@ from radics_mesh.dtn.storage.database import (
     Batch,
     Files,
     Reader,
-    Row,
     Writer,
     read_delivered,
     read_file,
@@ -50,6 +49,7 @@ from radics_mesh.dtn.storage.filter import Filter
 from radics_mesh.dtn.storage.held import Held
 from radics_mesh.dtn.storage.index import Index, hashed
 from radics_mesh.dtn.storage.quotas import Quotas
+from radics_mesh.dtn.storage.rows import Row
 from radics_mesh.dtn.storage.salvage import Opened, open_database, salvage
 from radics_mesh.dtn.storage.spool import Spool, Spooled
 from radics_mesh.dtn.wire.bundle import BundleId
@@ -143,10 +143,11 @@ class BundleStore:
             self._sequence = self._sequence_end = secrets.randbits(47)
         large = set()
         for row in index:
-            self._next_key = max(self._next_key, row.key + 1)
-            is_large = row.size > FILE_FROM_BYTES
+            if row.is_intact:
+                self._next_key = max(self._next_key, row.key + 1)
+            is_large = row.is_intact and row.size > FILE_FROM_BYTES
             if (is_large and not self._file_is_whole(row)) or not self._index.enter_row(row):
-                self._isolate(row.key, row.id, large=is_large)
+                self._isolate(row.key, str(row.id))
                 continue
             self.quotas.take(eid(row.id.partition(" ")[0]), row.size)
             if is_large:
@@ -338,8 +339,7 @@ class BundleStore:
             await trio.lowlevel.checkpoint()
         if content is None and held in self:
             self._forget(held)
-            large = held.size_bytes > FILE_FROM_BYTES
-            self._isolate(held.key, str(held.bundle_id), large=large)
+            self._isolate(held.key, str(held.bundle_id))
         return content
 
     def spool(self) -> Spool:
@@ -432,13 +432,13 @@ class BundleStore:
     def _lost(self, key: int, size_bytes: int) -> None:
         """A row of the backlog that can no longer be read, nor whose bundle it was."""
         self._give_back(NONE_EID, size_bytes)
-        self._isolate(key, "unknown", large=size_bytes > FILE_FROM_BYTES)
+        self._isolate(key, "unknown")
 
-    def _isolate(self, key: int, bundle_id: str, *, large: bool) -> None:
+    def _isolate(self, key: int, bundle_id: str) -> None:
         self.counters["isolated"] += 1
         log.error("bundle damaged on disk, isolated", bundle=bundle_id, key=key)
         path = self._files.of(key)
-        if large and path.exists():
+        if path.exists():  # of a large one; a damaged row may not say that it is
             self._files.isolate(path)
         self._commits.put(Write(Batch(removed=[key])))
 
