@@ -80,7 +80,7 @@ class Sources:
             self._nursery = None
             if registration is not None:
                 registration.close()
-            self._ledger.close()
+            await self._scribe.close()
 
     # --- publishing -----------------------------------------------------------------------------
 
