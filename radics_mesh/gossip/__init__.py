@@ -1,0 +1,16 @@
+"""What neighbours tell each other: who is there, by SWIM with Lifeguard, and which records exist.
+
+swim        the failure detector: receives datagrams, probes, spreads news. Sans-IO
+probes      the probe under way, and those of others that this node helps with
+members     the bounded view: whom this node watches, and whom it cannot reach since when
+suspicion   how long a suspect has to answer, and who suspects it
+rumours     what is news, and how often it must still be told
+words       statements that their speakers sign: alive, left, suspected; and acknowledgements
+messages    the datagrams
+budget      how much news of one signer is believed
+liveness    the thin Trio shell of the failure detector
+
+SWIM: Das, Gupta, Motivala: SWIM: Scalable Weakly-consistent Infection-style Process Group
+Membership Protocol, DSN 2002. Lifeguard: Dadgar, Phillips, Currey: Lifeguard: Local Health
+Awareness for More Accurate Failure Detection, DSN 2018 workshops. They are cited below by section.
+"""
