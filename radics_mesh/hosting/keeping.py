@@ -70,7 +70,7 @@ class Keeping:
                 await self._guarded(self.custodian.tick)
                 await trio.sleep(TICK_S)
         finally:
-            registration.close()
+            await registration.end()
 
     async def _guarded(self, tick: Callable[[float], Awaitable[None]]) -> None:
         try:

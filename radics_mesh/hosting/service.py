@@ -148,7 +148,7 @@ class Hosting(Words, Orders):
         finally:
             self._nursery = None
             if registration is not None:
-                registration.close()
+                await registration.end()
             self._table.close()
             self._host.pages.close()
             self._host.custody.close()

@@ -164,7 +164,7 @@ class Witness:
                     elif change.kind is Kind.NODE and change.publisher != self._host.me.node_id:
                         await self._glimpse(change.publisher)
         finally:
-            registration.close()
+            await registration.end()
 
     def _in_reach(self, peer: object) -> None:
         if isinstance(peer, NodeId):

@@ -84,7 +84,7 @@ class Images:
         finally:
             self._nursery = None
             if registration is not None:
-                registration.close()
+                await registration.end()
 
     # --- what users and VMs want ----------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class Sources:
         finally:
             self._nursery = None
             if registration is not None:
-                registration.close()
+                await registration.end()
             await self._scribe.close()
 
     # --- publishing -----------------------------------------------------------------------------

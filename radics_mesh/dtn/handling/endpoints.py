@@ -53,6 +53,10 @@ class Registration:
         self.queue: deque[Held] = deque()
         self.closed = False
         self.woken = trio.Event()
+        # Around the handler while it has a bundle, and when it has none.
+        self.scope: trio.CancelScope | None = None
+        self.idle = trio.Event()
+        self.idle.set()
         self._endpoints = endpoints
 
     def covers(self, eid: Eid) -> bool:
@@ -61,6 +65,15 @@ class Registration:
     def close(self) -> None:
         """No further bundle is handed over; one in the handler's hands is finished. Idempotent."""
         self._endpoints.unregister(self)
+
+    async def end(self) -> None:
+        """Close, and wait until the handler has let go of what it works with. A bundle that it is
+        not done with is delivered again. Not cut short by a cancellation; not from the handler."""
+        self.close()
+        if self.scope is not None:
+            self.scope.cancel()
+        with trio.CancelScope(shield=True):
+            await self.idle.wait()
 
 
 class Endpoints:
@@ -235,7 +248,7 @@ class Endpoints:
     async def _handled(self, registration: Registration, delivery: Delivery) -> bool:
         """Whether the handler has accepted it."""
         try:
-            await registration.handler(delivery)
+            await _handle(registration, delivery)
         except MeshError as error:
             self._counters["dropped_by_handler"] += 1
             log.warning(
@@ -258,3 +271,15 @@ class Endpoints:
         if held in self._store:  # else custody of it was released meanwhile
             self._delivered(held, accepted)
             self._store.finish(held)
+
+
+async def _handle(registration: Registration, delivery: Delivery) -> None:
+    registration.idle = trio.Event()
+    try:
+        with trio.CancelScope() as registration.scope:
+            await registration.handler(delivery)
+            return
+        raise Elsewhere
+    finally:
+        registration.scope = None
+        registration.idle.set()
