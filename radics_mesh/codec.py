@@ -37,6 +37,21 @@ def unpack(data: bytes, *, limit_bytes: int = 1 << 20) -> Any:
     return value
 
 
+def unpack_first(data: bytes, *, limit_bytes: int = 1 << 20) -> tuple[Any, bytes]:
+    """The msgpack value that `data` begins with, and what follows it; WireError without one."""
+    if len(data) > limit_bytes:
+        raise WireError(f"{len(data)} bytes where at most {limit_bytes} are taken")
+    unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, max_buffer_size=limit_bytes)
+    unpacker.feed(data)
+    try:
+        value = unpacker.unpack()
+    except (msgpack.exceptions.UnpackException, ValueError, RecursionError, TypeError) as error:
+        raise WireError(f"not msgpack: {error}") from error
+    if _is_deep(value):
+        raise WireError(f"more than {DEPTH_MAX} arrays and maps inside each other")
+    return value, data[unpacker.tell() :]
+
+
 def _is_deep(value: object) -> bool:
     level = [value]
     for _ in range(DEPTH_MAX):

@@ -17,6 +17,7 @@ from radics_mesh.directory.service import Directory
 from radics_mesh.identity import Identity
 from radics_mesh.link import DatagramLink, Restricted
 from radics_mesh.link_memory import MemoryNetwork
+from radics_mesh.me import Me
 from radics_mesh.membership import YEAR_S, Verifier, found, invite
 from radics_mesh.records import Kind
 from tests.dht.world import TrioClock, at
@@ -66,6 +67,7 @@ class Members:
         identity, chain = member(number)
         config = Config(state=self.path / (state or f"state{number}"), name=f"node{number}")
         config.state.mkdir(exist_ok=True)
+        verifier = Verifier(MESH)
         dht = Dht(
             link=link,
             node_id=identity.node_id,
@@ -73,12 +75,13 @@ class Members:
             bootstrap=[Address(*at(other)) for other in bootstrap],
             peers_path=config.state / "peers.msgpack",
             random=Random(number),
+            me=Me(identity, verifier, chain, TrioClock()),
         )
         directory = Directory(
             dht=dht,
             identity=identity,
             chain=chain,
-            verifier=Verifier(MESH),
+            verifier=verifier,
             clock=TrioClock(),
             config=config,
         )

@@ -38,7 +38,7 @@ FAILED: Result = (False, None)
 @dataclass
 class _Pending:
     answered: trio.Event = field(default_factory=trio.Event)
-    value: object = None
+    answer: rpc.Answer | None = None
 
 
 @dataclass
@@ -71,37 +71,49 @@ class Calls:
 
     async def call(self, address: SocketAddress, name: str, arguments: Sequence[object]) -> Result:
         """(True, the answer's value), or FAILED after 2.5 s or when it cannot be sent."""
+        answer = await self.ask(address, name, arguments)
+        return FAILED if answer is None else (True, answer.value)
+
+    async def ask(
+        self,
+        address: SocketAddress,
+        name: str,
+        arguments: Sequence[object],
+        *,
+        flags: int = 0,
+        room: int = 0,
+    ) -> rpc.Answer | None:
+        """The answer; None after 2.5 s or when it cannot be sent. `flags`, `room`: see rpc."""
         silence = self._silences.get(address)
         if silence is not None and trio.current_time() < silence.until:
             self._counters["calls_spared"] += 1
             await trio.lowlevel.checkpoint()
-            return FAILED
+            return None
         message_id = os.urandom(ID_BYTES)
-        datagram = rpc.pack_call(message_id, name, arguments)
+        datagram = rpc.pack_call(message_id, name, arguments, flags=flags, room=room)
         pending = self._pending[message_id] = _Pending()
         self._counters[f"called_{name}"] += 1
         try:
-            answered = await self._transmit(datagram, address, pending)
+            await self._transmit(datagram, address, pending)
         except LinkError as error:
             self.refuse("unreachable", str(error), address)
             self.failed(address, cut=True)
-            return FAILED
+            return None
         finally:
             del self._pending[message_id]
-        if not answered:
+        if pending.answer is None:
             self.failed(address)
-            return FAILED
+            return None
         self.alive(address)
-        return True, pending.value
+        return pending.answer
 
-    async def _transmit(self, datagram: bytes, address: SocketAddress, pending: _Pending) -> bool:
+    async def _transmit(self, datagram: bytes, address: SocketAddress, pending: _Pending) -> None:
         for number, wait_s in enumerate(WAITS_S):
             await self.send(datagram, address)
             self._counters["retransmitted"] += number > 0
             with trio.move_on_after(wait_s):
                 await pending.answered.wait()
-                return True
-        return False
+                return
 
     def settle(self, answer: rpc.Answer) -> None:
         """An answer came in; its message id, 20 random bytes, says to what."""
@@ -109,7 +121,7 @@ class Calls:
         if pending is None or pending.answered.is_set():
             self._counters["late_answers"] += 1
             return
-        pending.value = answer.value
+        pending.answer = answer
         pending.answered.set()
 
     # --- who answers --------------------------------------------------------------------------
@@ -133,6 +145,10 @@ class Calls:
     def is_cut(self, address: SocketAddress) -> bool:
         silence = self._silences.get(address)
         return silence is not None and silence.cut
+
+    def has_failed(self, address: SocketAddress) -> bool:
+        """Whether the last call there failed."""
+        return address in self._silences
 
     def is_lost(self, address: SocketAddress) -> bool:
         """Whether it is time to believe that nobody is there."""

@@ -1,28 +1,29 @@
-"""Look-ups: kademlia's spiders with Trio's concurrency, and answers that are weighed.
+"""Look-ups: the k closest nodes to a key, or what three holders say of it.
 
-`kademlia.crawling.gather_dict` is the one function of the package that is replaced in place: the
-spiders call it by that name, and the stock one needs an asyncio loop.
-
-Differences to the stock spiders: a node that failed cannot come back by hearsay within the same
-look-up; no look-up asks more than ASKED_MAX nodes, whatever the answers say; and the search for
-values goes on until HOLDERS_WANTED nodes have shown theirs, since the first may be outdated.
+What kademlia's spiders do in rounds, each as slow as its slowest call, goes on without rounds here:
+ALPHA calls are under way, and one that takes longer than SLOW_S no longer holds another one up.
+Whom to ask is the frontier's choice; who does not answer is doubted, so that the dead leave the
+table although nobody waits for them. The search for values goes on until HOLDERS_WANTED nodes have
+shown some that count, since the first may be outdated, and junk shows nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
-import kademlia.crawling
 import trio
-from kademlia.crawling import NodeSpiderCrawl, RPCFindResponse, ValueSpiderCrawl
-from kademlia.node import Node, NodeHeap
+from kademlia.node import Node
 
 from radics_mesh.dht.calls import Result
+from radics_mesh.dht.frontier import Frontier
 from radics_mesh.dht.protocol import TrioProtocol
 
 HOLDERS_WANTED = 3
-ASKED_MAX = 64
+# A call is slow once an answer could have come twice over, and given up for a look-up that has
+# what it needs once it was sent again, and a second time, and nothing came.
+SLOW_S, LATE_S = 0.4, 1.4
+LOOKUP_MAX_S = 12.0
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -41,73 +42,149 @@ async def gather_dict(calls: Mapping[_Key, Awaitable[_Value]]) -> dict[_Key, _Va
     return {key: results[key] for key in calls}
 
 
-kademlia.crawling.gather_dict = gather_dict
-
-
-class CheckedHeap(NodeHeap):
-    """A NodeHeap that takes no node twice that failed, and ends after ASKED_MAX nodes."""
-
-    def __init__(self, node: Node, maxsize: int) -> None:
-        super().__init__(node, maxsize)
-        self.failed: set[bytes] = set()
-
-    def push(self, nodes: Node | list[Node]) -> None:
-        nodes = nodes if isinstance(nodes, list) else [nodes]
-        super().push([node for node in nodes if node.id not in self.failed])
-
-    def remove(self, peers: list[bytes]) -> None:
-        self.failed.update(peers)
-        super().remove(peers)
-
-    def get_uncontacted(self) -> list[Node]:
-        room = max(0, ASKED_MAX - len(self.contacted))
-        uncontacted: list[Node] = super().get_uncontacted()
-        return uncontacted[:room]
-
-
-class NodeCrawl(NodeSpiderCrawl):
-    """`find`: the k closest nodes that answered."""
+class _Crawl:
+    """One look-up; `run` once."""
 
     def __init__(
-        self, protocol: TrioProtocol, node: Node, peers: list[Node], ksize: int, alpha: int
+        self, protocol: TrioProtocol, node: Node, peers: Sequence[Node], ksize: int, alpha: int
     ) -> None:
-        super().__init__(protocol, node, [], ksize, alpha)
-        self.nearest = CheckedHeap(node, ksize)
-        self.nearest.push(peers)
+        self.protocol = protocol
+        self.target = node
+        self.frontier = Frontier(node, ksize, peers)
+        self._alpha = alpha
+        # Under way: since when.
+        self._flying: dict[Node, float] = {}
+        self._news = trio.Event()
+
+    async def _call(self, peer: Node) -> Result:
+        raise NotImplementedError
+
+    def _weigh(self, peer: Node, value: object) -> None:
+        """An answer came from `peer`."""
+        raise NotImplementedError
+
+    def _fail(self, peer: Node) -> None:
+        self.frontier.failed(peer)
+
+    def _enough(self) -> bool:
+        """Whether nothing that is still to come is needed."""
+        raise NotImplementedError
+
+    async def _run(self) -> None:
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_after(LOOKUP_MAX_S):
+            async with trio.open_nursery() as nursery:
+                while self._go_on(nursery):
+                    self._news = trio.Event()
+                    with trio.move_on_at(self._patience_ends()):
+                        await self._news.wait()
+                nursery.cancel_scope.cancel()
+        for peer in self._flying:
+            self.protocol.doubt(peer)
+
+    def _go_on(self, nursery: trio.Nursery) -> bool:
+        """Ask whom there is room for; False when the look-up is over."""
+        now = trio.current_time()
+        while sum(now - since < SLOW_S for since in self._flying.values()) < self._alpha:
+            waits = any(now - since < SLOW_S for since in self._flying.values())
+            peer = self.frontier.next(anybody=not waits and not self._content())
+            if peer is None:
+                break
+            self._flying[peer] = now
+            nursery.start_soon(self._ask, peer)
+        if self._enough() or not self._flying:
+            return False
+        late = all(now - since >= LATE_S for since in self._flying.values())
+        return not (late and self._content())
+
+    def _content(self) -> bool:
+        """Whether what there is will do, if nobody answers any more."""
+        return self.frontier.is_full
+
+    def _patience_ends(self) -> float:
+        now = trio.current_time()
+        ends = (since + wait for since in self._flying.values() for wait in (SLOW_S, LATE_S))
+        return min((end for end in ends if end > now), default=float("inf"))
+
+    async def _ask(self, peer: Node) -> None:
+        happened, value = await self._call(peer)
+        del self._flying[peer]
+        if happened:
+            self._weigh(peer, value)
+        else:
+            self._fail(peer)
+        self._news.set()
 
 
-class RecordCrawl(ValueSpiderCrawl):
-    """`find`: what each holder has, {node: values}.
+class NodeCrawl(_Crawl):
+    async def find(self) -> list[Node]:
+        """The k closest nodes that answered."""
+        await self._run()
+        return self.frontier.nearest()
 
-    Afterwards `without` lists the asked nodes that had nothing, and `cut` says whether the search
-    met nodes that this one cannot send to, behind which there may be more.
+    async def _call(self, peer: Node) -> Result:
+        return await self.protocol.call_find_node(peer, self.target)
+
+    def _weigh(self, peer: Node, value: object) -> None:
+        self.frontier.answered(peer)
+        self.frontier.hear(peer, _nodes(value))
+
+    def _enough(self) -> bool:
+        return False
+
+
+class RecordCrawl(_Crawl):
+    """`weigh` is shown what a holder has, and says whether any of it counts.
+
+    Afterwards `holders` are the nodes with values that count, `without` those that had none, and
+    `cut` says whether nodes were met that cannot be sent to, behind which there may be more.
     """
 
     def __init__(
-        self, protocol: TrioProtocol, node: Node, peers: list[Node], ksize: int, alpha: int
+        self,
+        protocol: TrioProtocol,
+        node: Node,
+        peers: Sequence[Node],
+        ksize: int,
+        alpha: int,
+        weigh: Callable[[Node, list[bytes]], bool],
     ) -> None:
-        super().__init__(protocol, node, [], ksize, alpha)
-        self.nearest = CheckedHeap(node, ksize)
-        self.nearest.push(peers)
-        self.holders: dict[Node, list[bytes]] = {}
+        super().__init__(protocol, node, peers, ksize, alpha)
+        self._counts = weigh
+        self.holders: list[Node] = []
         self.without: list[Node] = []
         self.cut = False
 
-    async def _nodes_found(self, responses: Mapping[bytes, Result]) -> dict[Node, list[bytes]]:
-        failed = []
-        for node_id, result in responses.items():
-            peer = self.nearest.get_node(node_id)
-            response = RPCFindResponse(result)
-            if not response.happened():
-                self.cut |= self.protocol.is_cut((peer.ip, peer.port))
-                failed.append(node_id)
-            elif response.has_value():
-                self.holders[peer] = response.get_value()
-            else:
-                self.without.append(peer)
-                self.nearest.push(response.get_node_list())
-        self.nearest.remove(failed)
-        if len(self.holders) >= HOLDERS_WANTED or self.nearest.have_contacted_all():
-            return self.holders
-        found: dict[Node, list[bytes]] = await self.find()
-        return found
+    async def find(self) -> list[Node]:
+        """The holders."""
+        await self._run()
+        return self.holders
+
+    async def _call(self, peer: Node) -> Result:
+        return await self.protocol.call_find_value(peer, self.target)
+
+    def _weigh(self, peer: Node, value: object) -> None:
+        self.frontier.answered(peer)
+        if not isinstance(value, dict):
+            self.without.append(peer)
+            self.frontier.hear(peer, _nodes(value))
+        elif self._counts(peer, value["value"]):
+            self.holders.append(peer)
+        else:
+            self.without.append(peer)
+
+    def _fail(self, peer: Node) -> None:
+        self.cut |= self.protocol.is_cut((peer.ip, peer.port))
+        super()._fail(peer)
+
+    def _enough(self) -> bool:
+        return len(self.holders) >= HOLDERS_WANTED
+
+    def _content(self) -> bool:
+        return bool(self.holders)
+
+
+def _nodes(value: object) -> list[Node]:
+    """A node list that the protocol has checked."""
+    assert isinstance(value, list)
+    return [Node(*item) for item in value]

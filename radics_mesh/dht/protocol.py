@@ -1,32 +1,47 @@
-"""What a node answers to others, and whom it keeps in its table.
+"""What a node answers to others, and how it asks them.
 
-Nothing in `handle` waits, blocks or raises. Work that takes calls of its own (handing values over,
-checking a new address) is started as a bounded job. A contact leaves the table when it fails twice
-in a row, or at once when its address cannot even be sent to. Every remote procedure may be repeated
-without harm.
+Nothing in `handle` waits, blocks or raises. Work that takes calls of its own is started as a
+bounded job (contacts, hand-over); what is to be sent besides the answer goes out by `post`. Every
+remote procedure may be repeated without harm.
+
+No answer is longer than its call before the caller's address has proved to be its own (checks);
+nobody is served more than its share (limits); and whoever is asked for the first time proves in its
+answer that it is the member whose id it bears (proofs), where the mesh has members at all: among
+stock nodes, which have no keys, `me` is None and an id is what its bearer says.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import trio
 from kademlia.node import Node
 from kademlia.protocol import KademliaProtocol
 
 from radics_mesh.codec import Fields
 from radics_mesh.dht import rpc
 from radics_mesh.dht.calls import FAILED, Calls, Result
+from radics_mesh.dht.checks import Checks
+from radics_mesh.dht.contacts import Contacts
+from radics_mesh.dht.limits import Limits
+from radics_mesh.dht.proofs import prove, prover
 from radics_mesh.dht.store import ValueStore
 from radics_mesh.dht.table import ExactTable
-from radics_mesh.errors import CapacityError, PeerError, WireError
-from radics_mesh.ids import ID_BYTES, NodeId
+from radics_mesh.errors import CapacityError, LinkError, PeerError, WireError
+from radics_mesh.ids import ID_BYTES
 from radics_mesh.jobs import Jobs
 from radics_mesh.link import DatagramLink, SocketAddress
+from radics_mesh.me import Me
+from radics_mesh.scopes import may_tell
 
-HEARD_MAX = 1024
-_NAMES_MAX = 1024
+# A proved id is proved again so often: its membership may have ended.
+IDENTIFIED_S = 600.0
+_IDENTIFIED_MAX = 4096
+# Datagrams that wait to be posted; more are dropped, as any may be.
+_POST_MAX = 256
 
 
 class TrioProtocol(KademliaProtocol):
@@ -41,21 +56,36 @@ class TrioProtocol(KademliaProtocol):
         link: DatagramLink,
         jobs: Jobs,
         met: Callable[[bytes, SocketAddress], None],
+        me: Me | None = None,
     ) -> None:
         super().__init__(source_node, storage, ksize)
         self.router = ExactTable(self, ksize, source_node)
         self.storage: ValueStore = storage
         self.counters: Counter[str] = Counter()
-        self.heard: OrderedDict[NodeId, SocketAddress] = OrderedDict()
         self.seek: Callable[[bytes, int], bool] = lambda key, hops: False
+        self._me = me
         self._calls = Calls(link, self.counters)
         self.refuse = self._calls.refuse
         self.send = self._calls.send
         self.is_cut = self._calls.is_cut
-        self._jobs = jobs
-        self._met = met
-        # Who was last heard to call itself what at an address: a node can be replaced by another.
-        self._names: OrderedDict[SocketAddress, bytes] = OrderedDict()
+        self.checks = Checks()
+        self._limits = Limits()
+        self._identified: OrderedDict[SocketAddress, tuple[bytes, float]] = OrderedDict()
+        self._posting, self._posted = trio.open_memory_channel[tuple[bytes, SocketAddress]](
+            _POST_MAX
+        )
+        self.contacts = Contacts(
+            source_node,
+            self.router,
+            self._calls,
+            asker=self,
+            jobs=jobs,
+            met=met,
+            hand_over=self._hand_over,
+            is_identified=self._is_identified,
+            counters=self.counters,
+        )
+        self.doubt = self.contacts.doubt
         self._procedures: dict[str, Callable[[SocketAddress, Fields], object]] = {
             "ping": self._answer_ping,
             "stun": lambda sender, fields: list(sender),
@@ -75,44 +105,97 @@ class TrioProtocol(KademliaProtocol):
         """What came in; returns the answer to send back, if any. Never raises."""
         self.counters["datagrams_in"] += 1
         self.counters["bytes_in"] += len(datagram)
+        if datagram[:1] != b"\1" and not self._allows(sender):
+            return None
         try:
             message = rpc.parse(datagram)
             if isinstance(message, rpc.Answer):
-                self._calls.settle(message)
+                self._settle(message)
                 return None
-            return self._serve(message, sender)
+            return self._serve(message, sender, room=len(datagram))
         except WireError as error:
             self.refuse("malformed", str(error), sender)
             return None
 
-    def _serve(self, call: rpc.Call, sender: SocketAddress) -> bytes | None:
+    def _allows(self, sender: SocketAddress, cost: float = 1.0) -> bool:
+        now = trio.current_time()
+        proved = self.checks.is_proved(sender, now)
+        if self._limits.allows(sender, proved=proved, now=now, cost=cost):
+            return True
+        self.refuse("flooded", "more calls than it may make", sender)
+        return False
+
+    def _settle(self, answer: rpc.Answer) -> None:
+        check = self.checks.settle(answer.message_id, trio.current_time())
+        if check is None:
+            self._calls.settle(answer)
+            return
+        if not (isinstance(answer.value, bytes) and len(answer.value) == ID_BYTES):
+            self.refuse("malformed_answers", "ping", check.address)
+            return
+        self.contacts.name(check.address, answer.value)
+        self.contacts.present(Node(answer.value, *check.address))
+        if check.call is not None:
+            waiting = self._serve(check.call, check.address, room=rpc.DATAGRAM_MAX_BYTES)
+            if waiting is not None:
+                self._post(waiting, check.address)
+
+    def _serve(self, call: rpc.Call, sender: SocketAddress, room: int) -> bytes | None:
+        """The answer; None when there is none yet, because its `room` would not do."""
         procedure = self._procedures.get(call.name)
         if procedure is None:
             raise WireError(f"no procedure {call.name!r}")
         answer = procedure(sender, Fields(call.arguments, call.name))
+        if call.flags & rpc.HELLO:
+            self.contacts.greeted(Fields(call.arguments, call.name).blob(ID_BYTES), sender)
         self.counters[f"served_{call.name}"] += 1
-        return rpc.pack_answer(call.message_id, answer)
+        packed = rpc.pack_answer(call.message_id, answer)
+        if call.flags & rpc.PROVE and self._me is not None:
+            packed = prove(self._me, packed)
+        if len(packed) > room and not self.checks.is_proved(sender, trio.current_time()):
+            self.counters["answers_deferred"] += 1
+            self._check(sender, call)
+            return None
+        return packed
 
-    def _welcome_caller(self, sender: SocketAddress, fields: Fields) -> Node:
+    def _caller(self, sender: SocketAddress, fields: Fields) -> Node:
+        """Who calls, by its own account: everybody names itself first."""
         node = Node(fields.blob(ID_BYTES), *sender)
-        self._name(sender, node.id)
-        self.welcome_if_new(node)
+        unproved = not self.checks.is_proved(sender, trio.current_time())
+        if self.contacts.claims(node) or (unproved and rpc.is_usable(sender)):
+            self._check(sender, None)
         return node
 
+    def _check(self, address: SocketAddress, call: rpc.Call | None) -> None:
+        """Ask an address, once, who is there. No longer than any call that names a caller."""
+        message_id = os.urandom(ID_BYTES)
+        if self.checks.begin(address, message_id, call, trio.current_time()):
+            self.counters["checks"] += 1
+            self._post(rpc.pack_call(message_id, "ping", [self.source_node.id]), address)
+
+    def _post(self, datagram: bytes, address: SocketAddress) -> None:
+        try:
+            self._posting.send_nowait((datagram, address))
+        except trio.WouldBlock:
+            self.counters["unposted"] += 1
+
+    async def post(self) -> None:
+        """Send what is to be sent of itself, until cancelled."""
+        async for datagram, address in self._posted:
+            try:
+                await self.send(datagram, address)
+            except LinkError as error:
+                self.refuse("unanswerable", str(error), address)
+
     def _answer_ping(self, sender: SocketAddress, fields: Fields) -> bytes:
-        node_id = fields.blob(ID_BYTES)
-        known = self.router.contact(node_id)
-        caller = Node(node_id, *sender)
-        self._name(sender, node_id)
-        self.welcome_if_new(caller)
-        # Contacts hardly ping each other: one who does has restarted and lost what it held.
-        if known is not None and known.same_home_as(caller):
-            self._jobs.start(lambda: self._hand_over(caller), once=node_id)
+        self._caller(sender, fields)
         return bytes(self.source_node.id)
 
     def _answer_store(self, sender: SocketAddress, fields: Fields) -> bool:
-        self._welcome_caller(sender, fields)
+        self._caller(sender, fields)
         key, values = fields.blob(ID_BYTES), rpc.parse_values(fields.any())
+        if len(values) > 1 and not self._allows(sender, len(values) - 1):
+            return False
         return any([self._take(key, value, sender) for value in values])
 
     def _take(self, key: bytes, value: bytes, sender: SocketAddress) -> bool:
@@ -125,91 +208,28 @@ class TrioProtocol(KademliaProtocol):
         return True
 
     def _answer_find_node(self, sender: SocketAddress, fields: Fields) -> object:
-        caller = self._welcome_caller(sender, fields)
+        caller = self._caller(sender, fields)
         return self._closest(Node(fields.blob(ID_BYTES)), caller)
 
     def _closest(self, target: Node, caller: Node) -> object:
-        # A loopback address means another computer to whoever is not on this one.
-        abroad = not rpc.is_loopback((caller.ip, caller.port))
-        return rpc.pack_nodes(
-            (node.id, (node.ip, node.port))
+        at = (caller.ip, caller.port)
+        told = [
+            (node.id, self.contacts.homes.for_caller(node.id, (node.ip, node.port), at))
             for node in self.router.find_neighbors(target, exclude=caller)
-            if not (abroad and rpc.is_loopback((node.ip, node.port)))
-        )
+        ]
+        return rpc.pack_nodes((node_id, address) for node_id, address in told if address)
 
     def _answer_find_value(self, sender: SocketAddress, fields: Fields) -> object:
-        caller = self._welcome_caller(sender, fields)
+        caller = self._caller(sender, fields)
         key = fields.blob(ID_BYTES)
         values = self.storage.values(key)
         return {"value": rpc.pack_values(values)} if values else self._closest(Node(key), caller)
 
     def _answer_seek(self, sender: SocketAddress, fields: Fields) -> bool:
-        self._welcome_caller(sender, fields)
+        self._caller(sender, fields)
         return self.seek(fields.blob(ID_BYTES), fields.integer(0, 8))
 
-    # --- contacts -----------------------------------------------------------------------------
-
-    def welcome_if_new(self, node: Node) -> None:
-        """The node is alive at that address, or somebody says so in its name."""
-        address = (node.ip, node.port)
-        if node.id == self.source_node.id or not rpc.is_usable(address):
-            return
-        self._calls.alive(address)
-        known = self.router.contact(node.id)
-        if known is not None and not known.same_home_as(node):
-            self._jobs.start(lambda: self._move(known, node), once=node.id)
-            return
-        self.router.add_contact(node)
-        self.hear(node.id, address)
-        self._met(node.id, address)
-        if known is None and self.router.contact(node.id) is not None:
-            self.counters["contacts_added"] += 1
-            self._jobs.start(lambda: self._hand_over(node), once=node.id)
-
-    def _name(self, address: SocketAddress, node_id: bytes) -> None:
-        """Somebody at that address calls itself so."""
-        before = self._names.pop(address, node_id)
-        self._names[address] = node_id
-        if len(self._names) > _NAMES_MAX:
-            self._names.popitem(last=False)
-        if before != node_id:
-            self._drop(Node(before, *address))
-
-    def _drop(self, node: Node) -> None:
-        """Out of the table, if that is where it was thought to be."""
-        known = self.router.contact(node.id)
-        if known is not None and known.same_home_as(node):
-            self.router.remove_contact(node)
-            self.counters["contacts_lost"] += 1
-
-    def hear(self, node_id: bytes, address: SocketAddress) -> None:
-        if node_id == self.source_node.id:
-            return
-        self.heard[NodeId(node_id)] = address
-        self.heard.move_to_end(NodeId(node_id))
-        if len(self.heard) > HEARD_MAX:
-            self.heard.popitem(last=False)
-
-    def doubt(self, node: Node) -> None:
-        """Ask whether the node still lives; if not, one that waits takes its place."""
-        self._jobs.start(lambda: self.call_ping(node), once=node.id)
-
-    async def _move(self, known: Node, moved: Node) -> None:
-        """A known id speaks from a new address: believed if it answers there and not here."""
-        if (await self.probe((moved.ip, moved.port))) != moved.id:
-            return
-        if (await self.probe((known.ip, known.port))) != known.id:
-            self.router.remove_contact(known)
-            self.counters["contacts_moved"] += 1
-            self.welcome_if_new(moved)
-
-    def handle_call_response(self, result: Result, node: Node) -> Result:
-        address = (node.ip, node.port)
-        if result[0] and self._names.get(address, node.id) == node.id:
-            self.welcome_if_new(node)
-        elif result[0] or self._calls.is_lost(address):
-            self._drop(node)
-        return result
+    # --- values that others should hold -------------------------------------------------------
 
     async def _hand_over(self, newcomer: Node) -> None:
         """Give a new contact the values that it should hold: those it is close to, and that no
@@ -233,40 +253,126 @@ class TrioProtocol(KademliaProtocol):
         closest = not nearest or own.distance_to(target) < nearest[0].distance_to(target)
         return closest or owner == own.id
 
-    # --- outgoing: the stock call_* methods use these -----------------------------------------
+    # --- who answers --------------------------------------------------------------------------
 
-    async def ping(self, address: SocketAddress, own_id: bytes) -> Result:
-        happened, value = await self._calls.call(address, "ping", [own_id])
-        if not happened:
+    def _is_identified(self, node_id: bytes, address: SocketAddress) -> bool:
+        if self._me is None:
+            return self.contacts.name_of(address) == node_id
+        known, since = self._identified.get(address, (b"", 0.0))
+        return known == node_id and trio.current_time() - since < IDENTIFIED_S
+
+    def _identify(self, address: SocketAddress, answer: rpc.Answer) -> bytes:
+        """Who proves to be there; WireError or PeerError."""
+        assert self._me is not None
+        node_id = bytes(prover(self._me, answer))
+        self._identified[address] = (node_id, trio.current_time())
+        self._identified.move_to_end(address)
+        if len(self._identified) > _IDENTIFIED_MAX:
+            self._identified.popitem(last=False)
+        self.contacts.name(address, node_id)
+        return node_id
+
+    # --- outgoing -----------------------------------------------------------------------------
+
+    async def _ask(
+        self,
+        address: SocketAddress,
+        name: str,
+        arguments: Sequence[object],
+        who: bytes | None,
+        flags: int = 0,
+    ) -> rpc.Answer | None:
+        """None: no answer, or not from `who`. Anybody not yet identified there must prove it."""
+        now = trio.current_time()
+        wanted = self._me is not None and (who is None or not self._is_identified(who, address))
+        answer = await self._calls.ask(
+            address,
+            name,
+            [self.source_node.id, *arguments],
+            flags=flags | (rpc.PROVE if wanted else 0),
+            room=self._room(address, name, now, proved=wanted),
+        )
+        if answer is None:
+            return None
+        self.checks.prove(address, trio.current_time())
+        if wanted:
+            try:
+                who_answers = self._identify(address, answer)
+            except (WireError, PeerError) as error:
+                self.refuse("unproved_ids", str(error), address)
+                return None
+            if who not in (None, who_answers):
+                self.refuse("other_ids", "not who it is said to be", address)
+                return None
+        return answer
+
+    def _room(self, address: SocketAddress, name: str, now: float, *, proved: bool) -> int:
+        if proved:
+            return rpc.ROOM_PROVED_BYTES
+        if name.startswith("find") and not self.checks.is_proved(address, now):
+            return rpc.ROOM_BYTES
+        return 0
+
+    async def _call(self, node: Node, name: str, *arguments: object) -> Result:
+        address = (node.ip, node.port)
+        answer = await self._ask(address, name, arguments, node.id)
+        if answer is None:
+            self.contacts.failed(node)
             return FAILED
-        if not (isinstance(value, bytes) and len(value) == ID_BYTES):
-            return self._bad_answer(address, "ping")
-        self._name(address, value)
-        return True, value
+        self._answered(node)
+        return True, answer.value
+
+    def _answered(self, node: Node) -> None:
+        """Its address answered; among stock nodes that does not say who is there."""
+        address = (node.ip, node.port)
+        name = self.contacts.name_of(address)
+        if name is None:
+            self._check(address, None)
+        elif name == node.id:
+            self.contacts.present(node)
+        else:
+            self.contacts.drop(node)
 
     async def call_ping(self, node_to_ask: Node) -> Result:
         """As the stock one, but whoever answers under another id has taken the address over."""
-        result = await self.ping((node_to_ask.ip, node_to_ask.port), self.source_node.id)
-        self.handle_call_response(result, node_to_ask)
-        return result if result[1] == node_to_ask.id else FAILED
+        address = (node_to_ask.ip, node_to_ask.port)
+        found = await self._ping(address, node_to_ask.id)
+        if found is None:
+            self.contacts.failed(node_to_ask)
+        elif found == node_to_ask.id:
+            self.contacts.present(node_to_ask)
+        return (True, found) if found == node_to_ask.id else FAILED
 
-    async def probe(self, address: SocketAddress) -> bytes | None:
+    async def probe(self, address: SocketAddress, flags: int = 0) -> bytes | None:
         """The id of whoever answers there, however long it has been silent."""
         self._calls.alive(address)
-        happened, value = await self.ping(address, self.source_node.id)
-        return value if happened and isinstance(value, bytes) else None
+        return await self._ping(address, None, flags)
 
-    async def store(
-        self, address: SocketAddress, own_id: bytes, key: bytes, value: bytes
-    ) -> Result:
-        return await self._calls.call(address, "store", [own_id, key, value])
+    async def _ping(
+        self, address: SocketAddress, who: bytes | None, flags: int = 0
+    ) -> bytes | None:
+        answer = await self._ask(address, "ping", [], who, flags)
+        if answer is None:
+            return None
+        if not (isinstance(answer.value, bytes) and len(answer.value) == ID_BYTES):
+            self._bad_answer(address, "ping")
+            return None
+        if self._me is None:
+            self.contacts.name(address, answer.value)
+        return self.contacts.name_of(address)
 
-    async def find_node(self, address: SocketAddress, own_id: bytes, key: bytes) -> Result:
-        happened, value = await self._calls.call(address, "find_node", [own_id, key])
-        return self._checked_nodes(address, value) if happened else FAILED
+    async def call_store(self, node_to_ask: Node, key: bytes, value: bytes) -> Result:
+        return await self._call(node_to_ask, "store", key, value)
 
-    async def find_value(self, address: SocketAddress, own_id: bytes, key: bytes) -> Result:
-        happened, value = await self._calls.call(address, "find_value", [own_id, key])
+    async def call_find_node(self, node_to_ask: Node, node_to_find: Node) -> Result:
+        """(True, [(id, host, port), ...]) or FAILED."""
+        result = await self._call(node_to_ask, "find_node", node_to_find.id)
+        return self._checked_nodes(_address(node_to_ask), result[1]) if result[0] else FAILED
+
+    async def call_find_value(self, node_to_ask: Node, node_to_find: Node) -> Result:
+        """As `call_find_node`, or (True, {"value": values})."""
+        address = _address(node_to_ask)
+        happened, value = await self._call(node_to_ask, "find_value", node_to_find.id)
         if happened and isinstance(value, dict):
             try:
                 return True, {"value": rpc.parse_values(value.get("value"))}
@@ -275,9 +381,19 @@ class TrioProtocol(KademliaProtocol):
         return self._checked_nodes(address, value) if happened else FAILED
 
     async def call_seek(self, node_to_ask: Node, key: bytes, hops: int) -> Result:
-        address = (node_to_ask.ip, node_to_ask.port)
-        result = await self._calls.call(address, "seek", [self.source_node.id, key, hops])
-        return self.handle_call_response(result, node_to_ask)
+        return await self._call(node_to_ask, "seek", key, hops)
+
+    async def ask_own_address(self, node: Node) -> SocketAddress | None:
+        """As which address a contact sees this node; None when it does not say (rpcudp's `stun`
+        takes no arguments, and so does not name its caller)."""
+        answer = await self._calls.ask(_address(node), "stun", [])
+        value = answer.value if answer is not None else None
+        if not (isinstance(value, list) and len(value) == 2):
+            return None
+        host, port = value
+        if isinstance(host, str) and isinstance(port, int) and rpc.is_usable((host, port)):
+            return host, port
+        return None
 
     def _checked_nodes(self, address: SocketAddress, value: object) -> Result:
         try:
@@ -285,18 +401,19 @@ class TrioProtocol(KademliaProtocol):
         except WireError:
             return self._bad_answer(address, "nodes")
         own = self.source_node.id
-        abroad = not rpc.is_loopback(address)
         usable = [
-            (node_id, at)
-            for node_id, at in nodes
-            if node_id != own and not (abroad and rpc.is_loopback(at))
+            (node_id, at) for node_id, at in nodes if node_id != own and may_tell(at[0], address[0])
         ]
         for node_id, at in usable:
-            if NodeId(node_id) not in self.heard:
-                self.hear(node_id, at)
+            if node_id not in self.contacts.heard:
+                self.contacts.hear(node_id, at)
         return True, [(node_id, *at) for node_id, at in usable]
 
     def _bad_answer(self, address: SocketAddress, what: str) -> Result:
         self.refuse("malformed_answers", what, address)
         self._calls.failed(address)
         return FAILED
+
+
+def _address(node: Node) -> SocketAddress:
+    return node.ip, node.port

@@ -4,6 +4,11 @@ Wire form, that of rpcudp 5: type (1 byte: 0 call, 1 answer), message id (20 byt
 A call holds [name, [argument, ...]], an answer any one value. Node lists are arrays of
 [id (20 bytes), numeric address (text), port]. A stored value is bytes: here always a packed array
 of values, each by another publisher, since one key can hold many.
+
+After the msgpack there may be a trailer, which stock nodes do not look at. A call's is a byte of
+flags and zeros: PROVE asks for an answer that is proved (radics_mesh.dht.proofs), HELLO says that
+the caller has just come and holds little, and the zeros make room, since an address that has not
+proved itself gets no answer longer than its call. An answer's trailer is its proof.
 """
 
 from __future__ import annotations
@@ -13,14 +18,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from radics_mesh.codec import Fields, pack, unpack
+from radics_mesh.codec import Fields, pack, unpack, unpack_first
 from radics_mesh.errors import WireError
 from radics_mesh.ids import ID_BYTES
 from radics_mesh.link import SocketAddress
 
 DATAGRAM_MAX_BYTES = 8192  # rpcudp takes no longer call; an answer should not be longer either
 CALL, ANSWER = 0, 1
+PROVE, HELLO = 1, 2
 _HEAD_BYTES = 1 + ID_BYTES
+# A first call to an address, so that k nodes (IPv4), and a proof of a usual length, fit the answer.
+ROOM_BYTES, ROOM_PROVED_BYTES = 384, 896
 # An answer lists k nodes, and stock nodes use k = 20.
 NODES_MAX = 32
 # Values under one key in one datagram, and their bytes, which leave room for the rest of it.
@@ -33,12 +41,17 @@ class Call:
     message_id: bytes
     name: str
     arguments: Sequence[object]
+    flags: int = 0
 
 
 @dataclass(frozen=True)
 class Answer:
+    """`signed` is all of the datagram before the proof."""
+
     message_id: bytes
     value: object
+    signed: bytes = b""
+    proof: bytes = b""
 
 
 def parse(datagram: bytes) -> Call | Answer:
@@ -46,20 +59,27 @@ def parse(datagram: bytes) -> Call | Answer:
     if not _HEAD_BYTES < len(datagram) <= DATAGRAM_MAX_BYTES:
         raise WireError(f"a datagram of {len(datagram)} bytes")
     message_id = datagram[1:_HEAD_BYTES]
-    value = unpack(datagram[_HEAD_BYTES:])
+    value, trailer = unpack_first(datagram[_HEAD_BYTES:])
     if datagram[0] == ANSWER:
-        return Answer(message_id, value)
+        return Answer(message_id, value, datagram[: len(datagram) - len(trailer)], trailer)
     if datagram[0] != CALL:
         raise WireError(f"a datagram of type {datagram[0]}")
+    if trailer[1:].strip(b"\0"):
+        raise WireError("a call with something after its end")
     fields = Fields(value, "call")
-    call = Call(message_id, fields.text(limit=32), fields.items(limit=8))
+    flags = trailer[0] if trailer else 0
+    call = Call(message_id, fields.text(limit=32), fields.items(limit=8), flags)
     fields.end()
     return call
 
 
-def pack_call(message_id: bytes, name: str, arguments: Sequence[object]) -> bytes:
-    """WireError when it is longer than any node takes."""
+def pack_call(
+    message_id: bytes, name: str, arguments: Sequence[object], *, flags: int = 0, room: int = 0
+) -> bytes:
+    """At least `room` bytes long; WireError when it is longer than any node takes."""
     datagram = bytes((CALL,)) + message_id + pack([name, list(arguments)])
+    if flags or len(datagram) < room:
+        datagram = (datagram + bytes((flags,))).ljust(room, b"\0")
     if len(datagram) > DATAGRAM_MAX_BYTES:
         raise WireError(f"a call of {len(datagram)} bytes")
     return datagram
@@ -91,11 +111,6 @@ def pack_nodes(nodes: Iterable[tuple[bytes, SocketAddress]]) -> list[list[object
 def is_usable(address: SocketAddress) -> bool:
     """Whether a datagram can be meant for this address: numeric, of one host, with a port."""
     return 0 < address[1] < 65536 and _is_host(address[0])
-
-
-def is_loopback(address: SocketAddress) -> bool:
-    """Whether the address means another host to everyone who hears of it."""
-    return address[0] == "::1" or address[0].startswith("127.")
 
 
 @lru_cache(maxsize=4096)

@@ -14,8 +14,9 @@ the next try meets it one hop away. Stock nodes do not know this call and do not
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -36,6 +37,7 @@ from radics_mesh.errors import CapacityError, LinkError, PeerError
 from radics_mesh.ids import NodeId
 from radics_mesh.jobs import Jobs
 from radics_mesh.link import DatagramLink, SocketAddress, resolve
+from radics_mesh.me import Me
 
 log = structlog.get_logger(__name__)
 
@@ -51,12 +53,15 @@ SEEK_HOPS = 4
 SEEK_AGAIN_S = 5.0
 SEEK_WAITS_S = (0.25, 0.5, 1.0, 1.5)
 _SOUGHT_MAX = 256
+_DEPTHS_MAX = 1024
 
 
 class Dht(Server):
     """`run` must run for anything to work. Nothing here raises for what others do.
 
     `bootstrap` addresses are tried again whenever they are not connected, next to the peer book.
+    `me`: of a member, which proves that it is one and believes members only. Without it the node
+    takes ids at their word, as stock nodes do.
     """
 
     def __init__(
@@ -70,15 +75,19 @@ class Dht(Server):
         random: Random | None = None,
         ksize: int = K,
         alpha: int = ALPHA,
+        me: Me | None = None,
     ) -> None:
         super().__init__(ksize, alpha, bytes(node_id))
         self.storage: ValueStore = ValueStore(bytes(node_id), clock)
         self.book = PeerBook(peers_path)
+        self._me = me
         self._link = link
         self._bootstrap = bootstrap
         self._random = random or Random()
         self._jobs = Jobs()
         self._joined = trio.Event()
+        # Of the last look-ups: how many nodes one after the other led to the last that was asked.
+        self.depths: deque[int] = deque(maxlen=_DEPTHS_MAX)
         self._sought: OrderedDict[bytes, tuple[float, bool]] = OrderedDict()
         self.protocol: TrioProtocol = self._create_protocol()
 
@@ -90,6 +99,7 @@ class Dht(Server):
             link=self._link,
             jobs=self._jobs,
             met=self._met,
+            me=self._me,
         )
         protocol.seek = self._start_seek
         return protocol
@@ -105,7 +115,7 @@ class Dht(Server):
 
     def heard(self) -> dict[NodeId, SocketAddress]:
         """Every node heard of, with its last known (unproved) address; bounded, newest last."""
-        return dict(self.protocol.heard)
+        return dict(self.protocol.contacts.heard)
 
     def contacts(self) -> dict[NodeId, SocketAddress]:
         """The routing table: nodes that answered, and have not failed since."""
@@ -126,6 +136,7 @@ class Dht(Server):
         self.book.load()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive)
+            nursery.start_soon(self.protocol.post)
             nursery.start_soon(self._jobs.run, WORKERS)
             nursery.start_soon(self._keep_joined)
             nursery.start_soon(self._refresh)
@@ -155,10 +166,10 @@ class Dht(Server):
         connected = set(self.contacts().values())
         fixed = [at for address in self._bootstrap for at in await self._resolved(address)]
         addresses = self.book.due(trio.current_time(), fixed, connected | {self._link.local})
-        answers = await gather_dict({at: self.protocol.probe(at) for at in addresses})
+        answers = await gather_dict({at: self.protocol.probe(at, rpc.HELLO) for at in addresses})
         for at, node_id in answers.items():
             if node_id is not None:
-                self.protocol.welcome_if_new(Node(node_id, *at))
+                self.protocol.contacts.present(Node(node_id, *at))
         return sum(node_id is not None for node_id in answers.values())
 
     async def _resolved(self, address: Address) -> list[SocketAddress]:
@@ -193,7 +204,8 @@ class Dht(Server):
         if not nearest:
             return []
         crawl = NodeCrawl(self.protocol, target, nearest, self.ksize, self.alpha)
-        found: list[Node] = await crawl.find()
+        found = await crawl.find()
+        self.depths.append(crawl.frontier.depth)
         return found
 
     async def put(self, key: bytes, value: bytes) -> int:
@@ -264,13 +276,19 @@ class Dht(Server):
         nearest = self.protocol.router.find_neighbors(target)
         if not nearest:
             return merged.values(), False
-        crawl = RecordCrawl(self.protocol, target, nearest, self.ksize, self.alpha)
+        crawl = RecordCrawl(
+            self.protocol, target, nearest, self.ksize, self.alpha, partial(self._weigh, merged)
+        )
         await crawl.find()
-        for peer, values in crawl.holders.items():
-            self.protocol.counters["values_refused"] += merged.offer(peer, values)
+        self.depths.append(crawl.frontier.depth)
         self._keep(target, merged)
         self._repair(target, merged, crawl)
         return merged.values(), crawl.cut
+
+    def _weigh(self, merged: Merge, peer: Node, values: list[bytes]) -> bool:
+        refused = merged.offer(peer, values)
+        self.protocol.counters["values_refused"] += refused
+        return refused < len(values)
 
     def _keep(self, target: Node, merged: Merge) -> None:
         """Hold what was found here too, if this is one of the k nodes that should."""

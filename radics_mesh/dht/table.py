@@ -45,6 +45,17 @@ class ExactTable(RoutingTable):
                 return
             self.split_bucket(index)
 
+    def wants(self, node: Node) -> bool:
+        """Whether there is room for a new contact; where there is not, the oldest is doubted."""
+        index = self.get_bucket_for(node)
+        bucket = self.buckets[index]
+        if len(bucket) < self.ksize:
+            return True
+        if bucket.has_in_range(self.node) and len(self.buckets) < _ID_BITS:
+            return True
+        self.protocol.doubt(bucket.head())
+        return False
+
     def find_neighbors(
         self, node: Node, k: int | None = None, exclude: Node | None = None
     ) -> list[Node]:

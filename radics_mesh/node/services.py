@@ -100,6 +100,7 @@ class Services:
             clock=clock,
             bootstrap=config.bootstrap,
             peers_path=state / "peers.msgpack",
+            me=me,
         )
         self.directory = Directory(
             dht=self.dht,

@@ -145,9 +145,10 @@ async def test_refused_stores_are_counted_and_answered() -> None:
 
 async def test_nobody_abroad_is_told_of_loopback_addresses() -> None:
     dht = _node()
-    dht.protocol.welcome_if_new(Node(node_id(1), "127.0.0.1", 5050))
-    dht.protocol.welcome_if_new(Node(node_id(2), *at(2)))
-    call = rpc.pack_call(bytes(20), "find_node", [bytes(node_id(3)), bytes(20)])
+    for node in (Node(node_id(1), "127.0.0.1", 5050), Node(node_id(2), *at(2))):
+        dht.protocol.contacts.name((node.ip, node.port), node.id)
+        dht.protocol.contacts.present(node)
+    call = rpc.pack_call(bytes(20), "find_node", [bytes(node_id(3)), bytes(20)], room=384)
     for sender, expected in ((at(3), {node_id(2)}), (("127.0.0.1", 9), {node_id(1), node_id(2)})):
         answer = dht.protocol.handle(call, sender)
         assert answer is not None
