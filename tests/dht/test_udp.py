@@ -15,14 +15,20 @@ from radics_mesh.clock import SystemClock
 from radics_mesh.config import Address
 from radics_mesh.dht import rpc
 from radics_mesh.dht.server import Dht
+from radics_mesh.ids import NodeId
 from radics_mesh.link import TAG_DHT, SealedDatagrams, UdpLink
 from tests.dht.world import Facts, fact, fact_key, node_id
+from tests.world import until
 
 CATS = fact_key("cats")
 
 
 def _purr(owner: int) -> bytes:
     return fact(node_id(owner), 1, "cats: purr")
+
+
+def _knows(dht: Dht, nodes: set[NodeId]) -> bool:
+    return set(dht.contacts()) == nodes
 
 
 async def _start(
@@ -76,8 +82,7 @@ async def test_five_nodes(mesh: trio.Nursery, host: str) -> None:
         everyone = {node_id(number) for number in range(5)}
         for number, dht in enumerate(nodes):
             # Who was met is asked who it is before it counts.
-            while set(dht.contacts()) != everyone - {node_id(number)}:
-                await trio.sleep(0.01)
+            await until(partial(_knows, dht, everyone - {node_id(number)}))
         assert await nodes[2].put(CATS, _purr(2)) == 4
         for dht in nodes:
             assert await dht.get(CATS) == [_purr(2)]
@@ -143,8 +148,7 @@ async def test_a_stock_node_and_ours_understand_each_other(mesh: trio.Nursery) -
         async with _stock_node(mesh) as stock:
             ours = await _start(mesh, "127.0.0.1", 1, sealed=False)
             assert await stock.ask(f"bootstrap {ours._link.local[1]}") == "1"
-            while ("127.0.0.1", stock.port) not in ours.contacts().values():
-                await trio.sleep(0.01)
+            await until(lambda: ("127.0.0.1", stock.port) in ours.contacts().values())
             # Theirs to ours: our store judges and merges, theirs keeps bytes.
             value = rpc.pack_values([_purr(7)])
             assert await stock.ask(f"set {CATS.hex()} {value.hex()}") == "True"
