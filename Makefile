@@ -39,9 +39,10 @@ mule: setup
 usb: setup
 	@$(PYTHON) -m scenarios.usb_stick $(ARGS)
 
-# Most tests wait most of the time. A file's tests stay together, for what they build once.
+# Most tests wait most of the time. A file's tests stay together, for what they build once. Should a
+# worker die, the other does the rest: a new one would never be done.
 WORKERS ?= 2
-PYTEST := pytest -n $(WORKERS) --dist loadfile
+PYTEST := pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
 
 test: setup
 	@$(PYTHON) -m $(PYTEST) --durations=15 $(ARGS)
