@@ -3,8 +3,9 @@
     UdpLink ─ Restricted (only with `neighbours`) ─ SealedDatagrams ─ Channel (tag 1: DHT, 2: SWIM)
 
 A link promises nothing: datagrams are lost, repeated, reordered. All of them are sealed with the
-mesh key, so that an outsider's packet is dropped before any parser sees it; the seal names no
-sender, and whoever acts on a datagram must check a signature inside.
+mesh key (several while it is changed: radics_mesh.seals), so that an outsider's packet is dropped
+before any parser sees it; the seal names no sender, and whoever acts on a datagram must check a
+signature inside.
 
 Sealed form: SecretBox nonce (24 bytes), MAC (16), then encrypted: tag (1 byte), data.
 """
@@ -20,16 +21,14 @@ from typing import Protocol
 
 import structlog
 import trio
-from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
 from radics_mesh.config import Address
 from radics_mesh.errors import LinkError, UsageError
+from radics_mesh.seals import Seals
+from radics_mesh.seals import SocketAddress as SocketAddress
 
 log = structlog.get_logger(__name__)
-
-# A numeric host and a port. IPv4 is never written as a mapped IPv6 address.
-SocketAddress = tuple[str, int]
 
 SEAL_OVERHEAD_BYTES = SecretBox.NONCE_SIZE + SecretBox.MACBYTES + 1
 TAG_DHT = 1
@@ -137,13 +136,15 @@ class Restricted:
 class SealedDatagrams:
     """Seals what goes out with the mesh key, opens what comes in, sorts it by its tag.
 
-    `counters`: opened, bytes_in, bytes_out, refused (not sealed with our key), unknown_tag,
-    overflow (its reader is too slow).
+    `seals` says under which keys, and may be told of others. `counters`: opened, copies (of what
+    was opened under another key), bytes_in, bytes_out, refused (sealed with none of our keys),
+    unknown_tag, overflow (its reader is too slow).
     """
 
-    def __init__(self, link: DatagramLink, mesh_key: bytes) -> None:
+    def __init__(self, link: DatagramLink, mesh_key: bytes, *others: bytes) -> None:
+        """`others`: older keys that still count."""
+        self.seals = Seals([mesh_key, *others])
         self._link = link
-        self._box = SecretBox(mesh_key)
         self._queues: dict[int, trio.MemorySendChannel[tuple[bytes, SocketAddress]]] = {}
         self.local = link.local
         self.counters: Counter[str] = Counter()
@@ -163,10 +164,13 @@ class SealedDatagrams:
             self._sort(sealed, source)
 
     def _sort(self, sealed: bytes, source: SocketAddress) -> None:
-        try:
-            opened = self._box.decrypt(sealed)
-        except (CryptoError, ValueError):
+        found = self.seals.open(sealed, source)
+        if found is None:
             self._refuse("refused", source)
+            return
+        opened, is_copy = found
+        if is_copy:
+            self.counters["copies"] += 1
             return
         queue = self._queues.get(opened[0]) if opened else None
         if queue is None:
@@ -188,9 +192,9 @@ class SealedDatagrams:
             log.warning("datagram refused", reason=reason, source=source)
 
     async def send(self, tag: int, data: bytes, address: SocketAddress) -> None:
-        sealed = bytes(self._box.encrypt(bytes((tag,)) + data))
-        await self._link.send(sealed, address)
-        self.counters["bytes_out"] += len(sealed)
+        for sealed in self.seals.seal(bytes((tag,)) + data, address):
+            await self._link.send(sealed, address)
+            self.counters["bytes_out"] += len(sealed)
 
     def close(self) -> None:
         self._link.close()

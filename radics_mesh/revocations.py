@@ -36,6 +36,7 @@ STATEMENT_MAX_BYTES = CHAIN_MAX_BYTES + 512
 # Of one signer, and of all. A member can invite itself helpers, so the first alone bounds nothing.
 SIGNER_MAX = 256
 TOTAL_MAX = 4096
+TAG_BYTES = 16
 # What a statement is about, and by whom. The rest is for people: of two that differ in that alone
 # the first stays.
 Name = tuple[bytes, bytes]
@@ -59,6 +60,11 @@ class Revocation:
     @property
     def name(self) -> Name:
         return self.revoked, self.signer
+
+    @property
+    def tag(self) -> bytes:
+        """Its name in TAG_BYTES, as many are named at once."""
+        return Digest.of(b"".join(self.name))[:TAG_BYTES]
 
     @property
     def node_id(self) -> NodeId:
@@ -156,6 +162,16 @@ class Revocations:
     def all(self) -> list[Revocation]:
         """In an order of their own: two nodes that know the same give the same."""
         return [self._known[name] for name in sorted(self._known)]
+
+    def against(self, chain: Chain, mesh: Mesh) -> list[Revocation]:
+        """Those that put somebody in this chain out of it."""
+        keys = [one.public for one in chain.certificates]
+        return [
+            one
+            for one in self.all()
+            if one.revoked in keys
+            and (one.signer == mesh.genesis or one.signer in keys[: keys.index(one.revoked) + 1])
+        ]
 
     def add(self, statement: Revocation) -> bool:
         """From now on it counts. Whether it is none of the known ones; PeerError, WireError,

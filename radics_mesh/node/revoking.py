@@ -23,9 +23,15 @@ from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.dtn.wire.bundle import EXPEDITED
 from radics_mesh.durable import write_durably
 from radics_mesh.errors import CapacityError, MeshError, PeerError, UsageError, WireError
-from radics_mesh.ids import Digest, NodeId
+from radics_mesh.ids import NodeId
 from radics_mesh.me import Me
-from radics_mesh.revocations import STATEMENT_MAX_BYTES, TOTAL_MAX, Revocation, Revocations
+from radics_mesh.revocations import (
+    STATEMENT_MAX_BYTES,
+    TAG_BYTES,
+    TOTAL_MAX,
+    Revocation,
+    Revocations,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +39,6 @@ SERVICE = "revocations"
 FILE_NAME = "revocations.msgpack"
 _FORMAT = 1
 _NEWS, _ANSWER, _QUESTION = 0, 1, 2
-_NAME_BYTES = 16
 # Contacts come in bursts when a node starts, and one that was just lost comes again.
 _SETTLE_S = 0.05
 # Statements in one bundle.
@@ -102,7 +107,7 @@ class Revoking:
         self._woken.set()
 
     def _names(self) -> dict[bytes, Revocation]:
-        return {_name(one): one for one in self.known.all()}
+        return {one.tag: one for one in self.known.all()}
 
     async def _take(self, delivery: Delivery) -> None:
         """WireError, PeerError: the agent counts it and drops the bundle."""
@@ -188,16 +193,11 @@ class Revoking:
             ) from error
 
 
-def _name(statement: Revocation) -> bytes:
-    """Short, as many go in one bundle."""
-    return Digest.of(b"".join(statement.name))[:_NAME_BYTES]
-
-
 def _parse(payload: bytes) -> tuple[int, set[bytes], list[Revocation]]:
     fields = Fields.parse(payload, "revocations")
     kind = fields.integer(_NEWS, _QUESTION)
     items = fields.items(limit=TOTAL_MAX)
-    named = {Fields([item], "name").blob(_NAME_BYTES) for item in items}
+    named = {Fields([item], "name").blob(TAG_BYTES) for item in items}
     statements = _statements(fields.items(limit=_TOGETHER))
     fields.end()
     return kind, named, statements

@@ -1,0 +1,340 @@
+"""The mesh key on a node: kept durably, changed, and passed on to whoever lacks the newest.
+
+Keys go in bundles to the nodes' service `mesh-keys`, each sealed to the public key of its receiver,
+with the statement of who made it (radics_mesh.rotations; which key counts: radics_mesh.keyring):
+
+  [kind, chain, ids, [[statement, sealed key], ...]]     kind 2 asks, 1 answers that, 0 brings news
+
+A question and an answer name the keys whose statements their sender holds, and show its chain of
+invitations: so that the other can tell it from a revoked node, and knows whom to seal to. It gets
+the live keys that are missing in them, once this node knows the revocations that the keys' makers
+knew. Neighbours compare at each contact, which needs sessions alone, no mesh key: so a node that
+was away gets in again, and the halves of a partition each other's keys. Who makes a key sends it to
+every member that it knows; what is news goes on to all neighbours. What each holds as the newest
+stands in its own record, and so is its confirmation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import structlog
+import trio
+from nacl.bindings import randombytes
+
+from radics_mesh.codec import Fields, pack
+from radics_mesh.dtn.agent import Agent, Delivery
+from radics_mesh.dtn.wire.bundle import EXPEDITED
+from radics_mesh.durable import write_durably
+from radics_mesh.errors import MeshError, PeerError, UsageError, WireError
+from radics_mesh.identity import Identity, seal
+from radics_mesh.ids import NodeId
+from radics_mesh.keyring import LIVE_MAX, Keyring, MeshKey
+from radics_mesh.me import Me
+from radics_mesh.membership import CHAIN_MAX_BYTES
+from radics_mesh.records import Record
+from radics_mesh.revocations import Revocations
+from radics_mesh.rotations import (
+    KEY_ID_BYTES,
+    SECRET_BYTES,
+    STATEMENT_MAX_BYTES,
+    Rotation,
+    rotate,
+)
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "mesh-keys"
+FILE_NAME = "mesh-keys.msgpack"
+_NEWS, _ANSWER, _QUESTION = 0, 1, 2
+_IDS_MAX = 64
+_BOX_BYTES = SECRET_BYTES + 48
+# Contacts come in bursts when a node starts, and one that was just lost comes again.
+_SETTLE_S = 0.05
+# While an older key is live: whether all have confirmed is looked at so often.
+_LOOK_S = 2.0
+# What is compared is old after this; a key may have to wait for nodes that are long out of reach.
+_LIFETIME_S = 600
+_NEWS_LIFETIME_S = 30 * 86400
+# So many nodes are sent a new key by the one that makes it; others get it from those.
+_TOLD_MAX = 256
+_ASKED_MAX = 1024
+
+
+class Rekeying:
+    """Made before the datagrams' link; `attach` to the agent, then `run` beside it.
+
+    `counters`: learned, refused_* by reason. `changed` is called when other keys are live than
+    before, once that is durable.
+    """
+
+    def __init__(self, me: Me, state: Path, revocations: Revocations) -> None:
+        """UsageError when the file is damaged."""
+        self.ring = Keyring(me.mesh, revocations)
+        self.counters: Counter[str] = Counter()
+        self.changed: Callable[[], None] = lambda: None
+        self._me = me
+        self._path = state / FILE_NAME
+        self._members: Callable[[], list[Record]] = list
+        self._told: set[NodeId] = set()
+        # Chains that neighbours have shown: their records may not be here yet.
+        self._keys: OrderedDict[NodeId, bytes] = OrderedDict()
+        self._asked: OrderedDict[tuple[NodeId, bytes], None] = OrderedDict()
+        self._to_ask: set[NodeId] = set()
+        self._woken = trio.Event()
+        self._agent: Agent | None = None
+        self._load()
+
+    def attach(self, agent: Agent, members: Callable[[], list[Record]]) -> None:
+        """`members`: what every node last said of itself."""
+        self._agent = agent
+        self._members = members
+        agent.follow_contacts(self._contacts_changed)
+        agent.register(self._me.node_id.service(SERVICE), self._take)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        while True:
+            self._woken = trio.Event()
+            if self._has_news():
+                for peer in sorted(self._neighbours() - self._told):
+                    self._told.add(peer)
+                    await self._send(peer, _QUESTION)
+            while self._to_ask:
+                await self._send(self._to_ask.pop(), _QUESTION)
+            self._settle()
+            with trio.move_on_after(_LOOK_S if len(self.ring.live()) > 1 else float("inf")):
+                await self._woken.wait()
+                await trio.sleep(_SETTLE_S)
+
+    async def rotate(self, signer: Identity, chain: bytes, overlap_s: int) -> Rotation:
+        """Make a new mesh key: durable, in use here, and on its way to all members that are known,
+        when this returns. UsageError when the signer may not."""
+        secret = randombytes(SECRET_BYTES)
+        clock = self._me.clock
+        statement = rotate(
+            signer,
+            chain,
+            self._me.mesh,
+            secret,
+            epoch=self.ring.next_epoch(),
+            overlap_s=overlap_s,
+            when=clock.wall(),
+            knows=self.ring.tags(),
+        )
+        self.ring.add(statement, secret, clock.monotonic())
+        self._keep()
+        self.changed()
+        members = {one.publisher for one in self._members() if self._is_member(one)}
+        for node in sorted((members | self._neighbours()) - {self._me.node_id})[:_TOLD_MAX]:
+            await self._pass_on(node)
+        return statement
+
+    # --- who holds what -------------------------------------------------------------------------
+
+    def said(self) -> list[object]:
+        """For this node's own record: what it holds as the newest key."""
+        newest = self.ring.newest
+        return [newest.epoch, newest.key_id[:8]]
+
+    def epoch_of(self, record: Record) -> int:
+        """The epoch that a node says it has; 0 where it says none."""
+        said = _said_in(record)
+        return said[0] if said else 0
+
+    def holds_newest(self, record: Record) -> bool:
+        newest = self.ring.newest
+        said = _said_in(record)
+        return newest.epoch == 0 if said is None else said == (newest.epoch, newest.key_id[:8])
+
+    def waiting(self) -> list[NodeId]:
+        """Members that have not yet said that they hold the newest key."""
+        return [
+            one.publisher
+            for one in self._members()
+            if one.publisher != self._me.node_id
+            and self._is_member(one)
+            and not self.holds_newest(one)
+        ]
+
+    def heard(self, record: Record) -> None:
+        """A node has said what it holds: perhaps what this one lacks."""
+        said = _said_in(record)
+        newest = self.ring.newest
+        if said is None or said[0] < newest.epoch or said == (newest.epoch, newest.key_id[:8]):
+            return
+        name = record.publisher, said[1]
+        if name in self._asked or any(key.key_id[:8] == said[1] for key in self.ring.live()):
+            return
+        self._asked[name] = None
+        if len(self._asked) > _ASKED_MAX:
+            self._asked.popitem(last=False)
+        self._to_ask.add(record.publisher)
+        self._woken.set()
+
+    def revocations_changed(self) -> None:
+        """Another key may be the newest now, and some may be passed on that could not."""
+        self._told.clear()
+        self._settle()
+        self._woken.set()
+
+    def _is_member(self, record: Record) -> bool:
+        try:
+            self._me.verifier.member(record.chain, self._me.clock.wall())
+        except (WireError, PeerError):
+            return False
+        return True
+
+    def _has_news(self) -> bool:
+        """A mesh that is in its first epoch says nothing."""
+        return self.ring.newest.epoch > 0
+
+    def _settle(self) -> None:
+        confirmed = not self.waiting()
+        if self.ring.settle(self._me.clock.monotonic(), confirmed=confirmed):
+            self._keep()
+            self.changed()
+
+    # --- others ---------------------------------------------------------------------------------
+
+    def _neighbours(self) -> set[NodeId]:
+        contacts = self._agent.contacts() if self._agent else ()
+        return {contact.peer for contact in contacts if isinstance(contact.peer, NodeId)}
+
+    def _contacts_changed(self) -> None:
+        self._told &= self._neighbours()
+        self._woken.set()
+
+    async def _take(self, delivery: Delivery) -> None:
+        """WireError, PeerError: the agent counts it and drops the bundle."""
+        peer = delivery.signer
+        if peer is None:
+            raise PeerError("mesh keys that nobody signed")
+        kind, chain, ids, boxes = _parse(delivery.payload)
+        if kind != _NEWS:
+            self._meet(peer, chain)
+        if self._learn(boxes):
+            self.changed()
+            for neighbour in sorted(self._neighbours() - {peer}):
+                await self._pass_on(neighbour)
+        if kind == _NEWS:
+            return
+        if kind == _QUESTION and ids - self.ring.stated():
+            await self._send(peer, _ANSWER)
+        await self._pass_on(peer, ids)
+
+    def _meet(self, peer: NodeId, chain: bytes) -> None:
+        """PeerError unless it is a member, and its own chain. Now this node knows its key."""
+        member = self._me.verifier.member(chain, self._me.clock.wall())
+        if member.node_id != peer:
+            raise PeerError("a question for mesh keys with another node's chain")
+        self._keys[peer] = chain
+        if len(self._keys) > _ASKED_MAX:
+            self._keys.popitem(last=False)
+
+    def _learn(self, boxes: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether some were news; those are on the medium. What is bad is counted."""
+        learned = 0
+        for packed, box in boxes:
+            try:
+                statement = Rotation.parse(packed)
+                secret = self._me.identity.unseal(box)
+                learned += self.ring.add(statement, secret, self._me.clock.monotonic())
+            except (WireError, PeerError) as error:
+                reason = f"refused_{type(error).__name__}"
+                self.counters[reason] += 1
+                if self.counters[reason] == 1:
+                    log.warning("mesh key refused", reason=str(error))
+        if learned:
+            self.counters["learned"] += learned
+            self._keep()
+        return learned > 0
+
+    async def _pass_on(self, node: NodeId, has: Iterable[bytes] = ()) -> None:
+        """The live keys but those, sealed to that member; a question where its key is not known."""
+        keys = [key for key in self.ring.passable() if key.key_id not in set(has)]
+        public = self._public_of(node)
+        if keys and public is not None:
+            boxes = [_boxed(key, public) for key in keys]
+            await self._send(node, _NEWS, boxes)
+        elif keys:
+            await self._send(node, _QUESTION)
+
+    def _public_of(self, node: NodeId) -> bytes | None:
+        """None while it is not known, and when it is no member (any more)."""
+        chains = [one.chain for one in self._members() if one.publisher == node]
+        for chain in (*chains, self._keys.get(node, b"")):
+            try:
+                member = self._me.verifier.member(chain, self._me.clock.wall())
+            except (WireError, PeerError):
+                continue
+            if member.node_id == node:
+                return member.public
+        return None
+
+    async def _send(
+        self, node: NodeId, kind: int, boxes: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        chain = b"" if kind == _NEWS else self._me.chain
+        ids = [] if kind == _NEWS else sorted(self.ring.stated())
+        payload = pack([kind, chain, ids, [list(pair) for pair in boxes]])
+        lifetime_s = _NEWS_LIFETIME_S if kind == _NEWS else _LIFETIME_S
+        if self._agent is None:
+            raise UsageError("mesh keys are attached to no agent")
+        try:
+            await self._agent.send(
+                node.service(SERVICE), payload, lifetime_s=lifetime_s, priority=EXPEDITED
+            )
+        except MeshError as error:  # a full store; neighbours compare again at a contact
+            log.warning("mesh keys not sent", peer=node.text, reason=str(error))
+
+    # --- the medium -----------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        """Before a key is used, confirmed or passed on."""
+        clock = self._me.clock
+        write_durably(self._path, self.ring.pack(clock.monotonic(), clock.wall()), mode=0o600)
+
+    def _load(self) -> None:
+        clock = self._me.clock
+        if not self._path.exists():
+            return
+        try:
+            self.ring.load(self._path.read_bytes(), clock.monotonic(), clock.wall())
+        except MeshError as error:
+            raise UsageError(
+                f"{self._path} is damaged ({error}); remove it: members will send the keys again"
+            ) from error
+
+
+def _boxed(key: MeshKey, public: bytes) -> tuple[bytes, bytes]:
+    assert key.rotation is not None
+    return key.rotation.pack(), seal(public, key.secret)
+
+
+def _said_in(record: Record) -> tuple[int, bytes] | None:
+    said = record.body.get("mesh_key")
+    if not isinstance(said, (list, tuple)) or len(said) != 2:
+        return None
+    epoch, name = said
+    if type(epoch) is not int or not isinstance(name, bytes):
+        return None
+    return epoch, name
+
+
+def _parse(payload: bytes) -> tuple[int, bytes, set[bytes], list[tuple[bytes, bytes]]]:
+    limit = LIVE_MAX * (STATEMENT_MAX_BYTES + _BOX_BYTES + 16) + CHAIN_MAX_BYTES + 2048
+    fields = Fields.parse(payload, "mesh keys", limit_bytes=limit)
+    kind = fields.integer(_NEWS, _QUESTION)
+    chain = fields.blob(limit=CHAIN_MAX_BYTES)
+    items = fields.items(limit=_IDS_MAX)
+    ids = {Fields([item], "mesh key's id").blob(KEY_ID_BYTES) for item in items}
+    boxes = []
+    for item in fields.items(limit=LIVE_MAX):
+        pair = Fields(item, "mesh key")
+        boxes.append((pair.blob(limit=STATEMENT_MAX_BYTES), pair.blob(_BOX_BYTES)))
+        pair.end()
+    fields.end()
+    return kind, chain, ids, boxes
