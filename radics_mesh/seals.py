@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
@@ -66,11 +66,6 @@ class Seals:
         if len(self._boxes) == 1 or address in self._holders:
             return [bytes(self._boxes[self._newest].encrypt(content))]
         return [bytes(box.encrypt(content)) for box in reversed(self._boxes.values())]
-
-    def know(self, addresses: Iterable[SocketAddress]) -> None:
-        """Who is there has said, signed, that it has the newest key."""
-        for address in addresses:
-            self._heard(address, self._newest)
 
     def _heard(self, source: SocketAddress, key: bytes) -> None:
         self._holders.pop(source, None)

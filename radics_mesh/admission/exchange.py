@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nacl.bindings import randombytes
 
@@ -38,6 +38,7 @@ from radics_mesh.config import Address
 from radics_mesh.errors import PeerError, UsageError, WireError
 from radics_mesh.handshake import EPHEMERAL_BYTES, Ephemeral, decrypt, digest, encrypt
 from radics_mesh.identity import KEY_BYTES, SIGNATURE_BYTES, Identity, verify
+from radics_mesh.keyring import LIVE_MAX, Given, parse_given
 from radics_mesh.me import Me
 from radics_mesh.membership import CHAIN_MAX_BYTES, Chain, Mesh, Token
 
@@ -63,6 +64,8 @@ class Admitted:
     mesh: Mesh
     chain: bytes
     peers: list[Address]
+    # What seals datagrams now, the newest first; empty from a member that knows of one key only.
+    mesh_keys: list[Given] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -286,10 +289,13 @@ class KnockTaker:
         return encrypt(self._seals.member, content, self._seals.transcript)
 
 
-def welcome(mesh: Mesh, chain: Chain, peers: Sequence[Address]) -> bytes:
+def welcome(
+    mesh: Mesh, chain: Chain, peers: Sequence[Address], mesh_keys: Sequence[Given] = ()
+) -> bytes:
     """The content of a reply that admits."""
     addresses = [[address.host, address.port] for address in peers[:_ADDRESSES_MAX]]
-    return pack(["", chain.pack(), mesh.genesis, mesh.key, addresses])
+    keys = [list(key) for key in mesh_keys]
+    return pack(["", chain.pack(), mesh.genesis, mesh.key, addresses, keys])
 
 
 def decline(reason: str) -> bytes:
@@ -304,13 +310,14 @@ def _parse_reply(content: bytes, identity: Identity, inviter: bytes, now: Wall) 
     chain = fields.blob(limit=CHAIN_MAX_BYTES)
     mesh = Mesh(fields.blob(KEY_BYTES), fields.blob(KEY_BYTES))
     peers = [_parse_address(item) for item in fields.items(limit=_ADDRESSES_MAX)]
+    mesh_keys = parse_given(fields.items(limit=LIVE_MAX))
     fields.end()
     parsed = Chain.parse(chain)
     if mesh.verify(parsed, now).public != identity.public:
         raise PeerError("admitted under another key")
     if len(parsed.certificates) < 2 or parsed.certificates[-2].public != inviter:
         raise PeerError("admitted by another node than the one that answered")
-    return Admitted(mesh, chain, peers)
+    return Admitted(mesh, chain, peers, mesh_keys)
 
 
 def _parse_address(item: object) -> Address:

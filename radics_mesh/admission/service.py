@@ -17,6 +17,7 @@ from radics_mesh.clock import Wall, is_plausible
 from radics_mesh.config import Address
 from radics_mesh.errors import LinkError, MeshError, PeerError, UsageError
 from radics_mesh.ids import NodeId
+from radics_mesh.keyring import Given
 from radics_mesh.me import Me
 from radics_mesh.membership import TOKEN_HOSTS_MAX, YEAR_S, Chain, Grant, Token, check_grant, invite
 from radics_mesh.sealed import AdmissionRequest, ByteStream, read_exactly, read_message
@@ -32,14 +33,23 @@ STRANGERS_MAX = 64
 
 
 class Admission:
-    """Admits strangers in this node's name. `own` is where members can dial this node.
+    """Admits strangers in this node's name. `own` is where members can dial this node, `mesh_keys`
+    what seals datagrams now.
 
     `counters`: admitted, tokens, knocks, crowded, refused.
     """
 
-    def __init__(self, me: Me, *, state: Path, own: Callable[[], list[Address]]) -> None:
+    def __init__(
+        self,
+        me: Me,
+        *,
+        state: Path,
+        own: Callable[[], list[Address]],
+        mesh_keys: Callable[[], list[Given]] = list,
+    ) -> None:
         self._me = me
         self._own = own
+        self._mesh_keys = mesh_keys
         self._tokens = TokenBook(state / "admission.sqlite")
         self._knocks = Knocks(me.identity.public)
         # Replaced when a stranger comes back on another connection: the older one ends.
@@ -211,7 +221,7 @@ class Admission:
         return self._content(self._invite(claim, grant))
 
     def _content(self, chain: Chain) -> bytes:
-        return exchange.welcome(self._me.mesh, chain, self._own())
+        return exchange.welcome(self._me.mesh, chain, self._own(), self._mesh_keys())
 
     def _count_admitted(self, how: str, claim: Claim) -> None:
         self.counters["admitted"] += 1

@@ -85,6 +85,7 @@ def node_body(
     neighbours: list[tuple[NodeId, float]],
     accelerator: str,
     boot: tuple[int, bytes],
+    mesh_key: list[object],
 ) -> dict[str, object]:
     """The body of this node's record; `neighbours` are (node, round trip in seconds)."""
     nearest = sorted(neighbours, key=lambda pair: pair[1])[:_NEIGHBOURS_MAX]
@@ -101,4 +102,5 @@ def node_body(
         "accel": accelerator,
         "boot": list(boot),
         "guests": guests_here(),
+        "mesh_key": mesh_key,
     }

@@ -11,6 +11,7 @@ from radics_mesh.config import Config
 from radics_mesh.errors import UsageError
 from radics_mesh.identity import Identity
 from radics_mesh.membership import Chain, Mesh, Token, found
+from radics_mesh.node.rekeying import keep_given
 from radics_mesh.node.state import MEMBERSHIP_NAME, Membership, StateDirectory
 
 Announce = Callable[[str], None]
@@ -31,9 +32,9 @@ async def enter(
         return known
     if token is not None:
         admitted = await join_with_token(token, identity, config.name)
-        return _entered(state, admitted)
+        return _entered(state, admitted, clock)
     if config.bootstrap:
-        return _entered(state, await _knock(config, identity, announce))
+        return _entered(state, await _knock(config, identity, announce), clock)
     if not is_plausible(clock.wall()):
         # Its certificates would have expired for every node whose clock is right.
         raise UsageError("this machine's clock was never set; set it before you make a mesh")
@@ -44,8 +45,10 @@ async def enter(
     return membership
 
 
-def _entered(state: StateDirectory, admitted: Admitted) -> Membership:
+def _entered(state: StateDirectory, admitted: Admitted, clock: Clock) -> Membership:
     membership = Membership(admitted.mesh, Chain.parse(admitted.chain), tuple(admitted.peers))
+    # Before the membership: a node that has that one does not ask again.
+    keep_given(state.path, admitted.mesh, admitted.mesh_keys, clock)
     state.enter(membership)
     return membership
 

@@ -17,13 +17,14 @@ stands in its own record, and so is its confirmation.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 import trio
 from nacl.bindings import randombytes
 
+from radics_mesh.clock import Clock
 from radics_mesh.codec import Fields, pack
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.dtn.wire.bundle import EXPEDITED
@@ -33,7 +34,8 @@ from radics_mesh.identity import Identity, seal
 from radics_mesh.ids import NodeId
 from radics_mesh.keyring import LIVE_MAX, Keyring, MeshKey
 from radics_mesh.me import Me
-from radics_mesh.membership import CHAIN_MAX_BYTES
+from radics_mesh.membership import CHAIN_MAX_BYTES, Mesh, Verifier
+from radics_mesh.node.state import refuse_loose
 from radics_mesh.records import Record
 from radics_mesh.revocations import Revocations
 from radics_mesh.rotations import (
@@ -301,12 +303,22 @@ class Rekeying:
         clock = self._me.clock
         if not self._path.exists():
             return
+        refuse_loose(self._path)
         try:
             self.ring.load(self._path.read_bytes(), clock.monotonic(), clock.wall())
         except MeshError as error:
             raise UsageError(
                 f"{self._path} is damaged ({error}); remove it: members will send the keys again"
             ) from error
+
+
+def keep_given(state: Path, mesh: Mesh, given: Sequence[tuple[int, bytes]], clock: Clock) -> None:
+    """What a new member was given, durably, in the place of what was there."""
+    ring = Keyring(mesh, Revocations(Verifier(mesh)))
+    now = clock.monotonic()
+    if given:
+        ring.admitted_with(given, now)
+    write_durably(state / FILE_NAME, ring.pack(now, clock.wall()), mode=0o600)
 
 
 def _boxed(key: MeshKey, public: bytes) -> tuple[bytes, bytes]:

@@ -19,6 +19,7 @@ INTERNAL_SERVICES = frozenset(
         "echo",
         "handoff",
         "keeping",
+        "mesh-keys",
         "replicas",
         "revocations",
         "scheduler",

@@ -55,6 +55,7 @@ from radics_mesh.node.echo import Echo
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
+from radics_mesh.node.rekeying import Rekeying
 from radics_mesh.node.replicas import Replicas
 from radics_mesh.node.revoking import Revoking
 from radics_mesh.node.sightings import Sightings
@@ -88,12 +89,13 @@ class Services:
         self.started = clock.monotonic()
         # First: whatever is read from disk below is judged by it.
         self.revoking = Revoking(me, state)
+        self.rekeying = Rekeying(me, state, self.revoking.known)
         self._sessions_changed = trio.Event()
         self.journal = Journal(clock)
         self.meter = LoadMeter()
         self.memory_bytes = guest_memory_bytes(config)
         self.port = link.local[1]
-        self.link = SealedDatagrams(link, me.mesh.key)
+        self.link = SealedDatagrams(link, *self.rekeying.ring.secrets())
         self.dht = Dht(
             link=self.link.channel(TAG_DHT),
             node_id=me.node_id,
@@ -145,7 +147,11 @@ class Services:
         )
         self.revoking.attach(self.agent)
         self.revoking.heard = self._put_out
-        self.admission = Admission(me, state=state, own=self.addresses)
+        self.rekeying.attach(self.agent, self.directory.members)
+        self.rekeying.changed = self._use_keys
+        self.admission = Admission(
+            me, state=state, own=self.addresses, mesh_keys=self.rekeying.ring.given
+        )
         self.echo = Echo(me.node_id, self.agent)
         self.sightings = Sightings()
         self.agent.watch_reports(self.sightings.hear)
@@ -218,6 +224,7 @@ class Services:
                 await nursery.start(self.agent.run)
                 await nursery.start(self.gossip.run)
                 await nursery.start(self.revoking.run)
+                await nursery.start(self.rekeying.run)
                 await nursery.start(self.sources.run)
                 await nursery.start(self.images.run)
                 await nursery.start(self.hosting.run)
@@ -269,6 +276,7 @@ class Services:
             neighbours=list(self.sessions()),
             accelerator=self.accelerator.accelerator,
             boot=(self.hosting.witness.boot.number, self.hosting.witness.boot.nonce),
+            mesh_key=self.rekeying.said(),
         )
 
     def sessions(self) -> Iterator[tuple[NodeId, float]]:
@@ -285,7 +293,13 @@ class Services:
             load = self.meter.sample()
             sessions = tuple(sorted(node for node, _ in self.sessions()))
             now = self.me.clock.monotonic()
-            facts = _Told(load, sessions, self.hosting.memory_used_bytes(), tuple(self.addresses()))
+            facts = _Told(
+                load,
+                sessions,
+                self.hosting.memory_used_bytes(),
+                tuple(self.addresses()),
+                self.rekeying.ring.newest.key_id,
+            )
             regular = now - told_at >= self.config.publish_every_s
             if regular or told is None or facts.is_news_after(told):
                 told, told_at = facts, now
@@ -342,6 +356,7 @@ class Services:
             facts = NodeFacts.parse(record.publisher, record.body)
             if self.graph.update(record.publisher, facts.neighbours):
                 self.agent.routes_changed()
+        self.rekeying.heard(record)
         if not entry.stale:
             self.contacts.learn(record.publisher, _dialable(record.body))
 
@@ -361,6 +376,16 @@ class Services:
             who = f"{self.last_name_of(one.by)} has revoked {self.last_name_of(one.node_id)}"
             self.journal.note(f"{who}{why}", "warning")
         self.contacts.drop_revoked()
+        self.rekeying.revocations_changed()
+
+    def _use_keys(self) -> None:
+        """Other mesh keys are live than before: datagrams go by them, the own record says so."""
+        ring = self.rekeying.ring
+        self.link.seals.use(ring.secrets())
+        epoch, live = ring.newest.epoch, len(ring.live())
+        older = "" if live == 1 else ", older ones still count"
+        self.journal.note(f"the mesh key is of epoch {epoch}{older}")
+        self._sessions_changed.set()
 
     def others(self) -> list[NodeId]:
         """Nodes that are known and fresh, the nearest first."""
@@ -417,6 +442,7 @@ class _Told:
     sessions: tuple[NodeId, ...]
     memory_used_bytes: int
     addresses: tuple[Address, ...]
+    mesh_key: bytes
 
     def is_news_after(self, told: _Told) -> bool:
         return abs(told.load - self.load) >= LOAD_NEWS or self != replace(told, load=self.load)

@@ -4,6 +4,8 @@ identity.key   the 32-byte seed, mode 0600, refused when others can read it
 membership     msgpack [genesis public key, mesh key, chain]: which mesh, and the proof of it
 genesis.key    only on the node that founded the mesh; not needed once two members exist,
                but for revoking the first member
+mesh-keys.msgpack     what seals datagrams after the first key, mode 0600
+                      (radics_mesh.node.rekeying)
 revocations.msgpack   who was revoked (radics_mesh.node.revoking)
 lock           held while a node runs here
 
@@ -81,7 +83,7 @@ class StateDirectory:
         path = self.path / MEMBERSHIP_NAME
         if not path.exists():
             return None
-        _refuse_loose(path)
+        refuse_loose(path)
         try:
             fields = Fields.parse(path.read_bytes(), "membership")
             mesh = Mesh(fields.blob(KEY_BYTES), fields.blob(KEY_BYTES))
@@ -155,14 +157,15 @@ def _address(value: object) -> Address:
     return Address(fields.text(), fields.integer(1, 65535))
 
 
-def _refuse_loose(path: Path) -> None:
+def refuse_loose(path: Path) -> None:
+    """UsageError when others than its owner can read the file."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise UsageError(f"{path} can be read by others (mode {mode:o}); run: chmod 600 {path}")
 
 
 def _read_secret(path: Path) -> bytes:
-    _refuse_loose(path)
+    refuse_loose(path)
     seed = path.read_bytes()
     if len(seed) != KEY_BYTES:
         raise UsageError(f"{path} is damaged: {len(seed)} bytes where a key has {KEY_BYTES}")

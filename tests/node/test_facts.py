@@ -46,6 +46,7 @@ def test_a_crowded_node_still_fits_one_record() -> None:
         vms=1000,
         neighbours=[(NodeId(bytes([n]) * 20), n * 0.1) for n in reversed(range(100))],
         accelerator="tcg",
+        mesh_key=[1 << 20, bytes(8)],
     )
     assert body["memory_free"] == 0
     neighbours = body["neighbours"]
