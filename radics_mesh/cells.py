@@ -160,9 +160,18 @@ def event_line(row: EventRow) -> str:
 def node_line(info: NodeInfo) -> str:
     """The heading of a status: which node, which mesh, since when, how much traffic."""
     return printable(
-        f"{info['name']}  mesh {info['mesh'][:8]}  up {duration(info['uptime_s'])}"
+        f"{info['name']}  mesh {info['mesh'][:8]}{_key_words(info)}"
+        f"  up {duration(info['uptime_s'])}"
         f"  in {size(info['bytes_in'])}  out {size(info['bytes_out'])}"
     )
+
+
+def _key_words(info: NodeInfo) -> str:
+    """Nothing while the mesh has the key that it was founded with."""
+    if not info["key_epoch"] and info["keys_live"] == 1:
+        return ""
+    waits = len(info["key_waits"])
+    return f"  key {info['key_epoch']}" + (f" (not yet at {waits})" if waits else "")
 
 
 # What a person looks for first, zero or not; the rest follows when there is something to tell.

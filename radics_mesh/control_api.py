@@ -77,6 +77,10 @@ REQUESTS: Mapping[str, Request] = {
     # `node`: a name, an id or its start. -> {"member": MemberRow, "news": whether it was none yet},
     # once that is durable here
     "revoke": Request({"node": _TEXT, "reason": _TEXT}, {"reason": ""}),
+    # Another mesh key, once it is durable here; the one before ends when all have confirmed it, at
+    # the latest after `overlap_s`. -> {"epoch": int, "key": hex of its id, "overlap_s": int,
+    # "waiting": [names of members that have not confirmed it]}
+    "rotate": Request({"overlap_s": _NUMBER}, {"overlap_s": 3600}),
     # `image` is an absolute path, or an image's digest in hex or the first digits. What is not said
     # (no memory, arguments, sources) is as the image's manifest says. -> {"vm": VmRow}
     "run": Request(

@@ -31,6 +31,7 @@ from radics_mesh.cli import (
     moves,
     plan,
     recovery,
+    rotate,
     snapshots,
     vms,
 )
@@ -49,6 +50,7 @@ PROGRAM = "python -m radics_mesh"
         *mesh.COMMANDS,
         *invitations.COMMANDS,
         *members.COMMANDS,
+        *rotate.COMMANDS,
         *vms.COMMANDS,
         *lives.COMMANDS,
         *data.COMMANDS,

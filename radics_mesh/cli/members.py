@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from radics_mesh import cells
-from radics_mesh.cli.asking import ask, json_option, state_option
-from radics_mesh.cli.tables import print_rows
+from radics_mesh.cli.amounts import TIME
+from radics_mesh.cli.asking import ask, call, json_option, state_option, wants_json
+from radics_mesh.cli.rotate import tell_of_rotation
+from radics_mesh.cli.tables import print_json, print_rows
 
-_COLUMNS = ["NAME", "ID", "OWNER", "ROLES", "INVITED BY", "UNTIL", "REVOKED"]
+_COLUMNS = ["NAME", "ID", "OWNER", "ROLES", "INVITED BY", "UNTIL", "KEY", "REVOKED"]
 _ALL = 5
 
 
@@ -28,20 +30,29 @@ def members(state: Path) -> None:
 @click.command()
 @click.argument("node")
 @click.option("--reason", default="", help="For people: it is shown on every node.")
+@click.option("--rotate", "rotates", is_flag=True, help="And change the mesh key, as `rotate`.")
+@click.option("--overlap", type=TIME, default=300, show_default="5m", help="As of `rotate`.")
 @json_option
 @state_option
-def revoke(node: str, reason: str, state: Path) -> None:
+def revoke(node: str, reason: str, rotates: bool, overlap: float, state: Path) -> None:
     """Put NODE out of the mesh, with all whom it invited. This cannot be taken back.
 
     Only nodes that stand above it in its chain of invitations with the role operate can do this,
-    and itself.
+    and itself. Its datagrams are opened until the mesh key is changed.
     """
-    answer = ask(state, "revoke", node=node, reason=reason)
+    answer = call(state, "revoke", node=node, reason=reason)
+    if rotates:
+        answer["rotated"] = call(state, "rotate", overlap_s=overlap)
+    if wants_json():
+        print_json(answer)
+        return
     name = cells.printable(answer["member"]["name"])
     if answer["news"]:
         click.echo(f"{name} is no member any more; other nodes hear of it as they are reached")
     else:
         click.echo(f"{name} had been revoked before")
+    if rotates:
+        tell_of_rotation(answer["rotated"])
 
 
 def _row(row: dict[str, Any]) -> cells.Row:
@@ -52,8 +63,17 @@ def _row(row: dict[str, Any]) -> cells.Row:
         "all" if len(row["roles"]) == _ALL else ",".join(row["roles"]),
         cells.printable(row["invited_by"]),
         _until(row),
+        _key(row),
         _revoked(row),
     ]
+
+
+def _key(row: dict[str, Any]) -> str:
+    """The epoch of its mesh key, in brackets while it has not confirmed this node's."""
+    if row["revoked"]:
+        return "may have it" if row["has_key"] else "no"
+    epoch = "?" if row["key_epoch"] is None else str(row["key_epoch"])
+    return epoch if row["has_key"] else f"({epoch})"
 
 
 def _revoked(row: dict[str, Any]) -> str:

@@ -25,6 +25,10 @@ class NodeInfo(TypedDict):
     bytes_in: int
     bytes_out: int
     scheduler: bool
+    # The newest mesh key held here, how many are live, and who has not confirmed it (names).
+    key_epoch: int
+    keys_live: int
+    key_waits: list[str]
 
 
 class NodeRow(TypedDict):
@@ -72,6 +76,10 @@ class MemberRow(TypedDict):
     through: str
     reason: str
     self: bool
+    # The mesh key that it says it has; None: not known.
+    key_epoch: int | None
+    # Whether it has confirmed this node's newest; of a revoked one, whether it may have that.
+    has_key: bool
 
 
 class SourceRow(TypedDict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from radics_mesh.clock import is_plausible
 from radics_mesh.control_shapes.mesh import MemberRow
@@ -17,6 +17,11 @@ from radics_mesh.revocations import Revocation, is_above, revoke
 from radics_mesh.roles import Role, names
 
 Answer = Mapping[str, Any]
+
+
+class _Key(TypedDict):
+    key_epoch: int | None
+    has_key: bool
 
 
 class MemberRequests:
@@ -110,6 +115,7 @@ def _row(node: Services, chain: Chain, statements: list[Revocation]) -> MemberRo
         through="" if out in (None, member) else node.last_name_of(out.node_id),
         reason=next((one.reason for one in counting if one.reason), ""),
         self=member.node_id == node.me.node_id,
+        **_key(node, member.node_id, counting),
     )
 
 
@@ -130,7 +136,20 @@ def _strange(node: Services, who: NodeId, statements: list[Revocation]) -> Membe
         through="",
         reason=next((one.reason for one in about if one.reason), ""),
         self=False,
+        **_key(node, who, about),
     )
+
+
+def _key(node: Services, who: NodeId, against: list[Revocation]) -> _Key:
+    """Which mesh key a member has; a revoked one may have any that was made without knowing."""
+    ring = node.rekeying.ring
+    if who == node.me.node_id:
+        return {"key_epoch": ring.newest.epoch, "has_key": True}
+    said = next((one for one in node.directory.members() if one.publisher == who), None)
+    epoch = None if said is None else node.rekeying.epoch_of(said)
+    if against:
+        return {"key_epoch": epoch, "has_key": ring.newest.knows.isdisjoint(r.tag for r in against)}
+    return {"key_epoch": epoch, "has_key": said is not None and node.rekeying.holds_newest(said)}
 
 
 def _signer_name(node: Services, one: Revocation) -> str:

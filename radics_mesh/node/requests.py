@@ -27,6 +27,7 @@ from radics_mesh.node.message_requests import MessageRequests
 from radics_mesh.node.move_requests import MoveRequests
 from radics_mesh.node.plan_requests import PlanRequests
 from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy, every_s
+from radics_mesh.node.rotate_requests import RotateRequests
 from radics_mesh.node.services import Services
 from radics_mesh.node.snapshot_requests import SnapshotRequests
 from radics_mesh.records import Kind
@@ -52,6 +53,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     PlanRequests,
     MemberRequests,
     InviteRequests,
+    RotateRequests,
 )
 
 

@@ -44,6 +44,9 @@ def node_info(node: Services, version: str) -> NodeInfo:
         bytes_in=node.agent.bytes_in,
         bytes_out=node.agent.bytes_out,
         scheduler=node.config.scheduler,
+        key_epoch=node.rekeying.ring.newest.epoch,
+        keys_live=len(node.rekeying.ring.live()),
+        key_waits=sorted(node.last_name_of(one) for one in node.rekeying.waiting()),
     )
 
 
