@@ -165,12 +165,12 @@ class Revocations:
 
     def against(self, chain: Chain, mesh: Mesh) -> list[Revocation]:
         """Those that put somebody in this chain out of it."""
-        keys = [one.public for one in chain.certificates]
+        ends = {one.public: at for at, one in enumerate(chain.certificates, 1)}
         return [
             one
             for one in self.all()
-            if one.revoked in keys
-            and (one.signer == mesh.genesis or one.signer in keys[: keys.index(one.revoked) + 1])
+            if one.revoked in ends
+            and is_above(one.signer, Chain(chain.certificates[: ends[one.revoked]]), mesh)
         ]
 
     def add(self, statement: Revocation) -> bool:

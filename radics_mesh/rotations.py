@@ -1,7 +1,7 @@
 """The mesh key's epochs: signed statements of which key comes next. Sans-IO.
 
-Epoch 0 is the key that the mesh was founded with; nobody states it. Whoever may invite (it hands
-the key out anyway), or the genesis key, may state a later one. The statement names the new key by
+Epoch 0 is the key that the mesh was founded with; nobody states it. Whoever has the role OPERATE,
+or the genesis key, may state a later one. The statement names the new key by
 a hash and so can be shown to anybody; the key itself goes sealed to each member that gets it.
 
 A statement says which revocations its maker knew. Who has the key passes it on only once it knows
@@ -25,6 +25,7 @@ from radics_mesh.identity import KEY_BYTES, SIGNATURE_BYTES, Identity, verify
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.membership import CHAIN_MAX_BYTES, Chain, Mesh
 from radics_mesh.revocations import TAG_BYTES, TOTAL_MAX
+from radics_mesh.roles import Role
 
 VERSION = 1
 CONTEXT = "mesh key"
@@ -95,7 +96,7 @@ class Rotation:
         return statement
 
     def check(self, mesh: Mesh) -> None:
-        """PeerError unless the genesis key has signed it, or somebody who may or might invite.
+        """PeerError unless the genesis key has signed it, or somebody with the role OPERATE.
         Whether that one was revoked since is not asked here."""
         if self.mesh_id != mesh.mesh_id:
             raise PeerError("a rotation of another mesh")
@@ -104,7 +105,7 @@ class Rotation:
             if mesh.verify(chain, _WHENEVER).public != self.signer:
                 raise PeerError("a rotation signed by another key than its chain names")
             if not may_rotate(chain):
-                raise PeerError(f"a rotation by {self.by.short}, who may not invite")
+                raise PeerError(f"a rotation by {self.by.short}, who may not operate")
         elif self.chain:
             raise PeerError("a rotation by the genesis key, with a chain")
         verify(self.signer, CONTEXT, pack(self.body()), self.signature)
@@ -112,7 +113,7 @@ class Rotation:
 
 def may_rotate(chain: Chain) -> bool:
     """Whether the last one of a chain may change the mesh key."""
-    return chain.member.may_invite and chain.member.depth >= 1
+    return Role.OPERATE in chain.member.roles
 
 
 def key_id_of(mesh: Mesh, epoch: int, secret: bytes) -> bytes:
@@ -135,7 +136,7 @@ def rotate(
     out of bounds."""
     if signer.public != mesh.genesis and not may_rotate(Chain.parse(chain)):
         raise UsageError(
-            "only members that may invite, or the genesis key, may change the mesh key"
+            "only members that may operate, or the genesis key, may change the mesh key"
         )
     if not OVERLAP_MIN_S <= overlap_s <= OVERLAP_MAX_S:
         raise UsageError(

@@ -120,6 +120,16 @@ def test_of_two_that_revoke_each_other_the_upper_one_stays() -> None:
 ALL = [by(s, r) for s in (GENESIS, FIRST, UPPER, LOWER, OTHER) for r in (UPPER, LOWER, OTHER)]
 
 
+@given(st.lists(st.sampled_from(ALL), unique_by=lambda one: one.name, max_size=6))
+def test_what_stands_against_a_chain_is_what_puts_it_out(some: list[Revocation]) -> None:
+    verifier = Verifier(MESH)
+    known = Revocations(verifier)
+    for statement in some:
+        known.add(statement)
+    for chain in CHAINS.values():
+        assert bool(known.against(chain, MESH)) == verifier.is_out(chain.pack())
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sampled_from(ALL), unique_by=lambda one: one.name).flatmap(

@@ -29,7 +29,7 @@ _NAMES_MAX = 8
 def rotate(overlap: float, state: Path) -> None:
     """Change the mesh key, without a stop. Revoked nodes do not get the new one.
 
-    Every member that may invite can do this. Members that are away get the key when they are back.
+    Members with the role operate can do this. Members that are away get the key when they are back.
     """
     tell_of_rotation(ask(state, "rotate", overlap_s=overlap))
 

@@ -44,6 +44,6 @@ class RotateRequests:
         if genesis is not None and genesis.public == me.mesh.genesis:
             return genesis, b""
         raise UsageError(
-            "only members that may invite can change the mesh key, or the holder of the mesh's"
-            " genesis key"
+            "only members with the role operate can change the mesh key, or the holder of the"
+            " mesh's genesis key"
         )
