@@ -21,6 +21,10 @@ def replace_synced(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if not mode & 0o077:
+                # A secret: the umask may have taken its owner's rights away, and a leftover of
+                # this name may have given others some.
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

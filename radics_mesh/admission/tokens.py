@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from radics_mesh.admission.exchange import token_id
 from radics_mesh.clock import Wall, is_plausible
 from radics_mesh.errors import UsageError
 from radics_mesh.membership import Grant
+from radics_mesh.private import make_private
 from radics_mesh.roles import Role
 
 SECRET_BYTES = 16
@@ -28,11 +28,11 @@ CREATE TABLE IF NOT EXISTS admitted (
 
 
 class TokenBook:
-    """Commits are in milliseconds and rare, so they are made in place."""
+    """Commits are in milliseconds and rare, so they are made in place. UsageError when others can
+    read the file."""
 
     def __init__(self, path: Path) -> None:
-        # SQLite would make it readable by others; it holds secrets.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        make_private(path)  # SQLite gives its other files the same mode
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")

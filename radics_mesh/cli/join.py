@@ -33,6 +33,7 @@ from radics_mesh.config import (
 )
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.ids import Eid
+from radics_mesh.private import read_private
 
 # The node: a configuration, and what it tells the user.
 Run = Callable[[Config, Callable[[str], None]], Awaitable[None]]
@@ -48,6 +49,12 @@ _MEGABYTES = click.IntRange(1, 1 << 30)
 @click.option("--bootstrap", multiple=True, metavar="HOST[:PORT]", help="A member to dial first.")
 @state_option
 @click.option("--invite", metavar="TOKEN", envvar="RADICS_INVITE", help="Join without waiting.")
+@click.option(
+    "--invite-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The same token, in a file that only you can read.",
+)
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -152,12 +159,14 @@ _MEGABYTES = click.IntRange(1, 1 << 30)
 )
 @click.option("--no-scheduler", is_flag=True, help="Move VMs only when told to.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
-def join(verbose: bool, **options: Any) -> None:
+def join(verbose: bool, invite_file: Path | None, **options: Any) -> None:
     """Run a node: make a mesh, or join one with --bootstrap.
 
     With --invite TOKEN it is a member at once. Without, it knocks, prints a code and waits until
     `approve CODE` is run on a member.
     """
+    if invite_file is not None:
+        options["invite"] = _token_in(invite_file, options["invite"])
     config = config_from(options)
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     # Imported here only: every other command is a client and starts faster without the node.
@@ -217,6 +226,15 @@ def config_from(options: dict[str, Any]) -> Config:
         quotas=tuple(Quota.parse(text) for text in options["quotas"]),
         scheduler=not options["no_scheduler"],
     )
+
+
+def _token_in(file: Path, given: str | None) -> str:
+    if given is not None:
+        raise UsageError("give the token once, or its file")
+    try:
+        return read_private(file).decode("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"no token can be read from {file}: {error}") from error
 
 
 def _limit(rate: float | None) -> float | None:

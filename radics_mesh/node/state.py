@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +24,10 @@ from pathlib import Path
 
 from radics_mesh.codec import Fields, pack
 from radics_mesh.config import Address
-from radics_mesh.durable import write_durably
 from radics_mesh.errors import UsageError, WireError
 from radics_mesh.identity import KEY_BYTES, Identity
 from radics_mesh.membership import CHAIN_MAX_BYTES, Chain, Mesh
+from radics_mesh.private import read_private, write_private
 
 PEERS_MAX = 16
 MEMBERSHIP_NAME = "membership"
@@ -69,7 +68,7 @@ class StateDirectory:
         """The node's key; made, durably, at first use."""
         path = self.path / "identity.key"
         if not path.exists():
-            write_durably(path, Identity.generate().seed, mode=0o600)
+            write_private(path, Identity.generate().seed)
         return Identity(_read_secret(path))
 
     def genesis(self) -> Identity | None:
@@ -83,9 +82,9 @@ class StateDirectory:
         path = self.path / MEMBERSHIP_NAME
         if not path.exists():
             return None
-        refuse_loose(path)
+        packed = read_private(path)
         try:
-            fields = Fields.parse(path.read_bytes(), "membership")
+            fields = Fields.parse(packed, "membership")
             mesh = Mesh(fields.blob(KEY_BYTES), fields.blob(KEY_BYTES))
             chain = Chain.parse(fields.blob(limit=CHAIN_MAX_BYTES))
             return Membership(mesh, chain, tuple(map(_address, fields.items(limit=PEERS_MAX))))
@@ -95,11 +94,11 @@ class StateDirectory:
     def enter(self, membership: Membership, genesis: Identity | None = None) -> None:
         """Remember the mesh, durably; the genesis key too when this node founded it."""
         if genesis is not None:
-            write_durably(self.path / "genesis.key", genesis.seed, mode=0o600)
+            write_private(self.path / "genesis.key", genesis.seed)
         mesh = membership.mesh
         peers = [[peer.host, peer.port] for peer in membership.peers[:PEERS_MAX]]
         packed = pack([mesh.genesis, mesh.key, membership.chain.pack(), peers])
-        write_durably(self.path / MEMBERSHIP_NAME, packed, mode=0o600)
+        write_private(self.path / MEMBERSHIP_NAME, packed)
 
 
 @contextmanager
@@ -157,16 +156,8 @@ def _address(value: object) -> Address:
     return Address(fields.text(), fields.integer(1, 65535))
 
 
-def refuse_loose(path: Path) -> None:
-    """UsageError when others than its owner can read the file."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise UsageError(f"{path} can be read by others (mode {mode:o}); run: chmod 600 {path}")
-
-
 def _read_secret(path: Path) -> bytes:
-    refuse_loose(path)
-    seed = path.read_bytes()
+    seed = read_private(path)
     if len(seed) != KEY_BYTES:
         raise UsageError(f"{path} is damaged: {len(seed)} bytes where a key has {KEY_BYTES}")
     return seed
