@@ -32,6 +32,10 @@ class Me:
     def certificate(self) -> Certificate:
         return self._member
 
+    def certificate_of(self, node: NodeId) -> Certificate | None:
+        """Its own, or that of a member which showed one here lately."""
+        return self._member if node == self.node_id else self.verifier.standing(node)
+
     def renew(self, chain: Chain) -> None:
         """From now on this chain is shown; PeerError if it is another key's."""
         if chain.member.public != self.identity.public:

@@ -18,7 +18,7 @@ from radics_mesh.identity import Identity
 from radics_mesh.link import DatagramLink, Restricted
 from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.me import Me
-from radics_mesh.membership import YEAR_S, Verifier, found, invite
+from radics_mesh.membership import YEAR_S, Grant, Verifier, found, invite
 from radics_mesh.records import Kind
 from tests.dht.world import TrioClock, at
 
@@ -26,11 +26,16 @@ START = Wall(1_800_000_000.0)
 GENESIS, MESH, _FOUNDER = found(Identity(bytes(32)), "founder", START)
 
 
-def member(number: int) -> tuple[Identity, bytes]:
+def member(number: int, grant: Grant | None = None) -> tuple[Identity, bytes]:
     """A member of the one test mesh, always the same for a number, and its packed chain."""
     identity = Identity(hashlib.sha256(b"member %d" % number).digest())
     chain = invite(
-        Identity(bytes(32)), _FOUNDER, identity.public, f"node{number}", Wall(START + YEAR_S)
+        Identity(bytes(32)),
+        _FOUNDER,
+        identity.public,
+        f"node{number}",
+        Wall(START + YEAR_S),
+        grant,
     )
     return identity, chain.pack()
 
@@ -52,6 +57,8 @@ class Members:
     network: MemoryNetwork
     path: Path
     peers: dict[int, Peer] = field(default_factory=dict)
+    # What those were given that have not all; read when one starts.
+    grants: dict[int, Grant] = field(default_factory=dict)
 
     async def start(
         self,
@@ -64,7 +71,7 @@ class Members:
         """`state` names its directory on disk: another one means that it forgot all but its key."""
         inner = self.network.link(at(number))
         link = inner if reach is None else Restricted(inner, [at(other) for other in reach])
-        identity, chain = member(number)
+        identity, chain = member(number, self.grants.get(number))
         config = Config(state=self.path / (state or f"state{number}"), name=f"node{number}")
         config.state.mkdir(exist_ok=True)
         verifier = Verifier(MESH)

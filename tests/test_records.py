@@ -10,8 +10,9 @@ from radics_mesh.clock import Wall
 from radics_mesh.codec import pack
 from radics_mesh.errors import MeshError, PeerError, UsageError, WireError
 from radics_mesh.identity import Identity
-from radics_mesh.membership import Verifier, found
+from radics_mesh.membership import Grant, Verifier, found, invite
 from radics_mesh.records import RECORD_MAX_BYTES, Kind, Record, sign
+from radics_mesh.roles import Role
 from tests.strategies import msgpack_values
 
 NOW = Wall(1_800_000_000.0)
@@ -83,3 +84,15 @@ def test_a_record_too_long_for_a_datagram_is_the_callers_error() -> None:
 
 def test_kinds_have_keys_of_their_own() -> None:
     assert len({make(kind, "x" * 32).key for kind in Kind}) == len(Kind)
+
+
+@pytest.mark.parametrize("kind", [Kind.SOURCE, Kind.VM, Kind.VM_NAME, Kind.CHECKPOINT, Kind.IMAGE])
+def test_nobody_states_what_its_role_does_not_allow(kind: Kind) -> None:
+    weak = Identity(b"w" * 32)
+    grant = Grant(Role.OBSERVE | (Role.RUN if kind is Kind.SOURCE else Role.PUBLISH))
+    chain = invite(NODE, CHAIN, weak.public, "weak", Wall(NOW + 1000), grant).pack()
+    said = sign(weak, chain, kind, "x", sequence=1, ttl_s=60, body={})
+    with pytest.raises(PeerError, match=f"weak .* may not state {kind} records: .* the role"):
+        Record.parse(said.pack(0), Verifier(MESH), NOW)
+    own = sign(weak, chain, Kind.NODE, weak.node_id.text, sequence=1, ttl_s=60, body={})
+    assert Record.parse(own.pack(0), Verifier(MESH), NOW) == own

@@ -65,7 +65,7 @@ class World(ABC, Generic[AnySite]):
         """A node; started again under the same number it has what it had on disk."""
         if number not in self.members.peers:
             await self.members.start(number, bootstrap=[0] if number else [])
-        identity, chain = member(number)
+        identity, chain = member(number, self.members.grants.get(number))
         me = Me(identity, Verifier(MESH), chain, TrioClock())
         await self.nursery.start(self.run, number, me)
         return self.sites[number]

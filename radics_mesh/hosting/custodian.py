@@ -135,7 +135,8 @@ class Custodian:
         return held.mandate is not None and message.mandate.serial < held.mandate.serial
 
     def _check_fits(self, message: Keep) -> None:
-        self._host.check_runs(NodeId.of_key(message.chain.birth.holder))
+        birth = message.chain.birth
+        self._host.check_runs(NodeId.of_key(birth.holder), birth.image)
         terms = message.terms
         wanted = architecture.named(terms.arch)
         if terms.baseline != wanted.baseline:

@@ -15,7 +15,7 @@ import trio
 from radics_mesh.config import EVERYONE, Config, Quota
 from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent
-from radics_mesh.errors import CapacityError, LinkError, UsageError
+from radics_mesh.errors import CapacityError, LinkError, PeerError, UsageError
 from radics_mesh.hosting.custody import Custody
 from radics_mesh.hosting.moving import Incoming
 from radics_mesh.hosting.pool import Pool
@@ -23,6 +23,7 @@ from radics_mesh.hosting.table import Table
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.membership import Certificate, demand
+from radics_mesh.permits import FILE_NAME, NO_RULES, Party, Permits
 from radics_mesh.roles import Role
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.cgroup import Groups
@@ -87,6 +88,10 @@ class Host:
     # What people call a node.
     name_of: Callable[[NodeId], str]
     tenants: Callable[[], Iterable[Tenant]] = tuple
+    # Whose VMs run here, by this node's owner.
+    permits: Callable[[], Permits] = lambda: NO_RULES
+    # This node's user hears what was denied.
+    tell_denied: Callable[[str], None] = lambda text: None
     # What this node knows of the mesh, as text for its guests.
     mesh: Callable[[], bytes] = bytes
     # Have an image fetched from all who hold it, a node that surely does among them; its coming is
@@ -119,23 +124,43 @@ class Host:
 
     def certificate(self, node: NodeId) -> Certificate | None:
         """A member's, as far as one is known here."""
-        if node == self.me.node_id:
-            return self.me.certificate
-        return self.me.verifier.standing(node) or self.directory.certificate(node)
+        return self.me.certificate_of(node) or self.directory.certificate(node)
 
-    def check_runs(self, owner: NodeId) -> None:
-        """PeerError when this node, or the member in whose name a VM was born, may not run VMs.
+    def party(self, node: NodeId) -> Party:
+        return Party(node, self.certificate(node))
 
-        Of a member whose certificate was never seen here nothing is known to speak against it."""
+    def check_runs(self, owner: NodeId, image: Digest | None = None) -> None:
+        """PeerError when this node, or the member in whose name a VM was born, may not run VMs, or
+        when this node's rules are against it, or (if that is here) its image.
+
+        Of a member whose certificate was never seen here nothing but a rule speaks against it."""
         self.me.demand(Role.RUN, "run VMs")
-        member = self.certificate(owner)
-        if member is not None:
-            demand(member, Role.RUN, "have VMs run")
+        party = self.party(owner)
+        try:
+            if party.certificate is not None:
+                demand(party.certificate, Role.RUN, "have VMs run")
+            self.permits().check_vm(party)
+            if image is not None and self.images.holds(image):
+                self.permits().check_image(party, self._signer_of(image))
+        except PeerError as error:
+            self.counters["denied"] += 1
+            self.tell_denied(str(error))
+            raise
 
-    def check_room(self, memory_bytes: int, owner: NodeId, but: VmId | None = None) -> None:
+    def _signer_of(self, image: Digest) -> Party | None:
+        signed = self.images.manifest(image, self.me.verifier, self.me.clock.wall())
+        return self.party(signed.builder) if signed is not None else None
+
+    def check_room(
+        self,
+        memory_bytes: int,
+        owner: NodeId,
+        but: VmId | None = None,
+        image: Digest | None = None,
+    ) -> None:
         """CapacityError when a guest of that size does not fit beside the others, or its owner has
         as much here as it may; PeerError as of `check_runs`."""
-        self.check_runs(owner)
+        self.check_runs(owner, image)
         free = self.memory_bytes - self.memory_used_bytes(but)
         if memory_bytes > free:
             raise CapacityError(
@@ -149,7 +174,7 @@ class Host:
         if quota is None:
             return
         others = [t for t in self.tenants() if t.is_held and t.owner == owner and t.vm_id != but]
-        who = f"{self.name_of(owner)} on {self.config.name}"
+        who = self._whose(quota, owner)
         if quota.vms is not None and len(others) >= quota.vms:
             raise CapacityError(f"the quota of {who} is {quota.vms} VMs, and it has {len(others)}")
         held_bytes = memory_bytes + sum(t.memory_held_bytes for t in others)
@@ -160,8 +185,16 @@ class Host:
             )
         self.check_storage(0, owner)
 
+    def _whose(self, quota: Quota, owner: NodeId) -> str:
+        by = f" (by {quota.member})" if quota.member.startswith(FILE_NAME) else ""
+        return f"{self.name_of(owner)} on {self.config.name}{by}"
+
     def quota_of(self, owner: NodeId) -> Quota | None:
-        """By the member's id or name, else everyone's; None: it has none."""
+        """By this node's rules, else by the member's id or name, else everyone's; None: it has
+        none."""
+        ruled = self.permits().quota(self.party(owner))
+        if ruled is not None:
+            return ruled
         names = (owner.text, self.name_of(owner), EVERYONE)
         found = {quota.member: quota for quota in self.config.quotas}
         return next((found[name] for name in names if name in found), None)
@@ -174,7 +207,7 @@ class Host:
         held_bytes = more_bytes + sum(t.storage_bytes for t in self.tenants() if t.owner == owner)
         if held_bytes > quota.storage_bytes:
             raise CapacityError(
-                f"the quota of {self.name_of(owner)} on {self.config.name} is"
+                f"the quota of {self._whose(quota, owner)} is"
                 f" {quota.storage_bytes >> 20} MiB of storage, and its VMs have {held_bytes >> 20}"
             )
 

@@ -95,7 +95,8 @@ class Orders(Roster):
 
     async def _first_start(self, vm: Vm) -> None:
         self._host.check_name(vm.name)
-        self._host.check_room(vm.row.settings.memory_bytes, vm.owner, but=vm.vm_id)
+        image = vm.life.chain.birth.image
+        self._host.check_room(vm.row.settings.memory_bytes, vm.owner, vm.vm_id, image)
         self._notices.changed_hands(vm.life.chain)
         vm.life.row = replace(vm.row, wanted=Wanted.RUNNING)  # durable when it starts
         try:

@@ -35,6 +35,7 @@ from radics_mesh.hosting.words import Words
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.ownership import Ownership
+from radics_mesh.permits import NO_RULES, Permits
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.cgroup import Groups
 from radics_mesh.vmm.image_store import ImageStore
@@ -61,6 +62,8 @@ class Hosting(Words, Orders):
         name_of: Callable[[NodeId], str] = lambda node: node.short,
         mesh: Callable[[], bytes] = bytes,
         seek_image: Callable[[Digest, NodeId], None] | None = None,
+        permits: Callable[[], Permits] = lambda: NO_RULES,
+        tell_denied: Callable[[str], None] = lambda text: None,
     ) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._table = Table(path / "vms.sqlite")
@@ -97,6 +100,8 @@ class Hosting(Words, Orders):
             tenants=lambda: self._vms.values(),
             mesh=mesh,
             seek_image=seek_image,
+            permits=permits,
+            tell_denied=tell_denied,
         )
         self.counters = self._host.counters
         self.shelf = Shelf(self._host, self._vms)
@@ -196,7 +201,8 @@ class Hosting(Words, Orders):
         content = await trio.to_thread.run_sync(read, state.snapshot)
         snapshot = await trio.to_thread.run_sync(Snapshot.unpack, content, me.verifier, None)
         owner = NodeId.of_key(chain.birth.holder)
-        self._host.check_room(snapshot.manifest.memory_bytes, owner, but=state.vm_id)
+        image = chain.birth.image
+        self._host.check_room(snapshot.manifest.memory_bytes, owner, state.vm_id, image)
         await vm.call(lambda: vm.recover(chain, snapshot))
         if kept:
             await trio.to_thread.run_sync(custody.drop, state)

@@ -160,7 +160,8 @@ class Moving(Transfer):
             if terms.baseline != wanted.baseline:
                 raise UsageError(f"no {terms.arch} {terms.baseline} guests here")
             qemu.find(wanted)
-            self._host.check_room(terms.memory_bytes, owner, but=self.vm_id)
+            image = offer.chain.birth.image
+            self._host.check_room(terms.memory_bytes, owner, self.vm_id, image)
         except MeshError as error:
             self.handoff.decline(offer, reason_of(error))
             return

@@ -101,7 +101,9 @@ class Tenancy(View):
             self.life.note(AWAITED)
             return
         try:
-            self._host.check_room(self.row.settings.memory_bytes, self.owner, but=self.vm_id)
+            image = self.life.chain.birth.image
+            memory_bytes = self.row.settings.memory_bytes
+            self._host.check_room(memory_bytes, self.owner, self.vm_id, image)
             where = await self._start_from_latest()
         except (MeshError, OSError) as error:
             self._failed_to_start(reason_of(error))

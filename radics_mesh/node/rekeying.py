@@ -28,14 +28,13 @@ from radics_mesh.clock import Clock
 from radics_mesh.codec import Fields, pack
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.dtn.wire.bundle import EXPEDITED
-from radics_mesh.durable import write_durably
 from radics_mesh.errors import MeshError, PeerError, UsageError, WireError
 from radics_mesh.identity import Identity, seal
 from radics_mesh.ids import NodeId
 from radics_mesh.keyring import LIVE_MAX, Keyring, MeshKey
 from radics_mesh.me import Me
 from radics_mesh.membership import CHAIN_MAX_BYTES, Mesh, Verifier
-from radics_mesh.node.state import refuse_loose
+from radics_mesh.private import read_private, write_private
 from radics_mesh.records import Record
 from radics_mesh.revocations import Revocations
 from radics_mesh.rotations import (
@@ -297,15 +296,15 @@ class Rekeying:
     def _keep(self) -> None:
         """Before a key is used, confirmed or passed on."""
         clock = self._me.clock
-        write_durably(self._path, self.ring.pack(clock.monotonic(), clock.wall()), mode=0o600)
+        write_private(self._path, self.ring.pack(clock.monotonic(), clock.wall()))
 
     def _load(self) -> None:
         clock = self._me.clock
         if not self._path.exists():
             return
-        refuse_loose(self._path)
+        packed = read_private(self._path)
         try:
-            self.ring.load(self._path.read_bytes(), clock.monotonic(), clock.wall())
+            self.ring.load(packed, clock.monotonic(), clock.wall())
         except MeshError as error:
             raise UsageError(
                 f"{self._path} is damaged ({error}); remove it: members will send the keys again"
@@ -318,7 +317,7 @@ def keep_given(state: Path, mesh: Mesh, given: Sequence[tuple[int, bytes]], cloc
     now = clock.monotonic()
     if given:
         ring.admitted_with(given, now)
-    write_durably(state / FILE_NAME, ring.pack(now, clock.wall()), mode=0o600)
+    write_private(state / FILE_NAME, ring.pack(now, clock.wall()))
 
 
 def _boxed(key: MeshKey, public: bytes) -> tuple[bytes, bytes]:

@@ -88,6 +88,7 @@ async def _serve(services: Services, announce: Callable[[str], None]) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(services.run)
         await nursery.start(server.run)
+        nursery.start_soon(services.policing.at_hangup)
         for line in greeting(services):
             announce(line)
 

@@ -49,12 +49,14 @@ from radics_mesh.link import (
     resolve_all,
 )
 from radics_mesh.me import Me
+from radics_mesh.membership import Certificate
 from radics_mesh.node.contact_log import ContactLog
 from radics_mesh.node.discovering import discovery_of
 from radics_mesh.node.echo import Echo
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
+from radics_mesh.node.policing import Policing
 from radics_mesh.node.rekeying import Rekeying
 from radics_mesh.node.replicas import Replicas
 from radics_mesh.node.revoking import Revoking
@@ -64,6 +66,7 @@ from radics_mesh.revocations import Revocation
 from radics_mesh.scheduler.decide import Settings
 from radics_mesh.scheduler.facts import NodeFacts
 from radics_mesh.scheduler.service import Scheduler
+from radics_mesh.sources.gate import Gate
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.accelerator import Finding
 from radics_mesh.vmm.image_store import ImageStore
@@ -92,6 +95,7 @@ class Services:
         self.rekeying = Rekeying(me, state, self.revoking.known)
         self._sessions_changed = trio.Event()
         self.journal = Journal(clock)
+        self.policing = Policing(state, self.journal.note)
         self.meter = LoadMeter()
         self.memory_bytes = guest_memory_bytes(config)
         self.port = link.local[1]
@@ -178,6 +182,7 @@ class Services:
             agent=self.agent,
             directory=self.directory,
             clock=clock,
+            gate=Gate(self.certificate, lambda: self.policing.permits, self.policing.tell_denied),
         )
         self.images = Images(
             path=state / "incoming-images",
@@ -199,6 +204,8 @@ class Services:
             name_of=self.name_of,
             mesh=self._mesh_text,
             seek_image=self.images.seek,
+            permits=lambda: self.policing.permits,
+            tell_denied=self.policing.tell_denied,
         )
         self.images.store.in_use = self.hosting.images_in_use
         self.replicas = Replicas(me.node_id, self.agent, self.hosting, self.images)
@@ -225,6 +232,7 @@ class Services:
                 await nursery.start(self.gossip.run)
                 await nursery.start(self.revoking.run)
                 await nursery.start(self.rekeying.run)
+                await nursery.start(self.policing.run)
                 await nursery.start(self.sources.run)
                 await nursery.start(self.images.run)
                 await nursery.start(self.hosting.run)
@@ -256,6 +264,10 @@ class Services:
     def addresses(self) -> list[Address]:
         """Where others may dial this node."""
         return [Address(*pair) for pair in own_addresses(self.config.listen.host, self.port)]
+
+    def certificate(self, node: NodeId) -> Certificate | None:
+        """A member's, as far as one is known here."""
+        return self.me.certificate_of(node) or self.directory.certificate(node)
 
     def _mesh_text(self) -> bytes:
         # Here, because rows is built upon this module.

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
 from radics_mesh.ids import Eid
+from radics_mesh.membership import cut
 from radics_mesh.ownership import CHAIN_MAX_BYTES
 
 MESSAGE_MAX_BYTES = 65536  # RADICS_MESSAGE_MAX of guest_lib's radics_abi.h
@@ -28,12 +29,14 @@ BATCH_MAX_BYTES = 48 * 1024
 _BATCH_MAX_MESSAGES = 16384
 _WIRE_MAX_BYTES = BATCH_MAX_BYTES + MESSAGE_MAX_BYTES + 8 * _BATCH_MAX_MESSAGES
 _HIGHEST = 1 << 62
+WHY_MAX_BYTES = 255
 
 
 class Refusal(enum.IntEnum):
     UNKNOWN_SOURCE = 1  # not published here (any more): look in the directory again
     SUPERSEDED = 2  # the VM has subscribed from elsewhere at a higher fence: stop
     BEHIND = 3  # a message of this epoch with a higher attachment was seen: attach again
+    DENIED = 4  # not for this VM: `why` names the rule
 
 
 @dataclass(frozen=True, order=True)
@@ -94,6 +97,8 @@ class Refused:
     key: Key
     reason: Refusal
     held: Fence
+    # Of what is denied only; for people.
+    why: str = ""
 
 
 Message = Subscribe | Data | Ack | Unsubscribe | Refused
@@ -122,7 +127,8 @@ def encode(message: Message) -> bytes:
             return pack([4, *head, message.serial, message.acknowledged])
         case Refused():
             held = [message.held.epoch, message.held.attachment]
-            return pack([5, *head, int(message.reason), *held])
+            why = [cut(message.why, WHY_MAX_BYTES)] if message.reason is Refusal.DENIED else []
+            return pack([5, *head, int(message.reason), *held, *why])
 
 
 def parse(payload: bytes) -> Message:
@@ -152,7 +158,10 @@ def _parse_rest(kind: int, key: Key, fields: Fields) -> Message:
         reason = Refusal(fields.integer())
     except ValueError as error:
         raise WireError(f"sources message: {error}") from error
-    return Refused(key, reason, _parse_fence(fields))
+    held = _parse_fence(fields)
+    return Refused(
+        key, reason, held, fields.text(limit=WHY_MAX_BYTES) if reason is Refusal.DENIED else ""
+    )
 
 
 def _parse_fence(fields: Fields) -> Fence:

@@ -22,6 +22,7 @@ from radics_mesh.ids import Eid, NodeId
 from radics_mesh.ownership import Ownership
 from radics_mesh.records import Kind
 from radics_mesh.sources.feed import Feed, LocalLine, RemoteLine, key_of
+from radics_mesh.sources.gate import Gate
 from radics_mesh.sources.ledger import Ledger
 from radics_mesh.sources.messages import (
     Ack,
@@ -52,13 +53,21 @@ class Sources:
     """See the module. `path` is where the ledger is kept."""
 
     def __init__(
-        self, *, path: Path, me: NodeId, agent: Agent, directory: Directory, clock: Clock
+        self,
+        *,
+        path: Path,
+        me: NodeId,
+        agent: Agent,
+        directory: Directory,
+        clock: Clock,
+        gate: Gate,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._me = me
         self._agent = agent
         self._directory = directory
         self._clock = clock
+        self._gate = gate
         self._endpoint = me.service(SERVICE)
         self._ledger = Ledger(path)
         self._scribe = Scribe(self._ledger)
@@ -138,6 +147,7 @@ class Sources:
                     del self._feeds[slot]
 
     async def _serve_from_publisher(self, feed: Feed, ownership: bytes) -> None:
+        self._gate.check_reading(_owner(self._me, ownership), feed.source)
         attachment = await self._attachment()
         publisher = await self._find(feed)
         feed.publisher = publisher
@@ -156,6 +166,7 @@ class Sources:
 
     async def _serve_locally(self, feed: Feed, key: Key, ownership: bytes) -> None:
         _check_holder(key, ownership, self._me)
+        self._gate.check_serving(self._me, _owner(self._me, ownership), feed.source)
         source = self.publications.served[feed.source]
         held = source.core.held(feed.subscriber)
         if held is not None and held.epoch == feed.epoch and held > key.fence:
@@ -173,6 +184,8 @@ class Sources:
         while True:
             await line.run()
             refused = line.reception.refused
+            if refused is not None and refused.reason is Refusal.DENIED:
+                raise PeerError(f"denied by {line.publisher.short}: {refused.why}")
             if refused is None or refused.reason is Refusal.SUPERSEDED:
                 raise PeerError(f"{feed.subscriber} runs elsewhere at a higher epoch")
             attachment = await self._attachment(refused.held.attachment)
@@ -226,6 +239,12 @@ class Sources:
         if source is None:
             await self._refuse(sender, key, Refusal.UNKNOWN_SOURCE, key.fence)
             return
+        try:
+            self._gate.check_serving(sender, _owner(sender, message.ownership), key.source)
+        except PeerError as error:
+            self.counters["denied"] += 1
+            await self._refuse(sender, key, Refusal.DENIED, key.fence, str(error))
+            return
         held = source.core.held(key.subscriber)
         if held is not None and key.fence < held:
             self.counters["superseded"] += 1
@@ -247,9 +266,11 @@ class Sources:
             await source.keep(subscription)
         source.changed.ring()
 
-    async def _refuse(self, node: NodeId, key: Key, reason: Refusal, held: Fence) -> None:
+    async def _refuse(
+        self, node: NodeId, key: Key, reason: Refusal, held: Fence, why: str = ""
+    ) -> None:
         try:
-            await self._send(node, Refused(key, reason, held))
+            await self._send(node, Refused(key, reason, held, why))
         except CapacityError:
             self.counters["refusals unsent"] += 1  # it will ask again
 
@@ -288,6 +309,13 @@ class Sources:
         if self._nursery is None:
             raise UsageError("the node's sources are not running")
         return self._nursery
+
+
+def _owner(node: NodeId, ownership: bytes) -> NodeId:
+    """In whose name a node subscribes: its own, or that in which the VM was born."""
+    if not ownership:
+        return node
+    return NodeId.of_key(Ownership.parse(ownership).birth.holder)
 
 
 def _check_holder(key: Key, ownership: bytes, sender: NodeId) -> None:

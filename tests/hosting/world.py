@@ -19,6 +19,8 @@ from radics_mesh.hosting.status import VmStatus
 from radics_mesh.ids import NodeId
 from radics_mesh.images.service import Images
 from radics_mesh.me import Me
+from radics_mesh.permits import NO_RULES, Permits
+from radics_mesh.sources.gate import Gate
 from radics_mesh.sources.service import Sources
 from radics_mesh.vmm.handoff_messages import Message, decode
 from radics_mesh.vmm.image_store import ImageStore
@@ -66,6 +68,9 @@ class World(world.World[Site]):
     pool_size: int = 0
     # By number; a node reads its own when it starts.
     quotas: dict[int, tuple[Quota, ...]] = field(default_factory=dict)
+    # By number, as they are at each time; and what was said to a node's user.
+    permits: dict[int, Permits] = field(default_factory=dict)
+    told: list[tuple[int, str]] = field(default_factory=list)
     # Numbers of the nodes that start nothing before a peer has confirmed their start.
     require_witness: set[int] = field(default_factory=set)
     # By number: through which neighbour bundles for another node go; read when a node starts.
@@ -102,6 +107,11 @@ class World(world.World[Site]):
             agent=agent,
             directory=directory,
             clock=me.clock,
+            gate=Gate(
+                me.certificate_of,
+                lambda: self.permits.get(number, NO_RULES),
+                lambda text: self.told.append((number, text)),
+            ),
         )
         images = Images(
             path=path / "incoming-images",
@@ -128,6 +138,8 @@ class World(world.World[Site]):
             accelerator="tcg",
             memory_bytes=self.memory_bytes,
             seek_image=images.seek,
+            permits=lambda: self.permits.get(number, NO_RULES),
+            tell_denied=lambda text: self.told.append((number, text)),
         )
         site = Site(me, agent, store, directory, sources, hosting, images, trio.CancelScope())
         try:

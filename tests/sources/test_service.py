@@ -10,7 +10,9 @@ import trio
 
 from radics_mesh.errors import PeerError, UsageError, WireError
 from radics_mesh.ids import Eid
+from radics_mesh.membership import Grant
 from radics_mesh.records import Kind
+from radics_mesh.roles import Role
 from radics_mesh.sources import publications
 from radics_mesh.sources.messages import Ack, Data, Fence, Key, Subscribe, encode
 from tests.dtn.world import until
@@ -66,6 +68,18 @@ async def test_remote_delivery_is_complete_and_announced(world: World, file: Pat
     assert feed.publisher == there.id
     # Batches, not a bundle a message.
     assert there.node.agent.counters["sent"] < len(LINES) / 10
+
+
+async def test_who_may_not_read_is_told_by_the_publisher(world: World, file: Path) -> None:
+    world.members.grants[0] = Grant(Role.RUN)
+    here, there = await world.start(0), await world.start(1)
+    world.connect(0, 1)
+    await there.sources.publish("s", file, None)
+    feed = Vm().attach(here, "s", 0)
+    with trio.fail_after(PATIENCE_S), pytest.raises(PeerError, match=r"denied by .*node0.*observe"):
+        await feed.receive(100)
+    assert there.sources.counters["denied"] == 1
+    assert there.sources.subscribers() == []
 
 
 async def test_a_source_that_is_published_later_is_found(world: World, file: Path) -> None:

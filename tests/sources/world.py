@@ -12,6 +12,7 @@ from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.me import Me
 from radics_mesh.ownership import Ownership, born
 from radics_mesh.sources.feed import Feed
+from radics_mesh.sources.gate import Gate
 from radics_mesh.sources.service import Sources
 from tests import world
 from tests.dtn.world import Node, running
@@ -59,6 +60,7 @@ class World(world.World[Site]):
                         agent=node.agent,
                         directory=directory,
                         clock=me.clock,
+                        gate=Gate(me.certificate_of),
                     )
                     await nursery.start(sources.run)
                     self.sites[number] = Site(node, directory, sources, scope)
