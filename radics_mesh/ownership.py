@@ -153,6 +153,12 @@ class Ownership:
         return Ownership(self.birth, self.links[:-1])
 
     @property
+    def holders(self) -> list[NodeId]:
+        """All who have had it, the present one last."""
+        keys = [self.birth.holder, *(link.holder for link in self.links)]
+        return [NodeId.of_key(key) for key in keys]
+
+    @property
     def is_recovered(self) -> bool:
         """Whether the holder did not get it from the one before."""
         return bool(self.links) and self.links[-1].recovery

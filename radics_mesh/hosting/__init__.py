@@ -16,6 +16,7 @@ shelf      all snapshots of the node: listed, checked, exported, imported; colle
 policy     what becomes of a VM whose holder is lost
 keeping    checkpoints at other nodes: giver as their holder, custodian as their keeper,
            keeping_messages between them; custody: what is kept, divergent states among it
+copying    mail goes there, too, until a checkpoint covers it (copies), and to who goes on
 meetings   where branches of a VM meet, and who is told
 recovery   a lost VM: what is known, the ways out, going on by force
 witness    peers witness this node's starts, and it theirs; boots: what of it is durable

@@ -15,8 +15,8 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from radics_mesh.hosting import kept
-from radics_mesh.hosting.database import Database
+from radics_mesh.hosting import copies, kept
+from radics_mesh.hosting.copies import Copies, Copy
 from radics_mesh.hosting.kept import LETTER, ROW_BYTES
 from radics_mesh.hosting.papers import KEY_BYTES, WINDOW_KEYS, Box, Mail, Mailbox
 from radics_mesh.ids import VmId
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS seen(
 """
 
 
-class Boxes(Database):
+class Boxes(Copies):
     """The mailbox's next number is in the VM's own row, that of every other box in `box`."""
 
     def __init__(self, path: Path, schema: str) -> None:
@@ -63,15 +63,20 @@ class Boxes(Database):
             ).fetchone()
         return int(found[0]) if found and service else MAILBOX
 
-    def post(self, vm_id: VmId, key: bytes, sender: str, service: str, payload: bytes) -> bool:
-        """Number a message and keep it; False when it was kept before."""
+    def post(
+        self, vm_id: VmId, key: bytes, sender: str, service: str, payload: bytes, copy_of: int = 0
+    ) -> bool:
+        """Number a message and keep it; False when it was kept before. `copy_of`: an epoch, in
+        which it is to be copied for keepers."""
         stream, vm = self.stream_of(vm_id, service), bytes(vm_id)
         mail = Mail(0, key, sender, service, payload, stream)
         with self._transaction() as db:
             if stream != MAILBOX or not kept.waits_aside(db, vm, service):
-                return _file(db, vm, mail)
-            if new := _is_new(db, vm, mail):
+                new = _file(db, vm, mail)
+            elif new := _is_new(db, vm, mail):
                 kept.put_aside(db, vm, service, key, sender, payload)
+            if new and copy_of:
+                copies.add(db, vm, Copy(copy_of, 0, key, sender, service, payload))
             return new
 
     def feed(self, vm_id: VmId, data: bytes, *, end: bool) -> None:
@@ -149,10 +154,11 @@ class Boxes(Database):
         return int(size) + aside
 
     def all_mail_bytes(self, vm_id: VmId) -> int:
-        """All that waits for a VM here, or is kept until a checkpoint covers it."""
+        """All that waits for a VM here, or is kept until a checkpoint covers it, here or at a
+        keeper."""
         total = 0
         with self._lock:
-            for table in ("letter", "kept"):
+            for table in ("letter", "kept", "copy"):
                 [(size,)] = self._db.execute(
                     f"SELECT COALESCE(SUM(LENGTH(payload) + {ROW_BYTES}), 0) FROM {table}"
                     " WHERE vm_id=?",

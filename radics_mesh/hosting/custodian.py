@@ -23,11 +23,12 @@ from radics_mesh.errors import (
     UsageError,
     WireError,
 )
+from radics_mesh.hosting.copies import branched_at
 from radics_mesh.hosting.custody import Sort, State
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.keeping_messages import Drop, Dropped, Keep, Kept, Message, Want
 from radics_mesh.hosting.moving import Incoming
-from radics_mesh.hosting.papers import Papers
+from radics_mesh.hosting.papers import Mailbox, Papers
 from radics_mesh.hosting.table import ENDED
 from radics_mesh.ids import Digest, NodeId, VmId
 from radics_mesh.ownership import Ownership
@@ -149,6 +150,16 @@ class Custodian:
     async def _refuse(self, message: Keep, sender: NodeId, reason: str) -> None:
         await self._say(sender, Kept(message.vm_id, 0, message.snapshot, reason))
 
+    def keeps(self, vm_id: VmId) -> bool:
+        """Whether a checkpoint of it is here, or comes."""
+        return vm_id in self._coming or self._checkpoint(vm_id) is not None
+
+    async def _kept(self, keep: Keep, sender: NodeId, mailbox: Mailbox) -> None:
+        """A checkpoint is here, durably: so copies of the mail that it holds are not needed."""
+        epochs = range(branched_at(keep.chain), keep.chain.epoch + 1)
+        self._host.table.copies_covered(keep.vm_id, epochs, mailbox.filed)
+        await self._confirm(keep, sender)
+
     async def _confirm(self, message: Keep, sender: NodeId) -> None:
         await self._say(sender, Kept(message.vm_id, message.mandate.serial, message.snapshot))
         await self.announce(message.vm_id)
@@ -161,6 +172,7 @@ class Custodian:
         held = self._checkpoint(message.vm_id)
         if held is not None and not held.chain.overrules(message.chain):
             await trio.to_thread.run_sync(self._host.custody.drop, held)
+            self._host.table.drop_copies(message.vm_id)
             await self.announce(message.vm_id)
         await self._say(sender, Dropped(message.vm_id))
 
@@ -223,10 +235,10 @@ class Custodian:
         if snapshot.digest != keep.snapshot or snapshot.manifest.vm != keep.vm_id:
             raise WireError("another checkpoint than was announced")
         snapshot.check_fits(keep.chain.birth.image)
-        Papers.parse(snapshot.manifest.mailbox)
+        papers = Papers.parse(snapshot.manifest.mailbox)
         state = self._state(keep, len(content))
         await trio.to_thread.run_sync(self._host.custody.keep, state, content)
-        await self._confirm(keep, sender)
+        await self._kept(keep, sender, papers.mailbox)
 
     async def _keep_changed(self, coming: _Coming, base: Base, content: bytes) -> None:
         """Of what makes it of the checkpoint before. When that does not do, all of it is sent."""
@@ -237,25 +249,26 @@ class Custodian:
         verifier, now = self._host.me.verifier, self._host.me.clock.wall()
         state = self._state(keep, 0)
 
-        def work() -> None:
+        def work() -> Mailbox:
             signed, packs = delta.read(content, base, keep.terms.memory_bytes, keep.snapshot)
             snapshot = Snapshot(*signed, packs=())
             snapshot.check_signature(verifier, now)
             snapshot.check_fits(keep.chain.birth.image)
             if snapshot.manifest.vm != keep.vm_id:
                 raise WireError("another VM's checkpoint than was announced")
-            Papers.parse(snapshot.manifest.mailbox)
+            papers = Papers.parse(snapshot.manifest.mailbox)
             self._host.custody.keep_changed(state, signed, packs)
+            return papers.mailbox
 
         try:
-            await trio.to_thread.run_sync(work)
+            mailbox = await trio.to_thread.run_sync(work)
         except (WireError, GuestError) as error:
             log.warning("a checkpoint's changes do not do", reason=str(error))
             coming.base = None
             self._coming[keep.vm_id] = coming
             await self._gather(coming)
             return
-        await self._confirm(keep, coming.sender)
+        await self._kept(keep, coming.sender, mailbox)
 
     def _state(self, keep: Keep, size_bytes: int) -> State:
         return State(

@@ -16,6 +16,7 @@ from radics_mesh.errors import MeshError
 from radics_mesh.hosting.host import Host
 from radics_mesh.hosting.keeping_messages import Drop, Dropped, Keep, Kept, Message, Part, Want
 from radics_mesh.hosting.moving import cut
+from radics_mesh.hosting.papers import Papers
 from radics_mesh.hosting.policy import BEATS, KEEPERS_CHOSEN, Policy, Survival
 from radics_mesh.hosting.table import ENDED
 from radics_mesh.hosting.vm import Vm
@@ -46,6 +47,8 @@ class _Offer:
     wait_s: float = REPEAT_FIRST_S
     confirmed: bool = False
     refused: str = ""
+    # How far copies of its mail are covered by that.
+    filed: int = 0
 
 
 class Giver:
@@ -135,6 +138,7 @@ class Giver:
         chain, policy = vm.life.chain, vm.row.settings.policy
         manifest = (await vm.life.snapshots.load(snapshot)).manifest
         self._offered[vm.vm_id, keeper] = Base.of(manifest)
+        self._offers[vm.vm_id, keeper].filed = Papers.parse(manifest.mailbox).mailbox.filed
         least = self._seen.get(vm.vm_id, 0)
         serial = self._host.custody.serial(vm.vm_id, snapshot, least)
         mandate: Mandate = chain.mandate(
@@ -163,8 +167,14 @@ class Giver:
             return
         offer.confirmed, offer.refused = not message.reason, message.reason
         offered = self._offered.get((message.vm_id, sender))
-        if offer.confirmed and offered is not None and offered.digest == message.snapshot:
+        if not offer.confirmed:
+            return
+        if offered is not None and offered.digest == message.snapshot:
             self._kept[message.vm_id, sender] = offered
+        vm = next((vm for vm in self._vms() if vm.vm_id == message.vm_id), None)
+        if vm is not None and vm.phase in _HELD and offer.what[1] == vm.life.chain.digest:
+            epoch = vm.life.chain.epoch
+            self._host.table.copies_covered(vm.vm_id, range(epoch, epoch + 1), offer.filed)
 
     async def on_dropped(self, message: Dropped, sender: NodeId) -> None:
         offer = self._offers.get((message.vm_id, sender))

@@ -97,6 +97,8 @@ class Host:
     # Have an image fetched from all who hold it, a node that surely does among them; its coming is
     # told by `Hosting.image_came`. None: it is asked of that node alone.
     seek_image: Callable[[Digest, NodeId], None] | None = None
+    # Mail of a VM was copied for its keepers.
+    copied: Callable[[], None] = lambda: None
     # Set once guests may start: with `require_witness` when a peer has confirmed this start.
     confirmed: trio.Event = field(default_factory=trio.Event)
     counters: Counter[str] = field(default_factory=Counter)

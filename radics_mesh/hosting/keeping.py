@@ -1,6 +1,7 @@
 """Checkpoints of VMs at other nodes: the service that givers and custodians share.
 
 giver (holder) --KEEP, PART--> custodian (keeper) --KEPT, WANT--> giver
+Between two checkpoints mail goes to keepers by itself: copying.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import trio
 
 from radics_mesh.dtn.agent import Delivery
 from radics_mesh.errors import CapacityError, MeshError, PeerError
+from radics_mesh.hosting.copying import Copying
 from radics_mesh.hosting.custodian import CUSTODY_MAX_BYTES, Custodian
 from radics_mesh.hosting.custody import State
 from radics_mesh.hosting.giver import Giver
@@ -21,8 +23,10 @@ from radics_mesh.hosting.keeping_messages import (
     SERVICE,
     Drop,
     Dropped,
+    Filed,
     Keep,
     Kept,
+    Letters,
     Message,
     Part,
     Want,
@@ -55,6 +59,7 @@ class Keeping:
         self._host = host
         self.giver = Giver(host, vms, self._say)
         self.custodian = Custodian(host, incoming, self._say, go_on)
+        self.copying = Copying(host, vms, self.giver.keepers, self.custodian.keeps, self._say)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -65,12 +70,17 @@ class Keeping:
         try:
             for vm_id in {state.vm_id for state in self._host.custody.states()}:
                 await self.custodian.announce(vm_id)
-            while True:
-                await self._guarded(self.giver.tick)
-                await self._guarded(self.custodian.tick)
-                await trio.sleep(TICK_S)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.copying.run)
+                await self._tick_for_ever()
         finally:
             await registration.end()
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await self._guarded(self.giver.tick)
+            await self._guarded(self.custodian.tick)
+            await trio.sleep(TICK_S)
 
     async def _guarded(self, tick: Callable[[float], Awaitable[None]]) -> None:
         try:
@@ -115,3 +125,7 @@ class Keeping:
                 await self.giver.on_want(message, sender)
             case Dropped():
                 await self.giver.on_dropped(message, sender)
+            case Letters():
+                await self.copying.on_letters(message, sender)
+            case Filed():
+                await self.copying.on_filed(message, sender)

@@ -13,6 +13,11 @@ programs. [version, type, vm id, ...]:
                                          what makes it (`radics_mesh.vmm.delta.name`)
   DROP     chain                         holder: the VM has ended; keep nothing of it
   DROPPED                                keeper: done
+  LETTERS  chain, [[epoch, place, key, sender, service, payload]]
+                                         holder: keep this mail, which no checkpoint of yours holds
+                                         yet; or whoever took mail in a branch that counts no more,
+                                         to the holder
+  FILED    [[epoch, place]]              I have these, durably
 """
 
 from __future__ import annotations
@@ -21,16 +26,21 @@ from dataclasses import dataclass
 
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import WireError
+from radics_mesh.hosting.copies import Copy, Name
+from radics_mesh.hosting.papers import KEY_BYTES
 from radics_mesh.hosting.policy import KEEPERS_MAX
 from radics_mesh.identity import Identity, seal
-from radics_mesh.ids import Digest, VmId
+from radics_mesh.ids import Digest, Eid, VmId
 from radics_mesh.ownership import CHAIN_MAX_BYTES, Mandate, Ownership, parse_mandate
+from radics_mesh.vmm import abi
 from radics_mesh.vmm.handoff_messages import PIECE_BYTES, PIECES_MAX, Piece, Terms
 
 VERSION = 1
 SERVICE = "keeping"
 _MAX_BYTES = PIECE_BYTES + CHAIN_MAX_BYTES + 4096
 _NAMED_MAX = 1024
+# In one message; the payloads together, unless it is one alone.
+LETTERS_MAX, LETTERS_MAX_BYTES = 64, 64 << 10
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,20 @@ class Dropped:
     vm_id: VmId
 
 
-Message = Keep | Kept | Want | Part | Drop | Dropped
+@dataclass(frozen=True)
+class Letters:
+    vm_id: VmId
+    chain: Ownership
+    letters: tuple[Copy, ...]
+
+
+@dataclass(frozen=True)
+class Filed:
+    vm_id: VmId
+    names: tuple[Name, ...]
+
+
+Message = Letters | Filed | Keep | Kept | Want | Part | Drop | Dropped
 
 
 def encode(message: Message, key: bytes) -> bytes:
@@ -114,6 +137,14 @@ def _body(message: Message) -> list[object]:
             return [vm_id, message.chain.pack()]
         case Dropped():
             return [vm_id]
+        case Letters():
+            letters = [
+                [one.epoch, one.place, one.key, one.sender, one.service, one.payload]
+                for one in message.letters
+            ]
+            return [vm_id, message.chain.pack(), letters]
+        case Filed():
+            return [vm_id, [list(name) for name in message.names]]
 
 
 def decode(data: bytes, reader: Identity) -> Message:
@@ -142,6 +173,11 @@ def _parse(name: str, vm_id: VmId, fields: Fields) -> Message:
             return Drop(vm_id, _chain(vm_id, fields))
         case "dropped":
             return Dropped(vm_id)
+        case "letters":
+            chain = _chain(vm_id, fields)
+            return Letters(vm_id, chain, tuple(map(_letter, fields.items(limit=LETTERS_MAX))))
+        case "filed":
+            return Filed(vm_id, tuple(map(_name, fields.items(limit=LETTERS_MAX))))
         case _:
             raise WireError(f"keeping message of an unknown type {name!r}")
 
@@ -170,6 +206,30 @@ def _parse_part(vm_id: VmId, fields: Fields) -> Part:
     if index >= count:
         raise WireError(f"piece {index} of {count}")
     return Part(Piece(vm_id, digest, index, count, fields.blob(limit=PIECE_BYTES)))
+
+
+def _letter(value: object) -> Copy:
+    fields = Fields(value, "letter")
+    copy = Copy(
+        epoch=fields.integer(1, 1 << 53),
+        place=fields.integer(1, 1 << 53),
+        key=fields.blob(limit=KEY_BYTES),
+        sender=fields.text(),
+        service=fields.text(),
+        payload=fields.blob(limit=abi.MESSAGE_MAX),
+    )
+    fields.end()
+    if len(copy.key) not in (0, KEY_BYTES):
+        raise WireError("letter: a broken key")
+    Eid(copy.sender)
+    return copy
+
+
+def _name(value: object) -> Name:
+    fields = Fields(value, "letter's name")
+    name = fields.integer(1, 1 << 53), fields.integer(1, 1 << 53)
+    fields.end()
+    return name
 
 
 def _chain(vm_id: VmId, fields: Fields) -> Ownership:

@@ -3,11 +3,11 @@
 Wire form (msgpack):
   [version, memory, [source], [argument], pinned, created, branch, moves, output, next mail,
    [mail], window, [[source, publisher, end]], saved, [environment], hint, has stdin, [box],
-   [choice], [outbound]]
+   [choice], [outbound], filed]
   mail: [number, key, sender, service, payload, stream, end];  window: keys, one after the other
   box: [stream, service, next mail];  choice: every ms, commit output (Commit),
   survival, after s, [keeper] (Policy), [conduct]
-  outbound: [created, number, source, destination, payload, lifetime]
+  outbound: [created, number, source, destination, payload, lifetime];  filed may be missing
 Version 3 ends behind the boxes. Version 2 ends behind `saved`, and its mail behind the payload;
 version 1 has no `saved` either.
 """
@@ -181,6 +181,8 @@ class Mailbox:
     boxes: tuple[Box, ...] = ()
     # What it has said and no host has sent yet; with these papers it may be sent.
     outbound: tuple[Outbound, ...] = ()
+    # How far copies of its mail at keepers are covered by what this travels with (`copies`).
+    filed: int = 0
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,7 @@ class Papers:
                 [[b.stream, b.service, b.next_mail] for b in box.boxes],
                 self.settings.choices(),
                 [m.fields() for m in box.outbound],
+                box.filed,
             ]
         )
 
@@ -243,6 +246,7 @@ class Papers:
                 mailbox=replace(
                     papers.mailbox,
                     outbound=tuple(map(Outbound.of, fields.items(limit=1 << 16))),
+                    filed=fields.integer() if fields.has_more else 0,
                 ),
             )
         fields.end()

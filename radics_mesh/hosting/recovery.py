@@ -154,7 +154,8 @@ class Recovery:
         lines = [
             f"its holder {holder} (epoch {best.epoch}) {word}",
             f"all that it did since its state of {age} ago is lost, what it sent since may be sent"
-            " again, differently, and mail that it took since does not come again",
+            " again, differently, and mail that it took since comes again only as far as copies of"
+            " it are kept",
             f"if {holder} is alive, the VM runs there, too, until the two meet",
         ]
         if state.sort is Sort.DIVERGENT:

@@ -232,6 +232,8 @@ class Starts:
             hint=self._keep_hint,
             warn=lambda text: host.journal("warning", f"{self.row.name} {text}"),
             wishes=self._wishes,
+            copy_of=self._copy_of,
+            copied=lambda: host.copied(),
         )
         guest = Guest(machine, self.chain, self.row.settings, self.log, outside)
         self.guest, self.started_at = guest, self._host.me.clock.monotonic()
@@ -249,6 +251,9 @@ class Starts:
             return
         if share:
             self._serve_soon(throttle, machine.process, share, lambda: machine.is_parked)
+
+    def _copy_of(self) -> int:
+        return self.chain.epoch if self.row.settings.policy.is_kept else 0
 
     def _keep_hint(self, hint: str) -> None:
         self.keep(settings=replace(self.row.settings, hint=hint))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radics_mesh.codec import Fields, pack
-from radics_mesh.hosting import kept, outbox
+from radics_mesh.hosting import copies, kept, outbox
 from radics_mesh.hosting.boxes import BOX_TABLES, Boxes, bring_back, put_mail
 from radics_mesh.hosting.outbox import Outbound
 from radics_mesh.hosting.papers import Mailbox, Settings, Subscription
@@ -216,15 +216,19 @@ class Table(Boxes):
             for subscription in box.subscriptions:
                 _put_subscription(db, row.vm_id, subscription)
 
-    def give_up(self, row: VmRow) -> None:
-        """The VM is another node's: its row stays as a pointer, its mailbox does not."""
+    def give_up(self, row: VmRow, *, released: bool) -> None:
+        """The VM is another node's: its row stays as a pointer, its mailbox does not; nor do copies
+        of that, if it was `released` with all that came for it."""
         with self._transaction() as db:
             _clear(db, row.vm_id)
             _put_row(db, row)
+            if released:
+                copies.drop(db, bytes(row.vm_id))
 
     def remove(self, vm_id: VmId) -> None:
         with self._transaction() as db:
             _clear(db, vm_id)
+            copies.drop(db, bytes(vm_id))
 
     def tenure(self, tenure: Tenure) -> None:
         with self._transaction() as db:
@@ -295,6 +299,7 @@ class Table(Boxes):
             [(output, next_mail)] = self._db.execute(
                 "SELECT output, next_mail FROM vm WHERE vm_id=?", (bytes(vm_id),)
             ).fetchall()
+            filed = copies.filed(self._db)
         return Mailbox(
             output=output,
             next_mail=next_mail,
@@ -303,6 +308,7 @@ class Table(Boxes):
             subscriptions=tuple(self.subscriptions(vm_id).values()),
             boxes=tuple(self.boxes(vm_id)),
             outbound=tuple(outbound),
+            filed=filed,
         )
 
     # --- subscriptions ---

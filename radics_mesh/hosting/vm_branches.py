@@ -154,7 +154,7 @@ class Branching(Checkpointing):
         if not away or tenure.chain == before.chain:
             await super()._persist(effect)
             return
-        self._give_up(tenure)
+        self._give_up(tenure, released=False)
         self._end_move(LinkError(f"{self.name} is held by another node, on a higher branch"))
 
 

@@ -65,7 +65,8 @@ class Outside:
     """What a guest reaches through its host.
 
     `mesh`: what the node knows, as lines of text (guest_lib/client/mesh.c reads them); `hint`: keep
-    durably where the program would like to be; `warn`: tell people of the guest.
+    durably where the program would like to be; `warn`: tell people of the guest; `copy_of`: the
+    epoch in which its mail is to be copied for keepers, 0: it is not; `copied`: some was.
     """
 
     node: Eid
@@ -76,6 +77,8 @@ class Outside:
     hint: Callable[[str], None]
     warn: Callable[[str], None]
     wishes: Wishes
+    copy_of: Callable[[], int]
+    copied: Callable[[], None]
 
 
 class MailTask:
@@ -136,18 +139,25 @@ class MailTask:
         if size_bytes > abi.MESSAGE_MAX:
             raise CapacityError(f"{size_bytes} bytes are too long for a guest's message")
         service, key = delivery.destination.service_name, mail_key(str(delivery.bundle_id))
+        if not await self.file(service, key, delivery.source, delivery.payload):
+            raise Elsewhere
 
+    async def file(self, service: str, key: bytes, sender: str, payload: bytes) -> bool:
+        """Put a message into the mailbox, durably, once there is room; False: the VM has left."""
         while await self._has_room(service):
+            copy_of = self._outside.copy_of()
             try:
-                new = self._table.post(self._vm_id, key, delivery.source, service, delivery.payload)
+                new = self._table.post(self._vm_id, key, sender, service, payload, copy_of)
             except OSError as error:
                 await self._disk_failed(error)  # until it takes it, the VM may have left
                 continue
             if new:
-                self.received_bytes[delivery.source] += size_bytes
+                self.received_bytes[Eid(sender)] += len(payload)
                 self._posted.set()
-            return
-        raise Elsewhere
+                if copy_of:
+                    self._outside.copied()
+            return True
+        return False
 
     async def _has_room(self, service: str) -> bool:
         """Wait for room where mail for a service is filed; False: the mailbox is closed."""
@@ -192,7 +202,8 @@ class MailTask:
             self._say("too many replies wait for this VM; a request to the node is not answered")
             return
         node = self._outside.node
-        await self._kept(lambda: self._table.post(self._vm_id, b"", node, service, reply))
+        copy_of = self._outside.copy_of()
+        await self._kept(lambda: self._table.post(self._vm_id, b"", node, service, reply, copy_of))
         self._posted.set()
 
     def _start_mail(self, stream: int, have: int) -> None:

@@ -113,7 +113,7 @@ class Moving(Transfer):
 
     def _depart(self, tenure: Tenure) -> None:
         assert tenure.chain is not None
-        self._give_up(tenure)
+        self._give_up(tenure, released=True)
         if self.last_move is not None:
             self.last_move.pause_s = trio.current_time() - self.parked_at
         self._host.journal(
@@ -122,7 +122,7 @@ class Moving(Transfer):
         if self._move is not None and self._move.one_way:
             self._end_move(None)
 
-    def _give_up(self, tenure: Tenure) -> None:
+    def _give_up(self, tenure: Tenure, *, released: bool) -> None:
         """Another node's from now on; its row stays as a pointer."""
         assert tenure.chain is not None
         row = replace(
@@ -132,7 +132,7 @@ class Moving(Transfer):
             parking=False,
             log_bytes=self.life.log.end,
         )
-        self._host.table.give_up(row)
+        self._host.table.give_up(row, released=released)
         self.life.row = row
         self._notices.changed_hands(tenure.chain)
         self._notices.ended(self)

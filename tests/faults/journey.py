@@ -17,8 +17,8 @@ from tests.faults.plans import FLIP, MAILS, POWER, RESTART, TWICE, Plan
 MESSAGES = 120
 RATE = 60.0
 MAIL_EVERY_S = 0.1
-# How long mail may be under way; what a branch took that has stopped will not come.
-MAIL_S, MAIL_OF_BRANCHES_S = 15.0, 3.0
+# How long mail may be under way.
+MAIL_S = 15.0
 # How long what is under way when a run has come to its end may still arrive.
 LATE_S = 0.3
 READY = ("running", "exited")
@@ -123,7 +123,7 @@ class Journey:
     async def _come_to_an_end(self) -> None:
         """All that was said to it has come, as far as it will; then it is told to stop."""
         mesh = self.mesh
-        with trio.move_on_after(MAIL_OF_BRANCHES_S if self.plan.kind == RESTART else MAIL_S):
+        with trio.move_on_after(MAIL_S):
             await until(lambda: not self._mailing and len(mesh.count("m")) >= mesh.mails)
         if len(mesh.count("m")) < mesh.mails:
             await self._note_what_is_left()

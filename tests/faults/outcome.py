@@ -46,8 +46,8 @@ class Outcome:
         kept = exact or (self.set_back and not self.plan.commit and all_there)
         # What a disk that was put away had taken for others is gone with it.
         kept |= self.plan.kind == ROLLBACK and self.source[0] == 0
-        # So is, once a keeper went on, the mail that the lower branch took after its checkpoint.
-        kept |= self.plan.kind == RESTART and self.source[0] == 0
+        # Once a keeper went on, what the lower branch did since its checkpoint is done again.
+        kept |= self.plan.kind == RESTART and all_there
         # Who gets no answer asks again.
         kept |= self.plan.kind == REPLICAS and all_there
         kept |= self.plan.kind == REPLAY and self.source[1] == self.mail[1] == 0

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import MeshError, PeerError, UsageError, WireError
+from radics_mesh.hosting.copies import Copy
 from radics_mesh.hosting.custody import Custody, Sort, State
 from radics_mesh.hosting.keeping_messages import (
     Drop,
     Dropped,
+    Filed,
     Keep,
     Kept,
+    Letters,
     Message,
     Part,
     Want,
@@ -48,6 +51,8 @@ MESSAGES: list[Message] = [
     Part(Piece(CHAIN.vm_id, SNAPSHOT, 0, 2, b"bytes")),
     Drop(CHAIN.vm_id, CHAIN),
     Dropped(CHAIN.vm_id),
+    Letters(CHAIN.vm_id, CHAIN, (Copy(1, 7, b"k" * 16, "dtn://from/", "service", b"bytes"),)),
+    Filed(CHAIN.vm_id, ((1, 7), (1, 9))),
 ]
 
 

@@ -51,7 +51,7 @@ def table(tmp_path: Path) -> Iterator[SmallTable]:
 @pytest.fixture
 def task(table: SmallTable, tmp_path: Path) -> MailTask:
     """No guest and no agent is asked before there is mail."""
-    nobody: Any = SimpleNamespace(table=table, agent=None)
+    nobody: Any = SimpleNamespace(table=table, agent=None, copy_of=lambda: 0)
     return MailTask(nobody, CHAIN, VmLog(tmp_path), nobody)
 
 

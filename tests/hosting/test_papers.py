@@ -72,6 +72,7 @@ mailboxes = st.builds(
     subscriptions=st.lists(subscriptions, max_size=3).map(tuple),
     boxes=st.lists(boxes, max_size=3).map(tuple),
     outbound=st.lists(outbound, max_size=3).map(tuple),
+    filed=st.integers(0, 1 << 53),
 )
 
 

@@ -114,7 +114,7 @@ def test_a_mailbox_travels_whole(table: Table, tmp_path: Path) -> None:
     assert held(other) == [(2, b"b"), (3, b"c")]
     assert post(other, "a", "d") == [False, True]
     other.close()
-    table.give_up(replace(ROW, wanted=Wanted.MOVED))
+    table.give_up(replace(ROW, wanted=Wanted.MOVED), released=True)
     assert table.mailbox(VM).mail == ()
     table.remove(VM)
     assert table.rows() == []
