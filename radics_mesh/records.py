@@ -19,6 +19,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from radics_mesh import paths
 from radics_mesh.clock import Wall
 from radics_mesh.codec import Fields, pack, unpack
 from radics_mesh.errors import PeerError, UsageError, WireError
@@ -30,6 +31,7 @@ from radics_mesh.roles import Role
 VERSION = 1
 RECORD_MAX_BYTES = 1400  # one datagram on every link; the chain alone may take up to 1000
 TTL_MAX_S = 7 * 86400
+SUBJECT_MAX_BYTES = 255
 # The largest number in a body: what msgpack still takes after a round trip through a float.
 NUMBER_MAX = 1 << 63
 CONTEXT = "record"
@@ -39,7 +41,9 @@ class Kind(enum.StrEnum):
     """What a record may be about, and whose word counts (see `Record.check_subject`)."""
 
     NODE = "node"  # subject: node id text. addresses, architecture, capacity, load, neighbours
-    SOURCE = "source"  # subject: source name. many publishers may share one name
+    SOURCE = "source"  # subject: source name (radics_mesh.paths). many may publish one name
+    SERVICE = "service"  # subject: service name (the same). which endpoints answer to it
+    INDEX = "index"  # subject: a directory of names (radics_mesh.knowledge.index); many publishers
     VM = "vm"  # subject: VM id text. name, host, epoch, ownership digest
     VM_NAME = "vm-name"  # subject: a VM's name. which VM ids bear it
     CHECKPOINT = "checkpoint"  # subject: VM id text. states of it that are kept; many keepers
@@ -124,9 +128,12 @@ class Record:
         return record
 
     def check_subject(self) -> None:
-        """Nobody but a node speaks for that node. (VM records: ownership, in the directory.)"""
+        """Nobody but a node speaks for that node, and names are names. (VM records: ownership, in
+        the directory.)"""
         if self.kind is Kind.NODE and self.subject != self.publisher.text:
             raise PeerError("a node record about another node")
+        if self.kind in (Kind.SOURCE, Kind.SERVICE) and (wrong := paths.fault(self.subject)):
+            raise PeerError(f"a {self.kind} record of a bad name: {wrong}")
 
 
 def sign(
@@ -169,7 +176,7 @@ def _parse_statement(statement: bytes, signature: bytes, chain: bytes, age_s: fl
         raise WireError(f"record of an unknown kind: {error}") from error
     record = Record(
         kind=kind,
-        subject=fields.text(limit=200),
+        subject=fields.text(limit=SUBJECT_MAX_BYTES),
         signer=fields.blob(KEY_BYTES),
         sequence=fields.integer(0, 1 << 62),
         ttl_s=fields.integer(1, TTL_MAX_S),

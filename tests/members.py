@@ -15,7 +15,7 @@ from radics_mesh.config import Address, Config
 from radics_mesh.dht.server import Dht
 from radics_mesh.directory.service import Directory
 from radics_mesh.identity import Identity
-from radics_mesh.link import DatagramLink, Restricted
+from radics_mesh.link import DatagramLink, Restricted, SocketAddress
 from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.me import Me
 from radics_mesh.membership import YEAR_S, Grant, Verifier, found, invite
@@ -116,6 +116,9 @@ class Members:
     async def kill(self, number: int) -> None:
         self.peers.pop(number).scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
+
+    def address(self, number: int) -> SocketAddress:
+        return at(number)
 
     def __getitem__(self, number: int) -> Directory:
         return self.peers[number].directory

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import trio
 
-from radics_mesh.broadcast import Broadcast
-from radics_mesh.clock import Clock
+from radics_mesh.clock import Clock, Monotonic
 from radics_mesh.config import Config
 from radics_mesh.dht.server import Dht
 from radics_mesh.dht.store import Slot
-from radics_mesh.directory.changes import Change, Slotted
+from radics_mesh.directory.changes import Change, Changes, Slotted
 from radics_mesh.directory.known import Known
 from radics_mesh.directory.neighbours import named_neighbours
 from radics_mesh.directory.refusals import Refusals
 from radics_mesh.directory.saved import SavedBook
+from radics_mesh.directory.search import Found, Search
+from radics_mesh.directory.stating import Stating
 from radics_mesh.directory.vms import VmEntry, Vms
+from radics_mesh.directory.watch import Watch, Watches
 from radics_mesh.errors import CapacityError, PeerError, WireError
 from radics_mesh.exchange import TTL_S as OBJECT_TTL_S
 from radics_mesh.exchange import ObjectExchange
@@ -31,24 +34,30 @@ from radics_mesh.jobs import Jobs
 from radics_mesh.knowledge import objects
 from radics_mesh.knowledge.book import Entry, aged, is_record
 from radics_mesh.knowledge.holders import Holders
+from radics_mesh.knowledge.index import INDEXED
 from radics_mesh.knowledge.refresh import Fact, Refresh
 from radics_mesh.knowledge.sequence import SequenceNumbers
 from radics_mesh.knowledge.statements import Statements
-from radics_mesh.membership import Certificate, Chain, Verifier
+from radics_mesh.membership import Certificate, Verifier
 from radics_mesh.ownership import Ownership
-from radics_mesh.records import Kind, Record, check_may_state, dht_key
+from radics_mesh.paths import Pattern
+from radics_mesh.records import Kind, Record, dht_key
 
 WORKERS = 8
 # How often what was stated is looked through for what must be stated again.
 TICK_S = 1.0
 # How often the book is written to disk. A crash loses what was learned since; it is learned again.
 SAVE_S = 300.0
+# Names of a watched pattern that are looked for in each round.
+WATCHED_MAX = 256
 
 
 class Directory:
     """`run` keeps it alive; everything else may be called before and meanwhile.
 
-    `counters`: refused_* by reason, outdated, learned, lookups, lookups_remote, jobs_dropped.
+    `counters`: refused_* by reason, outdated (late, replayed or rolled back), learned, lookups,
+    lookups_remote, forgotten. `is_unreachable`: who can say that a node is out of reach, so that
+    what it states is shown as stale before it has expired.
     """
 
     def __init__(
@@ -77,17 +86,41 @@ class Directory:
         self._saved = SavedBook(config.state / "records.msgpack", self._book, clock)
         self._jobs = Jobs()
         self._objects = ObjectExchange(dht, identity, chain, clock, self._jobs)
-        self._changes: Broadcast[Change] = Broadcast()
+        self._changes = Changes()
         self._refusals = Refusals(self.counters)
         self._vms = Vms(
             self._known, self._holders, self._objects, clock, self._changes, self._refusals
         )
+        self._stating = Stating(
+            self.me,
+            self._own,
+            self._book,
+            dht,
+            self._jobs,
+            clock,
+            config.record_ttl_s,
+            self._refusals,
+            self._note,
+            self._ask,
+        )
+        self._search = Search(self._ask, self.lookup, self._known.subjects, self._width)
+        self._watches = Watches(self._known.entry, self._known.slots)
+        self._changes.first = self._watches.hint
         # Chains that somebody still follows although another branch of the VM counts.
         self.lower = self._vms.lower
         self._fresh: set[Slotted] = set()
         self._contacts_added = 0
         self._saved.load()
+        self._known.each_own(self._stating.heard_own)
         dht.serve(self)
+
+    @property
+    def is_unreachable(self) -> Callable[[NodeId], bool]:
+        return self._known.is_unreachable
+
+    @is_unreachable.setter
+    def is_unreachable(self, judge: Callable[[NodeId], bool]) -> None:
+        self._known.is_unreachable = judge
 
     # --- stating ------------------------------------------------------------------------------
 
@@ -104,15 +137,11 @@ class Directory:
         Returns when it is known here and on its way; whether any other node has it cannot be
         waited for. UsageError when it is too long for one datagram.
         """
-        now = self._clock.monotonic()
-        record = self._own.state(kind, subject, body, ttl_s=ttl_s or self._ttl_s, now=now)
-        self._spread(record)
-        return record
+        return self._stating.announce(kind, subject, body, ttl_s)
 
     async def withdraw(self, kind: Kind, subject: str) -> None:
         """Take a fact back. The withdrawal is repeated until all copies would have expired."""
-        now = self._clock.monotonic()
-        self._spread(self._own.withdraw(kind, subject, ttl_s=self._ttl_s, now=now))
+        self._stating.withdraw(kind, subject)
 
     def renew(self, chain: bytes) -> None:
         """From now on this node proves what it states by that chain of its own."""
@@ -122,51 +151,49 @@ class Directory:
         """Of a member that showed one, or whose record is known here."""
         return self._known.certificate(node)
 
-    def _spread(self, record: Record) -> None:
-        try:
-            check_may_state(Chain.parse(record.chain).member, record.kind)
-        except PeerError as error:  # the others would refuse it
-            self._refusals.refuse(error)
-            return
-        self._note(record)
-        self._jobs.start(lambda: self._put_newest(record.slot), once=("put", record.slot))
-
-    async def _put_newest(self, slot: Slotted) -> None:
-        """Store the newest record of a slot; a newer one that comes meanwhile is stored too."""
-        stored = -1
-        while True:
-            now = self._clock.monotonic()
-            entry = self._book.entry(*slot, now)
-            if entry is None or entry.record.sequence == stored:
-                return
-            stored = entry.record.sequence
-            try:
-                await self._dht.put(entry.record.key, entry.record.pack(entry.age_s))
-            except (PeerError, CapacityError) as error:
-                self._refusals.refuse(error)
-                return
+    async def leave(self) -> None:
+        """Take back what ends with this node, before it ends in an orderly way. Takes as long as
+        others take to answer: bound it."""
+        await self._stating.leave()
 
     # --- asking -------------------------------------------------------------------------------
 
     async def lookup(self, kind: Kind, subject: str) -> list[Entry]:
-        """Who states this fact: fresh entries known here, else what the DHT has, else stale ones.
+        """Who states this fact: what is known here if that is young enough to answer for itself
+        (Known.answers), else the same after asking the DHT; the youngest first, stale ones last.
 
-        The youngest first. Takes seconds when nodes fail to answer; never raises for it.
+        However it came here (DHT, gossip, bundles, sessions), an entry's age is what the record
+        gathered on its way and here. Takes seconds when nodes fail to answer; never raises for it.
         """
         self.counters["lookups"] += 1
         self._refresh.asked((kind, subject), self._clock.monotonic())
         known = self.known(kind, subject)
-        if not known or known[0].stale:
-            await self._fetch(kind, subject)
-            known = self.known(kind, subject)
-        return known
+        return known if self._known.answers(known) else await self._ask(kind, subject)
+
+    async def _ask(self, kind: Kind, subject: str) -> list[Entry]:
+        await self._fetch(kind, subject)
+        return self.known(kind, subject)
+
+    async def search(
+        self, kind: Kind, pattern: Pattern, *, after: str = "", limit: int = 100
+    ) -> Found:
+        """Sources or services by the beginning of their names, `limit` names behind `after`."""
+        return await self._search.search(kind, pattern, after=after, limit=limit)
+
+    def watch(self, kind: Kind, pattern: Pattern) -> Watch:
+        """What is known of the facts that match, and then what changes; CapacityError.
+
+        As long as it is open, what matches is looked for in the DHT as well (of nodes, VMs and
+        images only exact names: these have no index).
+        """
+        return self._watches.open(kind, pattern)
 
     def known(self, kind: Kind, subject: str | None = None) -> list[Entry]:
         """The same from local knowledge alone; None: of every subject."""
         return self._known.entries(kind, subject)
 
     def members(self) -> list[Record]:
-        """What every node last said of itself, those that were revoked since among them."""
+        """What every node last said of itself, those that left or were revoked among them."""
         return self._known.members()
 
     async def vm(self, vm_id: VmId) -> VmEntry | None:
@@ -183,7 +210,7 @@ class Directory:
         return self._holders.chain(vm_id)
 
     def key_of(self, node: NodeId) -> bytes:
-        """A node's public key, as far as is known here; else empty."""
+        """A node's public key, as far as is known here, whether or not it has left; else empty."""
         return self._known.key_of(node)
 
     def is_lower(self, chain: Ownership) -> bool:
@@ -256,6 +283,8 @@ class Directory:
             self._sequence.used(record.sequence)
         if not self._book.hold(record, self._clock.monotonic()):
             return
+        if record.publisher == self.me:
+            self._stating.heard_own(record)
         self.counters["learned"] += 1
         self._refresh.found((record.kind, record.subject))
         self._fresh.add(record.slot)
@@ -286,9 +315,9 @@ class Directory:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._jobs.run, WORKERS)
-                nursery.start_soon(self._every, TICK_S, self._restate)
+                nursery.start_soon(self._every, TICK_S, self._tick)
                 nursery.start_soon(self._every, self._round_s, self._look_around)
-                nursery.start_soon(self._every, SAVE_S, self._saved.save)
+                nursery.start_soon(self._every, SAVE_S, self._tidy)
                 task_status.started()
         finally:
             self._saved.save()
@@ -298,10 +327,13 @@ class Directory:
             await trio.sleep(period_s)
             act()
 
-    def _restate(self) -> None:
-        for record in self._own.due(self._clock.monotonic()):
-            self._spread(record)
+    def _tick(self) -> None:
+        self._stating.restate()
         self._objects.put_again()
+
+    def _tidy(self) -> None:
+        self.counters["forgotten"] += self._book.forget_old(self._clock.monotonic())
+        self._saved.save()
 
     def _look_around(self) -> None:
         """Report what has gone stale, and look up what should be fresh."""
@@ -313,9 +345,27 @@ class Directory:
         if added != self._contacts_added:
             self._contacts_added = added
             self._refresh.again()
+            self._stating.again()
+        self._look_for_watched(now)
         nodes = {node.text for node in self._nodes() - {self.me}}
         for fact in self._refresh.due(nodes, lambda fact: self._known.age_s(fact, now), now):
             self._look_up_again(fact)
+
+    def _look_for_watched(self, now: Monotonic) -> None:
+        for kind, pattern in self._watches.wanted():
+            if not pattern.below:
+                self._refresh.asked((kind, pattern.text), now)
+            elif kind in INDEXED:
+                find = partial(self._search.search, kind, pattern, after="", limit=WATCHED_MAX)
+                self._jobs.start(find, once=("watched", kind, pattern))
+
+    def reach_changed(self, node: NodeId) -> None:
+        """What `is_unreachable` says of a node is another than before."""
+        for slot in [slot for slot in self._fresh if slot[2] == node]:
+            self._changes.tell(Change(*slot))
+
+    def _width(self, subject: str) -> int:
+        return self._book.width(Kind.INDEX, subject)
 
     def _nodes(self) -> set[NodeId]:
         """Every node that was heard of: from the DHT, by its records, as another's neighbour."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.clock import Clock
-from radics_mesh.directory.changes import Change
+from radics_mesh.directory.changes import Change, Changes
 from radics_mesh.directory.known import Known
 from radics_mesh.directory.refusals import Refusals
 from radics_mesh.errors import PeerError, WireError
@@ -43,7 +43,7 @@ class Vms:
         holders: Holders,
         objects: ObjectExchange,
         clock: Clock,
-        changes: Broadcast[Change],
+        changes: Changes,
         refusals: Refusals,
     ) -> None:
         # Chains that somebody still follows although another branch of the VM counts.

@@ -1,10 +1,14 @@
 """What a node knows from records: for every fact and publisher the newest, with its age. Sans-IO.
 
 A fact (kind and subject) may be stated by many publishers; each has one place, and its higher
-sequence wins. Nothing is erased for being old: what has outlived its time is *stale*, which in a
-partition is all there is. A withdrawn record stays as well, unseen, so that the record that it
-withdrew cannot come back. Only a full book forgets, the longest expired first, and the records
-of nodes last of all.
+sequence wins. What has outlived its time is *stale*, which in a partition is all there is. A
+withdrawn record stays as well, unseen, so that the record that it withdrew cannot come back.
+
+Forgetting goes by age, the same everywhere: KEPT_S after its time is over, a withdrawal goes, and
+so does a stale record of a kind that says what is to be had now (LASTING lists the others: where a
+node or a VM was last is kept). Whatever is withdrawn is older than its withdrawal and lives no
+longer, so every copy of it is gone first; `floors` bars one whose age lies. A full book forgets
+earlier, the longest expired first, and the records of nodes last of all.
 
 Ages: a record arrives with the age that it gathered on its way, and ages here by the monotonic
 clock. The same record coming again changes nothing, least of all its age. Between two runs of the
@@ -21,13 +25,17 @@ from radics_mesh.clock import Monotonic, Wall, is_plausible
 from radics_mesh.codec import Fields, pack
 from radics_mesh.errors import CapacityError, MeshError, PeerError
 from radics_mesh.ids import NodeId
+from radics_mesh.knowledge.floors import FLOORS_MAX, Floors
 from radics_mesh.membership import Verifier
 from radics_mesh.records import RECORD_MAX_BYTES, Kind, Record
 
 TOTAL_MAX = 8192
 PUBLISHER_MAX = 512
 _VERIFIED_MAX = 4096
-_FORMAT = 1
+_FORMAT = 2
+# A week, so that a node that is met on Sundays is told of what was withdrawn meanwhile, and a day.
+KEPT_S = 8 * 86400.0
+LASTING = frozenset({Kind.NODE, Kind.VM, Kind.VM_NAME, Kind.CHECKPOINT})
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,13 @@ class _Held:
         age_s = self.age_s(now)
         return Entry(self.record, age_s, age_s > self.record.ttl_s)
 
+    def is_over(self, now: Monotonic) -> bool:
+        """Whether it is to be forgotten for its age."""
+        kind = self.record.kind
+        # That a node has left goes with its name and its key: it may be written to all the same.
+        lasting = kind in LASTING and (kind is Kind.NODE or not self.record.withdrawn)
+        return not lasting and self.age_s(now) > self.record.ttl_s + KEPT_S
+
 
 class Outdated(PeerError):
     """An older record than the one held. Where links come and go, some arrive late: no fault."""
@@ -67,6 +82,7 @@ class RecordBook:
         self._verifier = verifier
         self._facts: dict[tuple[Kind, str], dict[NodeId, _Held]] = {}
         self._published: Counter[NodeId] = Counter()
+        self._floors = Floors()
         # The signed part of a packed record: the record. Most of what arrives is known already,
         # and a signature costs a Pi a millisecond.
         self._verified: OrderedDict[bytes, Record] = OrderedDict()
@@ -100,6 +116,8 @@ class RecordBook:
         kind, subject, publisher = record.slot
         held = self._facts.get((kind, subject), {}).get(publisher)
         if held is None:
+            if self._floors.bars(record) or _Held(record, now).is_over(now):
+                raise Outdated(f"a {kind} record from before what was forgotten")
             self._make_room(record, now)
             self._published[publisher] += 1
         elif record.sequence < held.record.sequence:
@@ -127,12 +145,24 @@ class RecordBook:
             key=lambda h: (h.record.kind is Kind.NODE, h.record.ttl_s - h.age_s(now)),
         )
         for held in spare[: max(1, len(among) // 16)]:
-            kind, subject, publisher = held.record.slot
-            fact = self._facts[kind, subject]
-            del fact[publisher]
-            if not fact:
-                del self._facts[kind, subject]
-            self._published[publisher] -= 1
+            self._drop(held)
+
+    def _drop(self, held: _Held) -> None:
+        kind, subject, publisher = held.record.slot
+        fact = self._facts[kind, subject]
+        del fact[publisher]
+        if not fact:
+            del self._facts[kind, subject]
+        self._published[publisher] -= 1
+        if held.record.withdrawn or kind not in LASTING:
+            self._floors.forgotten(held.record)
+
+    def forget_old(self, now: Monotonic) -> int:
+        """Drop what is over; how many."""
+        over = [held for held in self._all() if held.is_over(now)]
+        for held in over:
+            self._drop(held)
+        return len(over)
 
     # --- telling ------------------------------------------------------------------------------
 
@@ -156,6 +186,19 @@ class RecordBook:
         ]
         return sorted(found, key=lambda entry: (entry.stale, entry.age_s))
 
+    def width(self, kind: Kind, subject: str) -> int:
+        """How many have ever stated it, those that withdrew it since among them."""
+        return len(self._facts.get((kind, subject), {}))
+
+    def last(self, kind: Kind, subject: str | None = None) -> list[Record]:
+        """What each publisher said of a fact last, withdrawals among it; None: of every subject."""
+        return [
+            held.record
+            for (k, s), fact in self._facts.items()
+            if k is kind and subject in (None, s)
+            for held in fact.values()
+        ]
+
     def publishers(self) -> set[NodeId]:
         """Everyone who has stated anything."""
         return {publisher for publisher, count in self._published.items() if count > 0}
@@ -170,16 +213,18 @@ class RecordBook:
     def dump(self, now: Monotonic, wall: Wall) -> bytes:
         """All records with their ages, and when that was."""
         records = [held.record.pack(held.age_s(now)) for held in self._all()]
-        return pack([_FORMAT, int(max(0.0, wall) * 1000), records])
+        return pack([_FORMAT, int(max(0.0, wall) * 1000), records, self._floors.dump()])
 
     def load(self, data: bytes, now: Monotonic, wall: Wall) -> int:
         """Take back what `dump` gave; how many records. WireError when it is something else."""
         fields = Fields.parse(data, "record book", limit_bytes=2 * TOTAL_MAX * RECORD_MAX_BYTES)
-        fields.integer(_FORMAT, _FORMAT)
+        form = fields.integer(1, _FORMAT)
         saved = Wall(fields.integer() / 1000)
         known_s = wall - saved if is_plausible(saved) and wall >= saved else None
         loaded = 0
-        for item in fields.items(limit=TOTAL_MAX):
+        listed = fields.items(limit=TOTAL_MAX)
+        self._floors.load(fields.items(limit=FLOORS_MAX) if form > 1 else [])
+        for item in listed:
             raw = Fields([item], "record").blob(limit=RECORD_MAX_BYTES)
             try:
                 record = self.parse(raw, wall)

@@ -20,9 +20,9 @@ from radics_mesh.errors import WireError
 from radics_mesh.ids import Eid
 from radics_mesh.membership import cut
 from radics_mesh.ownership import CHAIN_MAX_BYTES
+from radics_mesh.paths import NAME_MAX_BYTES
 
 MESSAGE_MAX_BYTES = 65536  # RADICS_MESSAGE_MAX of guest_lib's radics_abi.h
-NAME_MAX_BYTES = 200  # a record's subject
 # Payload bytes of one DATA, so that a bundle stays small enough for any link to send whole. A
 # single longer message travels alone.
 BATCH_MAX_BYTES = 48 * 1024

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from radics_mesh import paths
 from radics_mesh.clock import Clock
 from radics_mesh.directory.service import Directory
 from radics_mesh.errors import UsageError
@@ -15,7 +16,6 @@ from radics_mesh.ids import Eid, NodeId
 from radics_mesh.records import Kind
 from radics_mesh.sources.ledger import Published
 from radics_mesh.sources.log import FileLog
-from radics_mesh.sources.messages import NAME_MAX_BYTES
 from radics_mesh.sources.publisher import PublishedSource, Send
 from radics_mesh.sources.scribe import Scribe
 
@@ -76,8 +76,8 @@ class Publications:
         Durable on return. The same file again only changes the rate. UsageError for anything that
         would change what message n is, and for a file that cannot be a source.
         """
-        if not name or len(name.encode()) > NAME_MAX_BYTES:
-            raise UsageError(f"a source's name has 1 to {NAME_MAX_BYTES} bytes")
+        if wrong := paths.fault(name):
+            raise UsageError(f"{name[:80]!r} is no name of a source: {wrong}")
         if rate is not None and not rate > 0:
             raise UsageError("a rate is a number of messages a second, above 0")
         opened = await trio.to_thread.run_sync(FileLog.open, file.resolve())

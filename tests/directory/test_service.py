@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-from random import Random
-
 import pytest
 import trio
 from kademlia.node import Node
@@ -17,26 +13,12 @@ from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.exchange import AGAIN_S
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, Eid, NodeId
-from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.ownership import Ownership, born
 from radics_mesh.records import Kind, dht_key, sign
 from tests.members import Members, member
 from tests.patience import PATIENCE_S
 
 PERIOD_S = 10.0
-
-
-@pytest.fixture
-def clock() -> MockClock:
-    return MockClock(autojump_threshold=0)
-
-
-@pytest.fixture
-async def members(
-    clock: MockClock, nursery: trio.Nursery, tmp_path: Path
-) -> AsyncIterator[Members]:
-    yield Members(nursery, MemoryNetwork(Random(7), delay_s=(0.01, 0.08)), tmp_path)
-    nursery.cancel_scope.cancel()
 
 
 async def _line(members: Members) -> tuple[Directory, Directory, Directory]:

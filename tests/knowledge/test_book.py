@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radics_mesh.clock import Monotonic, Wall
+from radics_mesh.codec import pack, unpack
 from radics_mesh.errors import CapacityError, MeshError, PeerError, WireError
 from radics_mesh.knowledge import book as book_module
-from radics_mesh.knowledge.book import RecordBook, aged
+from radics_mesh.knowledge.book import Outdated, RecordBook, aged
+from radics_mesh.knowledge.floors import Floors
 from radics_mesh.membership import Verifier
 from radics_mesh.records import RECORD_MAX_BYTES, Kind, Record, sign
 from tests.members import MESH, START, member
@@ -192,3 +194,64 @@ def test_any_file_is_a_book_or_malformed(data: bytes) -> None:
         assert RecordBook(Verifier(MESH)).load(data, _at(0), START) == 0
     except WireError:
         return
+
+
+def test_a_withdrawal_outlives_every_copy_of_what_it_withdrew(book: RecordBook) -> None:
+    """Both go by their age, and the one that is older by birth goes first."""
+    other = RecordBook(Verifier(MESH))
+    old = _record(sequence=1)
+    other.hold(old, _at(0))
+    book.hold(old, _at(0))
+    book.hold(_record(sequence=2, withdrawn=True), _at(30))
+    kept_s = old.ttl_s + book_module.KEPT_S
+    assert book.forget_old(_at(kept_s)) == other.forget_old(_at(kept_s)) == 0
+    assert other.forget_old(_at(kept_s + 1)) == 1
+    assert book.forget_old(_at(kept_s + 1)) == 0
+    assert book.forget_old(_at(kept_s + 31)) == 1
+    assert len(book) == len(other) == 0
+
+
+def test_what_was_forgotten_does_not_come_back_younger_than_it_was(book: RecordBook) -> None:
+    book.hold(_record(sequence=5, withdrawn=True), _at(0))
+    later = _at(book_module.KEPT_S + 61)
+    assert book.forget_old(later) == 1
+    for replayed in (_record(sequence=4), _record(sequence=5, withdrawn=True), _record(sequence=1)):
+        with pytest.raises(Outdated):
+            book.hold(replayed, later)
+    with pytest.raises(Outdated):
+        book.hold(_record(sequence=3, subject="another"), later)
+    assert book.hold(_record(2, sequence=1), later)
+    assert book.hold(_record(sequence=6), later)
+    again = RecordBook(Verifier(MESH))
+    assert again.load(book.dump(later, START), later, START) == 2
+    again.hold(_record(sequence=7, withdrawn=True), later)
+    with pytest.raises(Outdated):
+        again.hold(_record(sequence=4, subject="another"), later)
+
+
+def test_too_old_a_record_is_not_taken_at_all(book: RecordBook) -> None:
+    raw = _record().pack(book_module.KEPT_S + 61)
+    with pytest.raises(Outdated):
+        book.hold(book.parse(raw, START), _at(0))
+
+
+def test_where_nodes_and_vms_were_last_is_kept(book: RecordBook) -> None:
+    identity, _ = member(1)
+    book.hold(_record(kind=Kind.NODE, subject=identity.node_id.text), _at(0))
+    book.hold(_record(kind=Kind.VM, subject="x"), _at(0))
+    book.hold(_record(2, kind=Kind.NODE, subject=member(2)[0].node_id.text, withdrawn=True), _at(0))
+    assert book.forget_old(_at(1e9)) == 0
+    assert book.width(Kind.NODE, member(2)[0].node_id.text) == 1
+
+
+def test_a_book_of_the_first_form_is_read(book: RecordBook) -> None:
+    book.hold(_record(), _at(0))
+    _, saved, records, _ = unpack(book.dump(_at(0), START))
+    assert RecordBook(Verifier(MESH)).load(pack([1, saved, records]), _at(0), START) == 1
+
+
+def test_floors_of_another_make_are_left_out() -> None:
+    floors = Floors()
+    good = ["source", bytes(20), 7]
+    floors.load([good, 7, ["x", bytes(20), 7], ["source", b"short", 7], ["source", bytes(20)]])
+    assert floors.dump() == [good]
