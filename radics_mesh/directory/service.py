@@ -272,6 +272,9 @@ class Directory:
             raise PeerError(f"a {record.kind} record under another key than its own")
         self._note(record)
         remaining_s = self._book.remaining_s(record, self._clock.monotonic())
+        if record.kind is Kind.INDEX and record.withdrawn:
+            # Its publisher went to another page to make room in this one; books bar what is older.
+            remaining_s = 0.0
         return Slot(bytes(record.publisher), record.sequence, remaining_s)
 
     def aged(self, value: bytes, held_s: float) -> bytes:

@@ -21,7 +21,7 @@ from radics_mesh.errors import CapacityError, PeerError
 from radics_mesh.ids import NodeId
 from radics_mesh.jobs import Jobs
 from radics_mesh.knowledge.book import LASTING, Entry, RecordBook
-from radics_mesh.knowledge.statements import Statements
+from radics_mesh.knowledge.statements import RENEWALS, Statements
 from radics_mesh.membership import Chain
 from radics_mesh.records import Kind, Record, check_may_state
 
@@ -61,7 +61,7 @@ class Stating:
             partial(ask, Kind.INDEX),
         )
         self._started = clock.monotonic()
-        self._pages_due = self._started + ttl_s
+        self._pages_due = self._started + ttl_s / RENEWALS
         self._orphans: dict[tuple[Kind, str], Record] = {}
 
     def announce(

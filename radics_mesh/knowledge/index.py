@@ -89,7 +89,7 @@ def named(body: Mapping[str, object], directory: str) -> set[str]:
     listed = body.get("names")
     found = set()
     for child in listed if isinstance(listed, list) else ():
-        if isinstance(child, str) and "/" not in child[:-1]:
+        if isinstance(child, str) and child and "/" not in child[:-1]:
             path = directory + child
             if not paths.fault(path.removesuffix("/")):
                 found.add(path)
