@@ -472,6 +472,6 @@ class Agent:
         self._forwarding.taken_over(piece)
 
     def _delivered(self, held: Held, accepted: bool) -> None:
-        self._admin.delivered(held, accepted=accepted)
         self._assembler.forget(held.bundle_id)
         self._waiting.arrived(held)
+        self._admin.delivered(held, accepted=accepted)  # last: see administration

@@ -1,15 +1,16 @@
 """What an agent says about bundles, and hears about its own: status reports and custody signals.
 
-A thin Trio shell over `reports` and `custody`. The agent tells what happens to each bundle; records
-go out from a queue of their own, so that nothing waits for them. A record that is lost (a crash, a
-full store) is missed by people only: a custodian that hears nothing sends the bundle again.
+A thin Trio shell over `reports` and `custody`. The agent tells what happens to each bundle, before
+the store is asked for what follows (an addition, a removal): the record is made at once and is in
+the same transaction, so that a crash keeps both or neither. A record for which the store has no
+room is missed by people only: a custodian that hears nothing sends the bundle again.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -38,9 +39,6 @@ from radics_mesh.me import Me
 
 log = structlog.get_logger(__name__)
 
-# A record on its way out waits for the store's next commit only.
-_OUTBOX_MAX = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class AdminBundle:
@@ -52,7 +50,7 @@ class AdminBundle:
     priority: int
 
 
-Emit = Callable[[AdminBundle], Awaitable[None]]
+Emit = Callable[[AdminBundle], None]
 Reported = Callable[[StatusReport, Eid], None]
 
 
@@ -82,17 +80,23 @@ class Administration:
         self._of_ibr = of_ibr
         self._reports = Reports()
         self.custody = Custody(me.names, quota_bytes=store.quota_bytes, is_held=store.__contains__)
-        self._outbox: deque[AdminBundle] = deque()
-        self._filled = trio.Event()
         self._sooner = trio.Event()
         # Who hears of status reports that come to this node's own endpoint, and from whom.
         self.on_report: list[Reported] = []
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_out)
-            nursery.start_soon(self._watch_timers)
-            task_status.started()
+        """Send again what has waited long enough for a custody signal."""
+        task_status.started()
+        while True:
+            self._sooner = trio.Event()
+            now = self._clock.monotonic()
+            for held in self.custody.due(now):
+                self._counters["custody_retried"] += 1
+                self._again(held)
+            deadline = self.custody.deadline
+            wait_s = math.inf if deadline == math.inf else max(0.0, deadline - now)
+            with trio.move_on_after(wait_s):
+                await self._sooner.wait()
 
     # --- what happens to bundles ---
 
@@ -110,8 +114,8 @@ class Administration:
             self.custody.take(held)
 
     def arrived(self, held: Held, before: Eid | None, *, unintelligible: bool) -> None:
-        """It came from a neighbour (or is this node's own) and is in the store. `before`: what
-        `take_custody` returned. `unintelligible`: it has a block that this node was to report."""
+        """It came from a neighbour, and is about to be stored. `before`: what `take_custody`
+        returned. `unintelligible`: it has a block that this node was to report."""
         status = Status.RECEIVED
         if before is not None:
             status |= Status.CUSTODY_ACCEPTED
@@ -123,7 +127,7 @@ class Administration:
             self._report(held, status)
 
     def originated(self, held: Held) -> None:
-        """This node's own, in the store: nothing was received (RFC 5050 section 5.2)."""
+        """This node's own, about to be stored: nothing was received (RFC 5050 section 5.2)."""
         if self.custody.has(held):
             self._report(held, Status.CUSTODY_ACCEPTED)
 
@@ -155,7 +159,7 @@ class Administration:
         return stays
 
     def delivered(self, held: Held, *, accepted: bool) -> None:
-        """Its endpoint has had it, and has `accepted` it or not; it leaves the store now."""
+        """Its endpoint has had it, and has `accepted` it or not; it leaves the store next."""
         if accepted:
             self._report(held, Status.DELIVERED)
         else:
@@ -235,34 +239,8 @@ class Administration:
         self._put(AdminBundle(custodian, signal, held.lifetime_s, held.priority))
 
     def _put(self, bundle: AdminBundle) -> None:
-        if len(self._outbox) >= _OUTBOX_MAX:
+        try:
+            self._emit(bundle)
+        except (CapacityError, UsageError) as error:
             self._counters["admin_records_lost"] += 1
-            return
-        self._outbox.append(bundle)
-        self._filled.set()
-
-    async def _send_out(self) -> None:
-        while True:
-            while self._outbox:
-                bundle = self._outbox.popleft()
-                try:
-                    await self._emit(bundle)
-                    self._counters["admin_records_sent"] += 1
-                except (CapacityError, UsageError) as error:
-                    self._counters["admin_records_lost"] += 1
-                    log.info("no record sent", to=bundle.destination, reason=str(error))
-            self._filled = trio.Event()
-            await self._filled.wait()
-
-    async def _watch_timers(self) -> None:
-        """Send again what has waited long enough for a custody signal."""
-        while True:
-            self._sooner = trio.Event()
-            now = self._clock.monotonic()
-            for held in self.custody.due(now):
-                self._counters["custody_retried"] += 1
-                self._again(held)
-            deadline = self.custody.deadline
-            wait_s = math.inf if deadline == math.inf else max(0.0, deadline - now)
-            with trio.move_on_after(wait_s):
-                await self._sooner.wait()
+            log.info("no record sent", to=bundle.destination, reason=str(error))

@@ -81,6 +81,7 @@ class Receiving:
             if admitted.deleted:
                 self._counters["deleted"] += 1
                 self._admin.refused(admitted.held, reported=admitted.unintelligible)
+                await self._store.flushed()  # what was said of it, before it is acknowledged
                 return False
             if admitted.vm_chain and self._heed(admitted.vm_chain):
                 raise Refusal("lower branch", "from a branch of its VM that counts no more")
@@ -155,10 +156,12 @@ class Receiving:
         def stored(held: Held) -> None:
             self._waiting.came(held)
             self._take_up(held)
+
+        def coming(held: Held) -> None:
             self._admin.arrived(held, before, unintelligible=admitted.unintelligible)
 
         self._room.make(held)
-        new = await self._store.add(held, admitted.raw, stored)
+        new = await self._store.add(held, admitted.raw, stored, coming)
         if not new:
             held.custodian = arrived_with
         return new

@@ -13,11 +13,12 @@ from radics_mesh.dtn.rules.processing import flags_of, originate
 from radics_mesh.dtn.storage.held import Held
 from radics_mesh.dtn.storage.store import BundleStore
 from radics_mesh.dtn.trust.confidentiality import sealed_bytes
+from radics_mesh.dtn.wire.admin_records import CustodySignal
 from radics_mesh.dtn.wire.bundle import ADMINISTRATIVE, BULK, CUSTODY, EXPEDITED, BundleId
 from radics_mesh.dtn.wire.content import FileBytes
 from radics_mesh.dtn.wire.offload import sized
 from radics_mesh.errors import CapacityError, UsageError
-from radics_mesh.ids import NONE_EID, Eid
+from radics_mesh.ids import Eid
 from radics_mesh.me import Me
 
 
@@ -100,24 +101,50 @@ class Sending:
         self._room.make(held)
         if patient:
             await self._store.room(source, len(raw))
-        if await self._store.add(held, raw, self._originated):
+        if await self._store.add(held, raw, self._take_up, self._admin.originated):
             self._counters["sent"] += 1
         return held.bundle_id
 
-    async def emit(self, bundle: AdminBundle) -> None:
-        """Send a report or a signal. CapacityError, UsageError."""
-        await self.send(
+    def emit(self, bundle: AdminBundle) -> None:
+        """Send a report or a signal, durable in one transaction with what the store is asked next.
+        CapacityError, UsageError. Only a signal may have others evicted: a report of an eviction
+        must not begin the next one."""
+        source = self._me.name_towards(bundle.destination, self._me.identity.eid)
+        number, numbered = self._store.sequence_now()
+        stamp = to_dtn(self._clock.wall()), number
+        lifetime_s = min(max(1, bundle.lifetime_s), self._lifetime_s)
+        payload = bundle.record.encode()
+        raw = originate(
+            self._me,
             bundle.destination,
-            bundle.record.encode(),
-            source=self._me.identity.eid,
-            lifetime_s=min(max(1, bundle.lifetime_s), self._lifetime_s),
-            stamp=None,
+            payload,
+            source=source,
+            stamp=stamp,
+            lifetime_s=lifetime_s,
             ownership=b"",
             priority=bundle.priority,
             asks=ADMINISTRATIVE,
-            report_to=NONE_EID,
+        ).encode()
+        held = Held(
+            bundle_id=BundleId(source, *stamp),
+            destination=bundle.destination,
+            priority=bundle.priority,
+            lifetime_s=lifetime_s,
+            age_us=0,
+            received=self._clock.monotonic(),
+            previous=None,
+            signer=self._me.node_id,
+            size_bytes=len(raw),
+            flags=flags_of(bundle.destination, bundle.priority, ADMINISTRATIVE),
+            total=len(payload),
         )
+        if isinstance(bundle.record, CustodySignal):
+            self._room.make(held)
+        self._store.add_with_next(held, raw, self._emitted, self._not_emitted, numbered)
 
-    def _originated(self, held: Held) -> None:
+    def _emitted(self, held: Held) -> None:
+        self._counters["admin_records_sent"] += 1
         self._take_up(held)
-        self._admin.originated(held)
+
+    def _not_emitted(self) -> None:
+        self._counters["admin_records_lost"] += 1

@@ -59,8 +59,9 @@ class Commits:
         self._thread = threading.Thread(target=self._run, name="bundle-store", daemon=True)
         self._thread.start()
 
-    def put(self, write: Write) -> None:
-        """Queue a write. Outside Trio nobody is woken."""
+    def put(self, write: Write, *, with_next: bool = False) -> None:
+        """Queue a write. Outside Trio nobody is woken. `with_next`: in one transaction with the
+        next that is put in this step of Trio's scheduler, if one is."""
         try:
             token = trio.lowlevel.current_trio_token()
         except RuntimeError:
@@ -68,9 +69,10 @@ class Commits:
         self._gathered.append(_Waiting(write, token))
         self._gathered_bytes += write.size_bytes
         enough = len(self._gathered) >= _ENOUGH_WRITES or self._gathered_bytes >= _ENOUGH_BYTES
-        if token is None or enough:
+        # What is handed over together is one transaction: see _gather.
+        if (token is None or enough) and not with_next:
             self._hand_over()
-        elif len(self._gathered) == 1:
+        elif len(self._gathered) == 1 and token is not None:
             token.run_sync_soon(self._hand_over)
 
     def _hand_over(self) -> None:

@@ -244,11 +244,18 @@ class BundleStore:
             return False
         return id_hash in self._just_delivered or was_delivered(self._reader.connection, id_hash)
 
-    async def add(self, held: Held, raw: Content, stored: Callable[[Held], None]) -> bool:
+    async def add(
+        self,
+        held: Held,
+        raw: Content,
+        stored: Callable[[Held], None],
+        coming: Callable[[Held], None] = lambda held: None,
+    ) -> bool:
         """Store a bundle; False when it was seen before. CapacityError when it does not fit.
 
         `stored` is called once it is safe, before this returns, and also when the caller has been
-        cancelled meanwhile: the bundle may be stored then, or not.
+        cancelled meanwhile: the bundle may be stored then, or not. `coming` is called when it is
+        about to be written: what that adds with `add_with_next` is in the same transaction.
         """
         first = self._adding.get(held.name)
         if first is not None:  # the same bundle by another way, not yet on disk: wait with it
@@ -258,19 +265,57 @@ class BundleStore:
             await trio.lowlevel.checkpoint()
             return False
         self._check_room(held.bundle_id.source, len(raw))
+        self._adding[held.name] = write = self._addition(held, raw, stored, {})
+        coming(held)
+        self._commits.put(write)
+        await self._outcome(write)
+        return True
+
+    def add_with_next(
+        self,
+        held: Held,
+        raw: Content,
+        stored: Callable[[Held], None],
+        failed: Callable[[], None],
+        numbered: dict[str, float],
+    ) -> None:
+        """Store a bundle in the same transaction as what is asked next in this step of Trio's
+        scheduler. It bears a number of `sequence_now`, which gave `numbered`. CapacityError when
+        it does not fit; `failed` is called when it cannot be written."""
+        self._check_room(held.bundle_id.source, len(raw))
+        write = self._addition(held, raw, stored, numbered)
+        added = write.then
+
+        def over() -> None:
+            if added is not None:
+                added()
+            if write.error is not None:
+                failed()
+            else:
+                end = int(numbered.get(_SEQUENCE, 0))
+                self._sequence_end = max(self._sequence_end, end)
+
+        write.then = over
+        self._adding[held.name] = write
+        self._commits.put(write, with_next=True)
+
+    def _addition(
+        self,
+        held: Held,
+        raw: Content,
+        stored: Callable[[Held], None],
+        meta: dict[str, float],
+    ) -> Write:
+        """There is room for it."""
         held.key, self._next_key = self._next_key, self._next_key + 1
         held.size_bytes = len(raw)
-        write = Write(
-            Batch(added=[(self._ages.row(held), raw)], meta=self._keys_reserved()), len(raw)
-        )
+        meta = meta | self._keys_reserved()
+        write = Write(Batch(added=[(self._ages.row(held), raw)], meta=meta), len(raw))
         write.then = lambda: self._added(held, write, stored)
         self.quotas.take(held.bundle_id.source, len(raw))
         if isinstance(raw, Spooled):
             raw.claimed = True
-        self._adding[held.name] = write
-        self._commits.put(write)
-        await self._outcome(write)
-        return True
+        return write
 
     def _is_known(self, held: Held) -> bool:
         """Whether it is held here, or was delivered here for good. What comes for a VM its mailbox
@@ -413,6 +458,14 @@ class BundleStore:
             self._sequence_end = max(self._sequence_end, end)
         self._sequence += 1
         return self._sequence
+
+    def sequence_now(self) -> tuple[int, dict[str, float]]:
+        """The same for a bundle that is added at once with `add_with_next`; and what that is to
+        write with it, so that the number is reserved as durably as it is used."""
+        self._sequence += 1
+        if self._sequence <= self._sequence_end:
+            return self._sequence, {}
+        return self._sequence, {_SEQUENCE: float(self._sequence + _RESERVE)}
 
     def leap(self) -> None:
         """This store was set back to an older copy: leave out the numbers that it gave since."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -40,7 +41,7 @@ ROW = Row(
 ).checked()
 
 
-def flips(value: object) -> Iterator[object]:
+def flips(value: object) -> Iterator[Any]:
     """Every value of another bit; of another of SQLite's types."""
     yield from (None, 0.5, b"?", 99)
     if isinstance(value, int):
