@@ -29,7 +29,7 @@ def clock_time(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
-NODE_COLUMNS = ["NODE", "ID", "LINK", "LOAD", "CORES", "FREE", "VMS", "SEEN"]
+NODE_COLUMNS = ["NODE", "ID", "LINK", "STATE", "LOAD", "CORES", "FREE", "VMS", "SEEN"]
 
 
 def node_row(row: NodeRow) -> Row:
@@ -43,12 +43,22 @@ def node_row(row: NodeRow) -> Row:
         printable(row["name"]),
         printable(row["id"][:8]),
         link,
+        _standing(row),
         f"{row['load'] * 100:.0f} %",
         f"{row['cores']:g}",
         memory(row["memory_free"]),
         str(row["vms"]),
         _seen(row["age_s"], row["stale"]),
     ]
+
+
+def _standing(row: NodeRow) -> str:
+    """As its failure detector sees it; since when, unless it is there."""
+    if row["state"] is None or row["state_for_s"] is None:
+        return "-"
+    if row["state"] == "alive":
+        return "alive"
+    return f"{row['state']} {duration(row['state_for_s'])}"
 
 
 def _checkpoints(row: VmRow) -> str:

@@ -21,6 +21,8 @@ def node(name: str, *, here: bool = False) -> NodeRow:
         "vms": 1,
         "rtt_s": None if here else 0.0042,
         "connected": not here,
+        "state": None if here else "alive",
+        "state_for_s": None if here else 60.0,
         "age_s": 3.0,
         "stale": False,
         "self": here,

@@ -29,6 +29,7 @@ from radics_mesh.cli import (
     mesh,
     messages,
     moves,
+    peers,
     plan,
     recovery,
     rotate,
@@ -48,6 +49,7 @@ PROGRAM = "python -m radics_mesh"
     commands=[
         *join.COMMANDS,
         *mesh.COMMANDS,
+        *peers.COMMANDS,
         *invitations.COMMANDS,
         *members.COMMANDS,
         *rotate.COMMANDS,

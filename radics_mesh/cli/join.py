@@ -135,6 +135,14 @@ _MEGABYTES = click.IntRange(1, 1 << 30)
     is_flag=True,
     help="When full, drop what passes through and is less urgent than what comes.",
 )
+@click.option(
+    "--probe-every",
+    type=click.FloatRange(0.1, 3600),
+    default=Config.probe_every_s,
+    show_default=True,
+    metavar="S",
+    help="Between two probes of whether another node is there; slow links want more.",
+)
 @click.option("--guest-memory", type=click.IntRange(8, 1 << 20), metavar="MB", help="For all VMs.")
 @click.option("--quota", "quotas", multiple=True, metavar=QUOTA_FORM, help="For a member's VMs.")
 @click.option(
@@ -218,6 +226,7 @@ def config_from(options: dict[str, Any]) -> Config:
         datagram_max_bytes=options["udp_max"],
         segment_bytes=options["segment"],
         foreign_idle_s=options["foreign_idle"],
+        probe_every_s=options["probe_every"],
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
         pool_size=options["pool"],

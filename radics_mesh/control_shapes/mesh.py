@@ -48,9 +48,29 @@ class NodeRow(TypedDict):
     # None: there is no session with it now.
     rtt_s: float | None
     connected: bool
+    # alive, suspect, unreachable or left, and for how long; None: it is not in this node's view.
+    state: str | None
+    state_for_s: float | None
     age_s: float
     stale: bool
     self: bool
+
+
+class PeerRow(TypedDict):
+    """A node that this one watches by probes of its own and the words of others."""
+
+    id: str
+    name: str
+    # alive, suspect, unreachable or left
+    state: str
+    for_s: float
+    # Since it last answered this node, itself or over a helper; None: never.
+    heard_s: float | None
+    address: str | None
+    # Its own count of how often it had to contradict a suspicion.
+    incarnation: int
+    # How many members say that they cannot reach it.
+    accusers: int
 
 
 class MemberRow(TypedDict):

@@ -188,6 +188,12 @@ class Directory:
         """
         return self._watches.open(kind, pattern)
 
+    def seek(self, kind: Kind, subject: str) -> None:
+        """Look a fact up in the background, unless that was tried just now."""
+        fact = (kind, subject)
+        if self._refresh.try_now(fact, self._clock.monotonic()):
+            self._look_up_again(fact)
+
     def known(self, kind: Kind, subject: str | None = None) -> list[Entry]:
         """The same from local knowledge alone; None: of every subject."""
         return self._known.entries(kind, subject)

@@ -234,6 +234,7 @@ class Beliefs:
         if member.is_gone or (member.suspicion and member.suspicion.is_settled):
             return
         self.counters["accused"] += 1
+        member.reached = False
         self._suspect(member, self.accusation(member), now)
 
     def _suspect(self, member: Member, word: Suspect, now: float) -> None:
@@ -256,6 +257,12 @@ class Beliefs:
         self.rumours.drop(member.node_id)
         self.members.part(member, State.UNREACHABLE, now)
         self.changes.append(Change(member.node_id, State.UNREACHABLE))
+
+    def take_strangers(self) -> list[NodeId]:
+        """Whose words were not believed since the last call, for want of their membership."""
+        strangers = list(self.strangers)
+        self.strangers.clear()
+        return strangers
 
     def drop_strangers(self) -> None:
         """Forget who is no member any more."""

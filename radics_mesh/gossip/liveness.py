@@ -50,7 +50,8 @@ class Standing:
 
 class Liveness:
     """`run` it. `acquaintances` gives addresses where other nodes may be (a bootstrap, the DHT's
-    contacts); `admits` and `pinned` are as of Swim and Members."""
+    contacts); `admits` is as of Swim, and `seek` is told of whom it did not admit: their records
+    may be had from somewhere. `pinned`, as of Members, may be set at any time."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Liveness:
         clock: Clock,
         acquaintances: Callable[[], Iterable[SocketAddress]] = tuple,
         admits: Callable[[bytes], bool] = lambda key: True,
-        pinned: Callable[[], Collection[NodeId]] = frozenset,
+        seek: Callable[[NodeId], None] = lambda node: None,
         settings: Settings | None = None,
         random: Random | None = None,
     ) -> None:
@@ -78,7 +79,8 @@ class Liveness:
         self._link = link
         self._clock = clock
         self._acquaintances = acquaintances
-        self._pinned = pinned
+        self._seek = seek
+        self.pinned: Callable[[], Collection[NodeId]] = frozenset
         self._changes: Broadcast[Change] = Broadcast()
         self._sooner = trio.Event()
         self._sending = trio.Event()
@@ -110,8 +112,8 @@ class Liveness:
             accusers=len(member.suspicion.accusers) if member.suspicion else 0,
         )
 
-    def is_unreachable(self, node: NodeId) -> bool:
-        """False, too, for a node of which nothing is known."""
+    def is_gone(self, node: NodeId) -> bool:
+        """Whether it is unreachable or has left; false of a node of which nothing is known."""
         member = self.swim.members.get(node)
         return member is not None and member.is_gone
 
@@ -158,8 +160,10 @@ class Liveness:
 
     async def _look(self) -> None:
         while True:
-            self.swim.members.pinned = self._pinned()
+            self.swim.members.pinned = self.pinned()
             self.swim.beliefs.drop_strangers()
+            for node in self.swim.beliefs.take_strangers():
+                self._seek(node)
             addresses = [one for one in self._acquaintances() if one != self._link.local]
             unknown = [one for one in addresses if not self.is_proved(one)]
             now = self._clock.monotonic()

@@ -57,11 +57,14 @@ class Member:
     proved: set[SocketAddress] = field(default_factory=set)
     # When it last proved to be there; minus infinity: never to this node.
     heard: float = -math.inf
+    # Whether it has, itself or over a helper, since this node accused it last. Who is beyond reach
+    # (further than two hops of radio, say) is not accused: others watch it, whose word counts.
+    reached: bool = False
     # Failed probes since then. It is accused after the second.
     doubts: int = 0
     # Where our own acknowledgements went, so that it knows this node's word and address by now.
     acknowledged_at: SocketAddress | None = None
-    # When it was last tried while it was gone, and how long it may rest after.
+    # When it was last tried while it was gone or beyond reach, and how long it may rest after.
     tried: float = -math.inf
     rest_s: float = 0.0
 
@@ -88,10 +91,18 @@ class Member:
             self.addresses.remove(spare[-1])
         self.addresses.insert(len(self.proved), address)
 
+    def vouched(self, now: float) -> None:
+        """It answered, by whatever way."""
+        self.heard, self.reached, self.doubts = now, True, 0
+
+    @property
+    def is_near(self) -> bool:
+        """Whether datagrams reach it, as far as is known."""
+        return self.reached and bool(self.proved)
+
     def answered(self, address: SocketAddress, now: float) -> None:
         """It did from there."""
-        self.heard = now
-        self.doubts = 0
+        self.vouched(now)
         if address in self.addresses:
             self.addresses.remove(address)
         self.addresses.insert(0, address)
@@ -196,7 +207,7 @@ class Members:
         """Let the least important ones go. Who cannot be reached is not among them."""
         while len(self._live) > self._view_max:
             ranked = self._ranked()
-            spare = [n for n in ranked[self._near_max :] if n not in self.pinned] or ranked
+            spare = ranked[self._near_max :] or ranked or list(self._live)
             worst = max(spare, key=self._lot)
             del self._live[worst]
         self._set_bar()

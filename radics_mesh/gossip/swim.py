@@ -74,7 +74,9 @@ class Settings:
     retry_s: float = 1.0
     rest_first_s: float = 4.0
     rest_max_s: float = 20.0
-    # The same just after somebody came back: whole halves of a mesh do.
+    # Between two probes of somebody who never answers, but whom others vouch for.
+    beyond_s: float = 60.0
+    # The same as retry_s, just after somebody came back: whole halves of a mesh do.
     healing_retry_s: float = 0.1
     healing_s: float = 10.0
     view_max: int = VIEW_MAX
@@ -230,7 +232,7 @@ class Swim:
         if source in sent.addresses:
             self.members.proves(member, source, now)
         else:  # over a helper
-            member.heard, member.doubts = now, 0
+            member.vouched(now)
         self._end_probe(proof.nonce)
 
     def _end_probe(self, nonce: bytes) -> None:
@@ -313,7 +315,7 @@ class Swim:
                 self._fail(probe, member, now)
 
     def _begin_probe(self, now: float) -> None:
-        member = self._next_target()
+        member = self._next_target(now)
         self._probe_at = now + self._period_s()
         if member is None:
             return
@@ -322,20 +324,26 @@ class Swim:
         self._remember(self._probe.nonce, member.node_id, now)
         self._try(self._probe, member)
 
-    def _next_target(self) -> Member | None:
-        """Who is accused by others first, then round the view."""
+    def _next_target(self, now: float) -> Member | None:
+        """Who is accused by others first, then round the view; seldom who is beyond reach."""
         accused, self.beliefs.to_check = self.beliefs.to_check, []
         chance = self.settings.volunteers / max(1, len(self.members))
         self._ring[:0] = [node for node in accused if self._random.random() < chance]
         for refilled in (False, True):
             while self._ring:
                 member = self.members.get(self._ring.pop(0))
-                if member is not None and not member.is_gone and member.addresses:
+                if member is not None and self._may_probe(member, now):
                     return member
             if not refilled:
                 self._ring = [member.node_id for member in self.members.live()]
                 self._random.shuffle(self._ring)
         return None
+
+    def _may_probe(self, member: Member, now: float) -> bool:
+        if member.is_gone or not member.addresses:
+            return False
+        beyond = not member.reached and member.doubts >= 2
+        return not beyond or now - member.tried >= self.settings.beyond_s
 
     def _try(self, probe: Probe, member: Member) -> None:
         addresses = member.addresses
@@ -347,7 +355,7 @@ class Swim:
         helpers = [
             one
             for one in self.members.live()
-            if one.proved and one is not member and one.node_id not in probe.asked
+            if one.is_near and one is not member and one.node_id not in probe.asked
         ]
         for helper in self._random.sample(helpers, min(HELPERS, len(helpers))):
             probe.asked.add(helper.node_id)
@@ -358,6 +366,9 @@ class Swim:
         self.health.change(probe.health_change())
         self._probe, self._probe_at = None, now
         member.doubts += 1
+        member.tried = now
+        if not member.reached:
+            return
         if member.doubts >= 2 or member.suspicion is not None:
             self.beliefs.accuse(member, now)
         else:
@@ -420,13 +431,18 @@ class Swim:
     def leave(self) -> None:
         """Say to some that this node goes; call nothing after it."""
         self.beliefs.leave()
-        live = [member for member in self.members.live() if member.proved]
+        live = self._near()
         for member in self._random.sample(live, min(2 * self.settings.fan_out, len(live))):
             self._send(messages.news_head(), member.addresses[0], [self.beliefs.own.pack()])
 
+    def _near(self) -> list[Member]:
+        """Those that can be told something: who answers, or, as long as nobody has, anybody."""
+        live = [member for member in self.members.live() if member.addresses]
+        return [member for member in live if member.is_near] or live
+
     def _tell_news(self, now: float) -> None:
         self._news_at = now + self.settings.news_s
-        live = [member for member in self.members.live() if member.addresses]
+        live = self._near()
         for member in self._random.sample(live, min(self.settings.fan_out, len(live))):
             if len(self.beliefs.rumours):
                 self._send(messages.news_head(), member.addresses[0])
@@ -436,7 +452,7 @@ class Swim:
         joined = self.counters["joined"] + self.counters["returned"]
         soon = joined != self._joined
         self._joined = joined
-        live = [member for member in self.members.live() if member.addresses]
+        live = self._near()
         if live:
             self._send_sync(self._random.choice(live).addresses[0], answers=False)
         wait_s = self.settings.sync_soon_s if soon or not live else self.settings.sync_s

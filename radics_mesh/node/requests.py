@@ -25,6 +25,7 @@ from radics_mesh.node.life_requests import LifeRequests
 from radics_mesh.node.member_requests import MemberRequests
 from radics_mesh.node.message_requests import MessageRequests
 from radics_mesh.node.move_requests import MoveRequests
+from radics_mesh.node.peer_requests import PeerRequests
 from radics_mesh.node.plan_requests import PlanRequests
 from radics_mesh.node.recovery_requests import RecoveryRequests, chosen_policy, every_s
 from radics_mesh.node.rotate_requests import RotateRequests
@@ -51,6 +52,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     MessageRequests,
     BundleRequests,
     PlanRequests,
+    PeerRequests,
     MemberRequests,
     InviteRequests,
     RotateRequests,

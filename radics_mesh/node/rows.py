@@ -75,6 +75,7 @@ def _row_of_body(
     node: Services, node_id: NodeId, body: dict[str, object], *, age_s: float, stale: bool
 ) -> NodeRow:
     addresses = body.get("addresses")
+    standing = node.liveness.standing(node_id)
     return NodeRow(
         id=node_id.text,
         name=str(body.get("name", node_id.short)),
@@ -91,6 +92,8 @@ def _row_of_body(
         vms=whole(body.get("vms")),
         rtt_s=node.contacts.rtt_s(node_id),
         connected=node_id in node.contacts.peers(),
+        state=None if standing is None else standing.state.value,
+        state_for_s=None if standing is None else standing.for_s,
         age_s=age_s,
         stale=stale,
         self=node_id == node.me.node_id,
@@ -142,6 +145,7 @@ def bundle_counts(node: Services) -> BundleCounts:
         "session": node.contacts.counters,
         "admission": node.admission.counters,
         "datagram": node.link.counters,
+        "gossip": node.liveness.swim.counters,
         "dht": node.dht.counters,
         "directory": node.directory.counters,
     }

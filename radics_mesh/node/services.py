@@ -23,6 +23,7 @@ import trio
 from radics_mesh.admission.service import Admission
 from radics_mesh.clock import Monotonic
 from radics_mesh.config import Address, Config, Foreign
+from radics_mesh.dht.rpc import is_usable
 from radics_mesh.dht.server import Dht
 from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent
@@ -61,6 +62,7 @@ from radics_mesh.node.rekeying import Rekeying
 from radics_mesh.node.replicas import Replicas
 from radics_mesh.node.revoking import Revoking
 from radics_mesh.node.sightings import Sightings
+from radics_mesh.node.watching import liveness_of, of_use, tell_of_changes
 from radics_mesh.records import TTL_MAX_S, Kind
 from radics_mesh.revocations import Revocation
 from radics_mesh.scheduler.decide import Settings
@@ -116,6 +118,8 @@ class Services:
             clock=clock,
             config=config,
         )
+        self.liveness = liveness_of(me, self.link, self.dht, self.directory, config)
+        self.liveness.pinned = lambda: of_use(self.sessions(), self.hosting)
         self.graph = NeighbourGraph(me.node_id)
         self.store = BundleStore.open(
             state / "bundles",
@@ -219,6 +223,7 @@ class Services:
             settings=Settings(config.hysteresis, config.horizon_s, enabled=config.scheduler),
             overload=config.overload,
             clock=clock,
+            is_gone=self.liveness.is_gone,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -228,6 +233,8 @@ class Services:
                 nursery.start_soon(self.link.run)
                 await nursery.start(self.dht.run)
                 await nursery.start(self.directory.run)
+                await nursery.start(self.liveness.run)
+                nursery.start_soon(tell_of_changes, self.liveness, self.journal, self.last_name_of)
                 await nursery.start(self.agent.run)
                 await nursery.start(self.gossip.run)
                 await nursery.start(self.revoking.run)
@@ -369,8 +376,11 @@ class Services:
             if self.graph.update(record.publisher, facts.neighbours):
                 self.agent.routes_changed()
         self.rekeying.heard(record)
+        addresses = _dialable(record.body)
+        numeric = [(one.host, one.port) for one in addresses]
+        self.liveness.learn(record.publisher, [one for one in numeric if is_usable(one)])
         if not entry.stale:
-            self.contacts.learn(record.publisher, _dialable(record.body))
+            self.contacts.learn(record.publisher, addresses)
 
     def _card(self) -> bytes | None:
         known = self.directory.known(Kind.NODE, self.me.node_id.text)
@@ -403,7 +413,7 @@ class Services:
         """Nodes that are known and fresh, the nearest first."""
         fresh = {e.record.publisher for e in self.directory.known(Kind.NODE) if not e.stale}
         rtt_s = dict(self.sessions())
-        fresh.discard(self.me.node_id)
+        fresh = {node for node in fresh if not self.liveness.is_gone(node)} - {self.me.node_id}
         return sorted(fresh, key=lambda node: (rtt_s.get(node, math.inf), node))
 
     # --- names ----------------------------------------------------------------------------------

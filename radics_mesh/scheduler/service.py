@@ -67,7 +67,9 @@ class Scheduler:
         settings: Settings,
         overload: float,
         clock: Clock,
+        is_gone: Callable[[NodeId], bool] = lambda node: False,
     ) -> None:
+        """`is_gone`: whether a node does not answer any more, however fresh its record is."""
         self.counters: Counter[str] = Counter()
         self.settings = settings
         self._me = me
@@ -77,6 +79,7 @@ class Scheduler:
         self._hosting = hosting
         self._describe = describe
         self._clock = clock
+        self._is_gone = is_gone
         self._traffic = Traffic()
         self._hotspot = Hotspot(overload)
         self._overloaded = False
@@ -192,9 +195,10 @@ class Scheduler:
             node = entry.record.publisher
             if node == self._me or entry.record.withdrawn:
                 continue
+            stale = entry.stale or self._is_gone(node)
             with suppress(WireError):
                 found[node] = NodeFacts.parse(
-                    node, entry.record.body, age_s=entry.age_s, stale=entry.stale
+                    node, entry.record.body, age_s=entry.age_s, stale=stale
                 )
         for node, (at, facts) in list(self._told.items()):
             if now - at > TOLD_FOR_S:

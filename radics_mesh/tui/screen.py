@@ -20,7 +20,7 @@ PALETTE = [
 ]
 KEYS = " q quit   tab next pane   arrows, page up/down, home, end scroll"
 # What a narrow terminal leaves out first.
-_NODE_DROPS = ("ID", "FREE", "CORES", "SEEN")
+_NODE_DROPS = ("ID", "FREE", "CORES", "SEEN", "STATE")
 _VM_DROPS = ("MEMORY", "UP", "EPOCH", "MOVES", "SOURCES")
 _BUNDLES_WIDTH = 34
 

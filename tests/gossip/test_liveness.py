@@ -80,7 +80,7 @@ async def test_nodes_meet_fail_and_leave(
     assert gone is not None
     assert gone.heard_s is not None
     assert gone.heard_s > 2
-    assert first.is_unreachable(identity(2).node_id)
+    assert first.is_gone(identity(2).node_id)
     nodes.network.heal()
     await until(third, 2, State.ALIVE)
     await until(first, 2, State.ALIVE)

@@ -13,7 +13,7 @@ def test_ten_nodes_find_each_other_from_one_address_each() -> None:
     world = World(1)
     world.settle(10)
     assert world.views(State.ALIVE) == 90
-    assert world.now < 10
+    assert world.now < 20
 
 
 def test_a_failed_node_is_unreachable_for_all_within_eight_seconds() -> None:
@@ -43,9 +43,7 @@ def test_who_comes_back_with_its_old_key_is_taken_back() -> None:
 def test_who_leaves_is_not_suspected_first() -> None:
     world = World(4)
     world.settle(6)
-    world.nodes[5].leave()
-    world.run(world.now + 0.2)
-    world.kill(5)
+    world.leave(5)
     assert world.run(world.now + 3, lambda: world.views(State.LEFT) == 5)
     assert not [c for _, _, c in world.changes if c.state is State.SUSPECT]
     world.start(5, meets=[0])
@@ -80,6 +78,21 @@ def test_a_node_that_only_helpers_reach_stays_alive() -> None:
     world.cut = lambda number, address: {at(number), address} == pair
     world.run(world.now + 120)
     assert not [c for _, _, c in world.changes if c.state is not State.ALIVE]
+
+
+def test_a_chain_of_radio_hops_accuses_nobody_and_hears_of_the_far_end() -> None:
+    """Only neighbours hear each other: from the third hop on not even helpers reach the other."""
+    world = World(13)
+    world.cut = lambda number, address: abs(number - int(address[0].rpartition(".")[2])) > 1
+    for number in range(6):
+        world.start(number, meets=[number - 1] if number else [])
+    assert world.run(world.now + 60, lambda: world.views(State.ALIVE) == 30)
+    world.run(world.now + 180)
+    assert not [c for _, _, c in world.changes if c.state is not State.ALIVE]
+    world.kill(5)
+    assert world.run(world.now + 60, lambda: world.views(State.UNREACHABLE) == 5)
+    world.run(world.now + 60)
+    assert world.views(State.ALIVE) == 20
 
 
 def test_a_steady_mesh_is_quiet() -> None:

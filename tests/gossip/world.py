@@ -67,6 +67,11 @@ class World:
         self._after(number)
         return swim
 
+    def leave(self, number: int) -> None:
+        self.nodes[number].leave()
+        self._after(number)
+        self.kill(number)
+
     def kill(self, number: int) -> None:
         del self.nodes[number]
         self._wake.pop(number, None)
@@ -129,9 +134,10 @@ class World:
         return sum(m.state is state for swim in self.nodes.values() for m in swim.members)
 
     def settle(self, count: int) -> None:
-        """Start nodes 0 to `count` - 1, and wait until all know all."""
+        """Start nodes 0 to `count` - 1, and wait until all know all, and have probed most."""
         self.start(0)
         for number in range(1, count):
             self.start(number, meets=[self.random.randrange(number)])
         full = count * (count - 1)
         assert self.run(self.now + 120, lambda: self.views(State.ALIVE) == full)
+        self.run(self.now + count)
