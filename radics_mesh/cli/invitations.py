@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,27 +9,12 @@ from typing import Any, TypeVar
 import click
 
 from radics_mesh import cells, roles
+from radics_mesh.cli.amounts import TIME
 from radics_mesh.cli.asking import Finite, ask, json_option, state_option
 from radics_mesh.cli.tables import print_rows
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_HOURS_OF = {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}
 _HOURS_MAX = 8760.0
-
-
-class Duration(click.ParamType[float]):
-    """30m, 24h, 7d: in hours, at most a year."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", str(value))
-        hours = float(found[1]) * _HOURS_OF[found[2]] if found else 0.0
-        if not 0 < hours <= _HOURS_MAX:
-            self.fail(f"{value!r} is no time up to a year (want 30m, 24h, 7d)", param, ctx)
-        return hours
 
 
 def grant_options(command: _Command) -> _Command:
@@ -74,7 +58,7 @@ def knocks(state: Path) -> None:
 
 @click.command()
 @click.option("--uses", type=click.IntRange(1, 1000), default=1, show_default=True)
-@click.option("--expires", type=Duration(), metavar="TIME", help="As 30m, 24h, 7d.  [default: 24h]")
+@click.option("--expires", type=TIME, metavar="TIME", help="As 30m, 24h, 7d.  [default: 24h]")
 @click.option(
     "--hours",
     type=Finite(0, _HOURS_MAX, min_open=True),
@@ -95,7 +79,7 @@ def invite(
     """Print a token with which others join at once. Keep it secret: who has it gets in."""
     if expires is not None and hours is not None:
         raise click.UsageError("--expires and --hours say the same; give one")
-    good_h = expires or hours or 24.0
+    good_h = expires / 3600 if expires is not None else hours or 24.0
     answer = ask(state, "invite", uses=uses, hours=good_h, roles=list(roles), owner=owner)
     click.echo(answer["token"])
     where = answer["addresses"][0] if answer["addresses"] else "HOST"

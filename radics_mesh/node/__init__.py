@@ -2,7 +2,8 @@
 
 run        from a Config to a running peer: open the state, enter the mesh, start the services
 state      the state directory: the key, the mesh, the chain, the lock
-joining    how this node becomes a member: found a mesh, a token, a knock, or it is one already
+joining    how this node becomes a member: found a mesh, a token, a knock, or it is one already;
+           founding
 services   makes the services and tells them of each other
 facts      what this node says about itself: load, capacity, neighbours
 requests   what the control socket answers

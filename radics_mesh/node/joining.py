@@ -10,7 +10,8 @@ from radics_mesh.clock import Clock, Wall, is_plausible
 from radics_mesh.config import Config
 from radics_mesh.errors import UsageError
 from radics_mesh.identity import Identity
-from radics_mesh.membership import Chain, Mesh, Token, found
+from radics_mesh.membership import Chain, Mesh, Token
+from radics_mesh.node.founding import found_here
 from radics_mesh.node.rekeying import keep_given
 from radics_mesh.node.state import MEMBERSHIP_NAME, Membership, StateDirectory
 
@@ -35,13 +36,8 @@ async def enter(
         return _entered(state, admitted, clock)
     if config.bootstrap:
         return _entered(state, await _knock(config, identity, announce), clock)
-    if not is_plausible(clock.wall()):
-        # Its certificates would have expired for every node whose clock is right.
-        raise UsageError("this machine's clock was never set; set it before you make a mesh")
-    genesis, mesh, chain = found(identity, config.name, clock.wall())
-    membership = Membership(mesh, chain)
-    state.enter(membership, genesis)
-    announce(f"made a new mesh, {mesh.mesh_id.text[:8]}")
+    membership = found_here(state, identity, config.name, clock.wall())
+    announce(f"made a new mesh, {membership.mesh.mesh_id.text[:8]}")
     return membership
 
 
