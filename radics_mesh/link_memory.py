@@ -49,6 +49,18 @@ class MemoryNetwork:
     def heal(self) -> None:
         self._island = {}
 
+    def forge(self, data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
+        """A datagram that names another sender than its own."""
+        self._carry(data, source, destination)
+
+    def move(self, link: MemoryLink, address: SocketAddress) -> None:
+        """The link's host gets another address; what is under way to the old one is lost."""
+        if address in self._links:
+            raise UsageError(f"{address[0]} port {address[1]} is taken")
+        self._unbind(link.local)
+        link.local = address
+        self._links[address] = link
+
     def _carry(self, data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
         self.counters["sent"] += 1
         self.counters["bytes"] += len(data)

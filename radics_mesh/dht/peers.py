@@ -52,6 +52,9 @@ class PeerBook:
     def __len__(self) -> int:
         return len(self._met)
 
+    def met_at(self) -> list[tuple[bytes, SocketAddress]]:
+        return list(self._met.items())
+
     def met(self, node_id: bytes, address: SocketAddress) -> None:
         """The node was there just now."""
         self._met[node_id] = address

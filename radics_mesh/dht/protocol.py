@@ -280,7 +280,6 @@ class TrioProtocol(KademliaProtocol):
         name: str,
         arguments: Sequence[object],
         who: bytes | None,
-        flags: int = 0,
     ) -> rpc.Answer | None:
         """None: no answer, or not from `who`. Anybody not yet identified there must prove it."""
         now = trio.current_time()
@@ -289,7 +288,7 @@ class TrioProtocol(KademliaProtocol):
             address,
             name,
             [self.source_node.id, *arguments],
-            flags=flags | (rpc.PROVE if wanted else 0),
+            flags=rpc.PROVE if wanted else 0,
             room=self._room(address, name, now, proved=wanted),
         )
         if answer is None:
@@ -343,15 +342,20 @@ class TrioProtocol(KademliaProtocol):
             self.contacts.present(node_to_ask)
         return (True, found) if found == node_to_ask.id else FAILED
 
-    async def probe(self, address: SocketAddress, flags: int = 0) -> bytes | None:
-        """The id of whoever answers there, however long it has been silent."""
+    async def probe(self, address: SocketAddress) -> bytes | None:
+        """The id of whoever answers there, proved, however long it has been silent."""
         self._calls.alive(address)
-        return await self._ping(address, None, flags)
+        return await self._ping(address, None)
 
-    async def _ping(
-        self, address: SocketAddress, who: bytes | None, flags: int = 0
-    ) -> bytes | None:
-        answer = await self._ask(address, "ping", [], who, flags)
+    async def hail(self, address: SocketAddress) -> bytes | None:
+        """As `probe`, saying that this node has just come. In short first: most addresses that
+        are tried again and again are nobody's for long."""
+        self._calls.alive(address)
+        answer = await self._calls.ask(address, "ping", [self.source_node.id], flags=rpc.HELLO)
+        return await self.probe(address) if answer is not None else None
+
+    async def _ping(self, address: SocketAddress, who: bytes | None) -> bytes | None:
+        answer = await self._ask(address, "ping", [], who)
         if answer is None:
             return None
         if not (isinstance(answer.value, bytes) and len(answer.value) == ID_BYTES):

@@ -163,13 +163,21 @@ class Dht(Server):
 
     async def _join_round(self) -> int:
         """Try addresses that are not connected; how many answered."""
-        connected = set(self.contacts().values())
-        fixed = [at for address in self._bootstrap for at in await self._resolved(address)]
-        addresses = self.book.due(trio.current_time(), fixed, connected | {self._link.local})
-        answers = await gather_dict({at: self.protocol.probe(at, rpc.HELLO) for at in addresses})
+        protocol = self.protocol
+        connected = {*self.contacts().values(), self._link.local}
+        # Who was met and has no place in the table is not missed; it would answer in vain.
+        connected |= {at for node_id, at in self.book.met_at() if not protocol.router.room(node_id)}
+        fixed = [
+            at
+            for address in self._bootstrap
+            for at in await self._resolved(address)
+            if protocol.router.room(protocol.contacts.name_of(at))
+        ]
+        addresses = self.book.due(trio.current_time(), fixed, connected)
+        answers = await gather_dict({at: protocol.hail(at) for at in addresses})
         for at, node_id in answers.items():
             if node_id is not None:
-                self.protocol.contacts.present(Node(node_id, *at))
+                protocol.contacts.present(Node(node_id, *at))
         return sum(node_id is not None for node_id in answers.values())
 
     async def _resolved(self, address: Address) -> list[SocketAddress]:

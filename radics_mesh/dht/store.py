@@ -131,6 +131,11 @@ class ValueStore(IStorage):
         self._owned += Counter()  # forgets owners at zero
         self._total -= 1
 
+    def forget(self, key: bytes) -> None:
+        """Hold nothing under this key any more."""
+        for held in list(self._keys.get(key, {}).values()):
+            self._drop(held)
+
     def _distance(self, key: bytes) -> int:
         return int.from_bytes(key, "big") ^ int.from_bytes(self._own, "big")
 

@@ -47,14 +47,19 @@ class ExactTable(RoutingTable):
 
     def wants(self, node: Node) -> bool:
         """Whether there is room for a new contact; where there is not, the oldest is doubted."""
-        index = self.get_bucket_for(node)
-        bucket = self.buckets[index]
+        if self.room(node.id):
+            return True
+        self.protocol.doubt(self.buckets[self.get_bucket_for(node)].head())
+        return False
+
+    def room(self, node_id: bytes | None) -> bool:
+        """The same for a node that is only thought of. Of nobody in particular: yes."""
+        if node_id is None:
+            return True
+        bucket = self.buckets[self.get_bucket_for(Node(node_id))]
         if len(bucket) < self.ksize:
             return True
-        if bucket.has_in_range(self.node) and len(self.buckets) < _ID_BITS:
-            return True
-        self.protocol.doubt(bucket.head())
-        return False
+        return bucket.has_in_range(self.node) and len(self.buckets) < _ID_BITS
 
     def find_neighbors(
         self, node: Node, k: int | None = None, exclude: Node | None = None
