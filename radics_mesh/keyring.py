@@ -46,7 +46,7 @@ LIVE_MAX = 4
 # With those that have ended.
 HELD_MAX = 8
 # What is on its way was sealed before its sender heard the last confirmation.
-LINGER_S = 10.0
+LINGER_S = 3.0
 FILE_MAX_BYTES = HELD_MAX * (STATEMENT_MAX_BYTES + 128)
 _FORMAT = 1
 # An epoch and a secret, as they are given to a new member.

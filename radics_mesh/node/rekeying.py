@@ -55,7 +55,7 @@ _BOX_BYTES = SECRET_BYTES + 48
 # Contacts come in bursts when a node starts, and one that was just lost comes again.
 _SETTLE_S = 0.05
 # While an older key is live: whether all have confirmed is looked at so often.
-_LOOK_S = 2.0
+_LOOK_S = 1.0
 # What is compared is old after this; a key may have to wait for nodes that are long out of reach.
 _LIFETIME_S = 600
 _NEWS_LIFETIME_S = 30 * 86400
@@ -126,8 +126,7 @@ class Rekeying:
             knows=self.ring.tags(),
         )
         self.ring.add(statement, secret, clock.monotonic())
-        self._keep()
-        self.changed()
+        self._use()
         members = {one.publisher for one in self._members() if self._is_member(one)}
         for node in sorted((members | self._neighbours()) - {self._me.node_id})[:_TOLD_MAX]:
             await self._pass_on(node)
@@ -195,8 +194,7 @@ class Rekeying:
     def _settle(self) -> None:
         confirmed = not self.waiting()
         if self.ring.settle(self._me.clock.monotonic(), confirmed=confirmed):
-            self._keep()
-            self.changed()
+            self._use()
 
     # --- others ---------------------------------------------------------------------------------
 
@@ -217,7 +215,6 @@ class Rekeying:
         if kind != _NEWS:
             self._meet(peer, chain)
         if self._learn(boxes):
-            self.changed()
             for neighbour in sorted(self._neighbours() - {peer}):
                 await self._pass_on(neighbour)
         if kind == _NEWS:
@@ -250,7 +247,7 @@ class Rekeying:
                     log.warning("mesh key refused", reason=str(error))
         if learned:
             self.counters["learned"] += learned
-            self._keep()
+            self._use()
         return learned > 0
 
     async def _pass_on(self, node: NodeId, has: Iterable[bytes] = ()) -> None:
@@ -293,10 +290,13 @@ class Rekeying:
 
     # --- the medium -----------------------------------------------------------------------------
 
-    def _keep(self) -> None:
-        """Before a key is used, confirmed or passed on."""
+    def _use(self) -> None:
+        """On the medium first: before a key is used, confirmed or passed on."""
         clock = self._me.clock
         write_private(self._path, self.ring.pack(clock.monotonic(), clock.wall()))
+        self.changed()
+        # From now on it may be time for an older key to end.
+        self._woken.set()
 
     def _load(self) -> None:
         clock = self._me.clock

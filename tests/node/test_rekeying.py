@@ -68,8 +68,8 @@ class Site:
             body={"mesh_key": self.rekeying.said()},
         )
 
-    async def rotate(self) -> Rotation:
-        return await self.rekeying.rotate(self.me.identity, self.me.chain, 3600)
+    async def rotate(self, overlap_s: int = 3600) -> Rotation:
+        return await self.rekeying.rotate(self.me.identity, self.me.chain, overlap_s)
 
 
 class Directory:
@@ -168,6 +168,16 @@ async def test_a_revoked_node_gets_nothing_and_a_neighbour_that_does_not_know_it
         await until(lambda: not b.node.agent.bundles() and not a.node.agent.bundles())
         assert c.epoch == 0
         assert [one.text for one in a.rekeying.waiting()] == []
+
+
+async def test_an_old_key_ends_by_itself(tmp_path: Path) -> None:
+    async with sites(tmp_path, "abc") as (a, b, _):
+        connect(a.node, b.node)
+        changes: list[list[int]] = []
+        b.rekeying.changed = lambda: changes.append(b.live)
+        await a.rotate(overlap_s=1)
+        await until(lambda: a.live == b.live == [1])  # though c has not confirmed
+        assert changes == [[1, 0], [1]]
 
 
 async def test_what_is_bad_is_counted_and_the_node_goes_on(tmp_path: Path) -> None:
