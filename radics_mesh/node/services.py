@@ -33,6 +33,7 @@ from radics_mesh.dtn.layers.contacts import Contacts
 from radics_mesh.dtn.layers.udpcl import UdpLayer
 from radics_mesh.dtn.routes.allotted import Allotted
 from radics_mesh.dtn.routes.choice import Surroundings, table_of
+from radics_mesh.dtn.routes.kept import Kept
 from radics_mesh.dtn.routes.routing import NeighbourGraph
 from radics_mesh.dtn.storage.store import BundleStore
 from radics_mesh.dtn.trust.confidentiality import Policy
@@ -129,9 +130,17 @@ class Services:
         )
         self.allotted = Allotted(state / "copies.db")
         self.allotted.forget_others(self.store.holds)
+        self.predictabilities = Kept(state / "prophet.table", clock)
         self.routes = table_of(
             config.routes,
-            Surroundings(me.node_id, self.graph, self.node_named, clock, self.allotted),
+            Surroundings(
+                me.node_id,
+                self.graph,
+                self.node_named,
+                clock,
+                self.allotted,
+                self.predictabilities,
+            ),
         )
         self.agent = Agent(
             me=me,
@@ -151,7 +160,7 @@ class Services:
             agent=self.agent,
             table=self.routes,
             clock=clock,
-            noted=self.allotted.flushed,
+            noted=self._routing_noted,
         )
         self.revoking.attach(self.agent)
         self.revoking.heard = self._put_out
@@ -264,7 +273,12 @@ class Services:
             self.link.close()
             self.store.close()
             self.allotted.close()
+            self.predictabilities.close()
             self.admission.close()
+
+    async def _routing_noted(self) -> None:
+        await self.allotted.flushed()
+        await self.predictabilities.flushed()
 
     # --- this node ------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@
   epidemic    a copy to everybody who has none
   spray       a bounded number of copies, half of them handed on at each meeting
   prophet     a copy to whoever meets the destination more often (RFC 6693)
+  kept        its table, over a restart
   contact_plan  scheduled contacts, from a file;  planned: earliest arrival over them
   messages    what neighbours tell each other
   table       which module for which endpoint;  choice: made from the configuration

@@ -24,6 +24,7 @@ from radics_mesh.dtn.routes.allotted import Allotted
 from radics_mesh.dtn.routes.contact_plan import ContactPlan, Resolve
 from radics_mesh.dtn.routes.direct import Direct
 from radics_mesh.dtn.routes.epidemic import Epidemic
+from radics_mesh.dtn.routes.kept import Kept
 from radics_mesh.dtn.routes.module import ByTarget, Module
 from radics_mesh.dtn.routes.neighbours import Neighbours
 from radics_mesh.dtn.routes.planned import Planned
@@ -65,6 +66,8 @@ class Surroundings:
     resolve: Resolve
     clock: Clock
     allotted: Allotted | None = None
+    # Where PRoPHET's table outlives a restart.
+    kept: Kept | None = None
 
 
 def table_of(routes: Iterable[Route], around: Surroundings) -> RoutingTable:
@@ -127,7 +130,10 @@ def _spray(options: str, around: Surroundings, neighbours: Neighbours) -> Module
 
 def _prophet(options: str, around: Surroundings, neighbours: Neighbours) -> Module:
     names = tuple(field.name for field in fields(Parameters))
-    return Prophet(around.own, neighbours, Parameters(**_options(options, names)))
+    module = Prophet(around.own, neighbours, Parameters(**_options(options, names)))
+    if around.kept is not None:
+        around.kept.attach(module.own_p)
+    return module
 
 
 def _plan(options: str, around: Surroundings, neighbours: Neighbours) -> Module:

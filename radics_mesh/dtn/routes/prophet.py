@@ -56,6 +56,15 @@ class Parameters:
             raise UsageError("PRoPHET: unit and typical are more than 0 seconds")
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """One row of the table; `met_ago_s` None: only heard of."""
+
+    node: NodeId
+    p: float
+    met_ago_s: float | None
+
+
 class Predictabilities:
     """One node's P of others."""
 
@@ -72,6 +81,23 @@ class Predictabilities:
     def items(self) -> list[tuple[NodeId, float]]:
         """Greatest first."""
         return sorted(self._p.items(), key=lambda item: (-item[1], item[0]))
+
+    def state(self, now: Monotonic) -> list[Remembered]:
+        """As it is now, to be kept."""
+        self.age(now)
+        nodes = dict.fromkeys([*self._p, *self._met])
+        ago = {node: max(0.0, now - met) for node, met in self._met.items()}
+        return [Remembered(node, self._p.get(node, 0.0), ago.get(node)) for node in nodes]
+
+    def restore(self, rows: Sequence[Remembered], elapsed_s: float, now: Monotonic) -> None:
+        """What was kept so many seconds ago, into an empty table."""
+        factor = self._parameters.gamma ** (elapsed_s / self._parameters.unit_s)
+        for row in rows:
+            if row.node != self._own:
+                self._set(row.node, row.p * factor)
+                if row.met_ago_s is not None:
+                    self._met[row.node] = Monotonic(now - row.met_ago_s - elapsed_s)
+        self._aged = now
 
     def age(self, now: Monotonic) -> None:
         if self._aged is not None and now > self._aged:
