@@ -19,7 +19,8 @@ What may never happen, and what prevents it:
 - The initiator's identity shown to a stranger: it goes last, after the responder has proved to be
   a member, and the expected one if one is expected.
 - Work for strangers: without the mesh key the first message is dropped before any curve operation.
-  The mesh key proves nothing else: a holder of it alone fails at the signatures and chains.
+  The mesh key proves nothing else: a holder of it alone fails at the signatures and chains. It is
+  that of epoch 0, whatever seals datagrams now: who was away must get in to fetch the newest.
 - A recorded session opened with keys stolen later: ephemerals live as long as the handshake.
 """
 

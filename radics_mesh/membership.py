@@ -3,8 +3,8 @@
 A mesh is named by the hash of its genesis key. A certificate says that a key is a member until a
 wall time, in which roles and in whose name, how deep it may invite, and is signed by its inviter. A
 chain runs from the certificate that the genesis key signed down to the member's own; whoever has
-the mesh id checks it offline. The mesh key is an outer seal for datagrams only: holding it makes
-nobody a member.
+the mesh id checks it offline. The mesh key is an outer seal only: holding it makes
+nobody a member. The one in Mesh is that of epoch 0 (radics_mesh.rotations).
 
 Nobody gives what it lacks: each certificate's roles are among its inviter's, it is less deep, and
 it names its inviter's owner unless the inviter may OPERATE. A certificate that has expired counts
@@ -164,7 +164,8 @@ def issue(
 class Mesh:
     """What every member knows of its mesh.
 
-    `genesis` is the genesis public key, `key` the 32-byte outer seal of datagrams.
+    `genesis` is the genesis public key, `key` the mesh key of epoch 0 (32 bytes): by it members
+    find sessions, and it seals datagrams until there is another one.
     """
 
     genesis: bytes

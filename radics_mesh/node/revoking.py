@@ -185,7 +185,9 @@ class Revoking:
             fields = Fields.parse(self._path.read_bytes(), "revocations", limit_bytes=limit)
             fields.integer(_FORMAT, _FORMAT)
             for statement in _statements(fields.items(limit=TOTAL_MAX)):
-                self.known.add(statement)
+                # A node that has gone over to another mesh, say because the genesis key was lost.
+                if statement.mesh_id == self._me.mesh.mesh_id:
+                    self.known.add(statement)
             fields.end()
         except MeshError as error:
             raise UsageError(

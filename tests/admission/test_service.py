@@ -15,6 +15,7 @@ from radics_mesh.admission.join import join_with_token, knock
 from radics_mesh.admission.service import Admission
 from radics_mesh.config import Address
 from radics_mesh.errors import LinkError, MeshError, PeerError, UsageError
+from radics_mesh.keyring import Given
 from radics_mesh.link import plain
 from radics_mesh.me import Me
 from radics_mesh.membership import Verifier, invite
@@ -31,7 +32,8 @@ class Door:
     def __init__(self, me: Me, state: Path) -> None:
         self.me = me
         self.state = state
-        self.admission = Admission(me, state=state, own=lambda: [ELSEWHERE])
+        self.mesh_keys: list[Given] = []
+        self.admission = self._open()
         self.refused: list[MeshError] = []
         self.refusal = trio.Event()
         self.address = Address("127.0.0.1", 0)
@@ -52,7 +54,12 @@ class Door:
     def restart(self) -> None:
         """As after a crash: only what is on disk is left."""
         self.admission.close()
-        self.admission = Admission(self.me, state=self.state, own=lambda: [ELSEWHERE])
+        self.admission = self._open()
+
+    def _open(self) -> Admission:
+        return Admission(
+            self.me, state=self.state, own=lambda: [ELSEWHERE], mesh_keys=lambda: self.mesh_keys
+        )
 
 
 @pytest.fixture
@@ -87,6 +94,15 @@ async def test_a_token_admits_its_bearer_at_once(world: World, door: Door) -> No
     assert again == admitted
     with pytest.raises(UsageError, match="used up"):
         await join_with_token(token, identity(21), "pi-2", clock=world.clock)
+
+
+async def test_a_token_from_before_a_rotation_brings_the_keys_of_now(
+    world: World, door: Door
+) -> None:
+    token = door.admission.make_token(door.address.host, door.address.port)
+    door.mesh_keys = [(1, b"n" * 32), (0, world.mesh.key)]
+    admitted = await join_with_token(token, identity(20), "pi-1", clock=world.clock)
+    assert admitted.mesh_keys == door.mesh_keys
 
 
 async def test_a_token_leads_to_whichever_interface_can_be_dialled(
@@ -204,6 +220,20 @@ async def test_a_knock_waits_for_approval(world: World, door: Door) -> None:
     assert stranger.admitted is not None
     check(stranger.admitted, world, 20, "pi-1", door)
     assert door.admission.pending() == []
+
+
+async def test_a_knock_from_before_a_rotation_brings_the_keys_of_now(
+    world: World, door: Door
+) -> None:
+    stranger = Knocking(world, door, 20, "pi-1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stranger.run)
+        code = await stranger.next_code()
+        await pending_code(door, code)
+        door.mesh_keys = [(1, b"n" * 32)]
+        door.admission.approve(code)
+    assert stranger.admitted is not None
+    assert stranger.admitted.mesh_keys == door.mesh_keys
 
 
 async def test_two_strangers_get_what_is_theirs(world: World, door: Door) -> None:
