@@ -162,7 +162,8 @@ class Config:
     store_evicts: bool = False
     # Where payloads go encrypted, so that only the destination node can read them: "*" everywhere,
     # a service's name at every node, an EID, or the beginning of EIDs with a slash at its end.
-    # Costs 133 bytes a bundle; what is for a VM cannot be sent then, for want of a key.
+    # Costs 133 bytes a bundle. "*" leaves out what is for VMs, which have no key; a rule that names
+    # a VM, or a service of one, has nothing sent there.
     encrypt: tuple[str, ...] = ()
     # Idle seconds before a keepalive; three missed ones end a session.
     keepalive_s: int = 10

@@ -112,7 +112,7 @@ _MEGABYTES = click.IntRange(1, 1 << 30)
     "--encrypt",
     multiple=True,
     metavar="WHAT",
-    help="Encrypt payloads to a service, an EID, EIDs up to a slash, or to all (*).",
+    help="Encrypt payloads to a service, an EID, EIDs up to a slash, or to all but VMs (*).",
 )
 @click.option(
     "--route",

@@ -294,6 +294,10 @@ class Agent:
         send the rest. Not where it asks for custody, which wants its own answer."""
         return self._receiving.knows(begun, peer)
 
+    def may_come(self, begun: bytes) -> bool:
+        """Whether there is room for the bundle that begins so, or will be: by its priority."""
+        return self._receiving.may_come(begun)
+
     async def may_keep(self, raw: Content, peer: Peer) -> bool:
         """Whether `receive_part` would take this, where there is room."""
         return await self._receiving.may_keep(raw, peer)

@@ -148,6 +148,8 @@ def bundle_counts(node: Services) -> BundleCounts:
         "gossip": node.liveness.swim.counters,
         "dht": node.dht.counters,
         "directory": node.directory.counters,
+        "udpcl": node.datagrams.counters,
+        "beacons": node.beacons,
     }
     for floor, counted in others.items():
         counters |= {f"{floor}_{name}": n for name, n in counted.items()}

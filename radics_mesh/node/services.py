@@ -180,6 +180,8 @@ class Services:
             admit=self.admission.serve,
         )
         self.datagrams = UdpLayer(agent=self.agent, config=config, random=random.random)
+        # What discovery counts, where there is any.
+        self.beacons: Mapping[str, int] = {}
         self.contact_log = ContactLog(self.agent, self.contacts, clock)
         self.carrier = Carrier(
             me=me,
@@ -257,6 +259,7 @@ class Services:
                 udp = await nursery.start(self.datagrams.run)
                 if self.config.discover:
                     discovery = discovery_of(self.me, self.config, self.contacts, listening, udp)
+                    self.beacons = discovery.counters
                     await nursery.start(discovery.run)
                 nursery.start_soon(self._follow_directory)
                 nursery.start_soon(self._follow_contacts)

@@ -14,8 +14,11 @@ from trio.testing import memory_stream_pair
 from radics_mesh.dtn.layers import tcpcl_wire as wire
 from radics_mesh.dtn.layers.tcpcl_session import TcpclSession
 from radics_mesh.dtn.layers.tcpcl_wire import Features, Hello
+from radics_mesh.dtn.routes.module import Module
+from radics_mesh.dtn.routes.routing import StaticRoutes
 from radics_mesh.dtn.storage.database import FILE_FROM_BYTES
 from radics_mesh.dtn.storage.spool import Spool
+from radics_mesh.dtn.wire.bundle import BULK, EXPEDITED, NORMAL
 from radics_mesh.dtn.wire.content import FileBytes, pieces
 from radics_mesh.errors import CapacityError
 from radics_mesh.ids import NodeId
@@ -25,13 +28,16 @@ PAYLOAD = random.Random(1).randbytes(3 * FILE_FROM_BYTES)
 
 
 @asynccontextmanager
-async def pair(tmp_path: Path, quota_bytes: int = 64 << 20) -> AsyncIterator[tuple[Node, Node]]:
-    """Two nodes with a TCPCL session between them; `quota_bytes` is the second's."""
+async def pair(
+    tmp_path: Path, quota_bytes: int = 64 << 20, router: Module | None = None, evicts: bool = False
+) -> AsyncIterator[tuple[Node, Node]]:
+    """Two nodes with a TCPCL session between them; `router` is the first's, the others the
+    second's."""
     members = Members(HandClock())
     streams = memory_stream_pair()
     async with (
-        running(members.me("a"), tmp_path / "a") as a,
-        running(members.me("b"), tmp_path / "b", quota_bytes=quota_bytes) as b,
+        running(members.me("a"), tmp_path / "a", router) as a,
+        running(members.me("b"), tmp_path / "b", quota_bytes=quota_bytes, evicts=evicts) as b,
         trio.open_nursery() as nursery,
     ):
         sessions = [
@@ -94,6 +100,29 @@ async def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path: Path) -
         await a.agent.send(b.id.service("x"), b"small", priority=2)
         assert len(a.store) == 2
         assert files(b, tmp_path / "b") == []
+
+
+async def test_an_urgent_one_pushes_others_out(tmp_path: Path) -> None:
+    """And one that may not is refused when it begins, not when it is whole."""
+    members = Members(HandClock())
+    c = members.me("c").node_id
+    via_b = StaticRoutes({c: [members.me("b").node_id]})
+    async with pair(tmp_path, quota_bytes=3 * len(PAYLOAD), router=via_b, evicts=True) as (a, b):
+        for priority in (BULK, NORMAL):
+            await a.agent.send(c.service("x"), PAYLOAD, priority=priority)
+        await until(lambda: len(b.store) == 2 and not len(a.store))
+        await a.agent.send(c.service("x"), PAYLOAD, priority=EXPEDITED)
+        await until(lambda: len(b.store) == 2 and not len(a.store))
+        assert sorted(held.priority for held in b.store) == [NORMAL, EXPEDITED]
+        assert b.agent.counters["evicted"] == 1
+        await a.agent.send(c.service("x"), PAYLOAD, priority=BULK)
+        await until(lambda: a.agent.counters["neighbour_full"] == 1)
+        assert len(b.store) == 2
+        for held in b.store:
+            raw = await b.store.content(held)
+            assert raw is not None
+            assert b.agent.may_come(raw[:5000]) == (held.priority == EXPEDITED)
+        assert not [name for name in files(b, tmp_path / "b") if name.startswith("in-")]
 
 
 async def test_a_transfer_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:

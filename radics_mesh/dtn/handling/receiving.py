@@ -117,6 +117,14 @@ class Receiving:
         self._counters["known_early"] += 1
         return True
 
+    def may_come(self, begun: bytes) -> bool:
+        """Whether there is room for the bundle that begins so, or will be: by its priority."""
+        try:
+            part, length = Bundle.parse_part(begun)
+        except WireError:
+            return True  # it is not known yet
+        return self._room.has_for(part.priority, length)
+
     async def may_keep(self, raw: Content, peer: Peer) -> bool:
         """Whether `receive_part` would take this, where there is room."""
         now, wall = self._clock.monotonic(), self._clock.wall()

@@ -42,6 +42,8 @@ class Spooler(Protocol):
 
     def knows(self, begun: bytes, peer: Peer) -> bool: ...
 
+    def may_come(self, begun: bytes) -> bool: ...
+
     async def receive(self, raw: bytes | Spooled, peer: Peer) -> object: ...
 
 
@@ -136,6 +138,8 @@ class Taking:
                 if self._core.takes_refusals and self._large.knows(part.content, self.peer):
                     self._core.refuse(part.number, wire.COMPLETED)
                     return
+                if not self._large.may_come(part.content):
+                    raise CapacityError("no room for a large bundle of its priority")
                 spool = self._spools[part.number] = self._large.spool()
             if not self._large.has_room(len(part.content)):
                 raise CapacityError("no room for a large bundle")

@@ -403,8 +403,19 @@ class BundleStore:
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether so much more could be taken, were all that is on its way here stored."""
-        coming = sum(spool.size_bytes for spool in self._spools)
-        return self.quotas.short_bytes(coming + size_bytes) <= 0
+        return self.short_bytes(size_bytes) <= 0
+
+    def short_bytes(self, size_bytes: int) -> int:
+        """How much would have to go for that; 0 or less: nothing."""
+        return self.quotas.short_bytes(self._coming_bytes + size_bytes)
+
+    def could_have_room(self, size_bytes: int) -> bool:
+        """The same, were nothing held."""
+        return self._coming_bytes + size_bytes <= self.quotas.total_bytes
+
+    @property
+    def _coming_bytes(self) -> int:
+        return sum(spool.size_bytes for spool in self._spools)
 
     def finish(self, held: Held) -> None:
         """It was delivered here: remember that, and let it go."""

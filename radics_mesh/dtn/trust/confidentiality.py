@@ -18,15 +18,17 @@ reads what it has kept; there is nobody to agree on a fresh key with.
 
 A VM has no key, only its holder has, and that would be the wrong one as soon as the VM moves: late
 binding hands the bundle to the new holder, who cannot open it, while the old one may be gone. So
-bundles to VMs are not encrypted, and to ask for it is an error.
+bundles to VMs are not encrypted, and to ask for it is an error. "Everything" is all that can have
+a key: to a VM the sessions between members seal it from hop to hop, and that is told once.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import structlog
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
@@ -39,6 +41,8 @@ from radics_mesh.dtn.wire.content import Content, FileBytes
 from radics_mesh.errors import CapacityError, PeerError, UsageError, WireError
 from radics_mesh.identity import Identity, seal
 from radics_mesh.ids import Eid, NodeId
+
+log = structlog.get_logger(__name__)
 
 CIPHERSUITE = 25520
 RECORD_BYTES = 1 << 16
@@ -58,17 +62,21 @@ class KeyUnknown(CapacityError):
 class Policy:
     """Where payloads are encrypted unasked, and to whose keys.
 
-    `rules`: EVERYTHING, a service's name (at every node), an EID, or the beginning of EIDs, with
-    a slash at its end. `key_of` gives a node's public key, empty where it is not known.
+    `rules`: EVERYTHING (but what is for VMs), a service's name (at every node), an EID, or the
+    beginning of EIDs, with a slash at its end. `key_of` gives a node's public key, empty where it
+    is not known.
     """
 
     own: Identity
     rules: tuple[str, ...] = ()
     key_of: Callable[[NodeId], bytes] = lambda node: b""
+    _told: list[bool] = field(default_factory=list)
 
     def key_for(self, destination: Eid, *, asked: bool) -> bytes:
         """The key to encrypt to; empty where nobody wants that. UsageError, KeyUnknown."""
         if not asked and not any(_matches(rule, destination) for rule in self.rules):
+            if destination.vm_id is not None and EVERYTHING in self.rules:
+                self._tell_of_vms()
             return b""
         node = destination.node_id
         if node is None:
@@ -81,10 +89,15 @@ class Policy:
             raise PeerError(f"another key than that of {node.text}")
         return key
 
+    def _tell_of_vms(self) -> None:
+        if not self._told:
+            self._told.append(True)
+            log.warning("messages to VMs are sealed from hop to hop only: a VM has no key")
+
 
 def _matches(rule: str, destination: Eid) -> bool:
     if rule == EVERYTHING:
-        return True
+        return destination.vm_id is None
     if ":" not in rule:
         return destination.service_name == rule
     return destination.startswith(rule) if rule.endswith("/") else destination == rule

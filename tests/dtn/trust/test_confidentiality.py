@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from radics_mesh.config import encrypt_rule
 from radics_mesh.dtn.routes.routing import StaticRoutes
@@ -177,12 +178,19 @@ def test_no_key_is_an_error_and_never_plaintext() -> None:
     with pytest.raises(KeyUnknown):
         policy.key_for(C.identity.eid, asked=False)
     vm = born(A.identity, "vm", Digest.of(b"image"), bytes(16)).vm_id
-    for keyless in (Eid(f"{vm.eid}in"), Eid("dtn://ibr/x"), Eid("ipn:2.1")):
+    to_vm = Eid(f"{vm.eid}in")
+    for keyless in (to_vm, Eid("dtn://ibr/x"), Eid("ipn:2.1")):
+        named = Policy(A.identity, (keyless, "*"), key_of)
         with pytest.raises(UsageError):
-            policy.key_for(keyless, asked=False)
+            named.key_for(keyless, asked=False)
         with pytest.raises(UsageError):
             Policy(A.identity).key_for(keyless, asked=True)
         assert Policy(A.identity).key_for(keyless, asked=False) == b""
+    with capture_logs() as logged:  # "*" is all that can have a key
+        assert policy.key_for(to_vm, asked=False) == policy.key_for(to_vm, asked=False) == b""
+    assert len(logged) == 1
+    with pytest.raises(UsageError):
+        policy.key_for(Eid("ipn:2.1"), asked=False)
     with pytest.raises(PeerError):  # a directory that is wrong about a key
         Policy(A.identity, (), lambda node: A.identity.public).key_for(TO, asked=True)
 
