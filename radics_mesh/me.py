@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from radics_mesh.clock import Clock
+from radics_mesh.clock import Clock, Wall
 from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.identity import Identity
 from radics_mesh.ids import NONE_EID, Eid, NodeId
@@ -41,6 +41,10 @@ class Me:
         if chain.member.public != self.identity.public:
             raise PeerError("a certificate for another key")
         self.chain, self._member = chain.pack(), chain.member
+
+    def judged(self) -> Wall:
+        """The time by which certificates are judged here."""
+        return self.verifier.judged(self.clock.wall())
 
     def demand(self, role: Role, deed: str) -> None:
         """PeerError, for this node's user, when its certificate does not allow that: the others

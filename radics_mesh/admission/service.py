@@ -207,12 +207,12 @@ class Admission:
     def _check_may_invite(self, grant: Grant | None = None) -> None:
         own = Chain.parse(self._me.chain).member
         check_grant(own, grant or Grant())
-        if own.is_stale(self._me.clock.wall()):
+        if own.is_stale(self._me.judged()):
             raise UsageError("this node's own certificate has expired; it can invite when renewed")
 
     def _invite(self, claim: Claim, grant: Grant | None) -> Chain:
         self._check_may_invite(grant)
-        own, now = Chain.parse(self._me.chain), self._me.clock.wall()
+        own, now = Chain.parse(self._me.chain), self._me.judged()
         # Without a clock nobody can say when a year is over: the inviter's own expiry bounds it.
         expiry = Wall(now + YEAR_S) if is_plausible(now) else own.member.expiry
         return invite(self._me.identity, own, claim.public, claim.name, expiry, grant)

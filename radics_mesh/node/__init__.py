@@ -12,7 +12,7 @@ recovery_requests, ...  more of the answers, by subject
 bundle_rows  bundles and contacts in full, and why a bundle is where it is;  verdicts
 sightings  what status reports have told;  contact_log: contacts, and those that were
 plans      what contact plans say of this node
-policing   policy.toml: read, and read again
+policing   policy.toml: read, and read again;  renewing: certificates, before they end
 echo       the service that every node has, for `ping`
 replicas   stateless VMs of one name on several nodes
 addressees whom people mean by NAME/SERVICE

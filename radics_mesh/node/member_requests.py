@@ -90,7 +90,7 @@ def member_rows(node: Services) -> list[MemberRow]:
 
 
 def _row(node: Services, chain: Chain, statements: list[Revocation]) -> MemberRow:
-    member, now = chain.member, node.me.clock.wall()
+    member, now = chain.member, node.me.judged()
     out = node.me.verifier.revoked_in(chain)
     above = chain.certificates[-2].node_id if len(chain.certificates) > 1 else None
     counting = [

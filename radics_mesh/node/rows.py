@@ -20,6 +20,7 @@ INTERNAL_SERVICES = frozenset(
         "handoff",
         "keeping",
         "mesh-keys",
+        "renewal",
         "replicas",
         "revocations",
         "scheduler",

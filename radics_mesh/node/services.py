@@ -51,7 +51,7 @@ from radics_mesh.link import (
     resolve_all,
 )
 from radics_mesh.me import Me
-from radics_mesh.membership import Certificate
+from radics_mesh.membership import Certificate, Chain
 from radics_mesh.node.contact_log import ContactLog
 from radics_mesh.node.discovering import discovery_of
 from radics_mesh.node.echo import Echo
@@ -60,12 +60,14 @@ from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
 from radics_mesh.node.policing import Policing
 from radics_mesh.node.rekeying import Rekeying
+from radics_mesh.node.renewing import Renewing
 from radics_mesh.node.replicas import Replicas
 from radics_mesh.node.revoking import Revoking
 from radics_mesh.node.sightings import Sightings
+from radics_mesh.node.state import StateDirectory
 from radics_mesh.node.watching import liveness_of, of_use, tell_of_changes
 from radics_mesh.records import TTL_MAX_S, Kind
-from radics_mesh.revocations import Revocation
+from radics_mesh.revocations import Revocation, revoke
 from radics_mesh.scheduler.decide import Settings
 from radics_mesh.scheduler.facts import NodeFacts
 from radics_mesh.scheduler.service import Scheduler
@@ -79,6 +81,8 @@ log = structlog.get_logger(__name__)
 # A load that changed by this much is news before the next regular statement.
 LOAD_NEWS = 0.15
 SAMPLE_EVERY_S = 1.0
+# Of a member that was renewed before it was heard that its inviter had revoked it.
+RENEWED_REASON = "its inviter had revoked it"
 # Sessions come and go in bursts; one statement about them is enough.
 SETTLE_S = 0.2
 
@@ -96,6 +100,8 @@ class Services:
         # First: whatever is read from disk below is judged by it.
         self.revoking = Revoking(me, state)
         self.rekeying = Rekeying(me, state, self.revoking.known)
+        kept = StateDirectory(state)
+        self.renewing = Renewing(me, state, kept.renew, kept.genesis())
         self._sessions_changed = trio.Event()
         self.journal = Journal(clock)
         self.policing = Policing(state, self.journal.note)
@@ -164,6 +170,9 @@ class Services:
         )
         self.revoking.attach(self.agent)
         self.revoking.heard = self._put_out
+        self.renewing.attach(self.agent)
+        self.renewing.renewed = self._show
+        self.renewing.revoke = self._revoke
         self.rekeying.attach(self.agent, self.directory.members)
         self.rekeying.changed = self._use_keys
         self.admission = Admission(
@@ -250,6 +259,7 @@ class Services:
                 await nursery.start(self.gossip.run)
                 await nursery.start(self.revoking.run)
                 await nursery.start(self.rekeying.run)
+                await nursery.start(self.renewing.run)
                 await nursery.start(self.policing.run)
                 await nursery.start(self.sources.run)
                 await nursery.start(self.images.run)
@@ -416,6 +426,21 @@ class Services:
             self.journal.note(f"{who}{why}", "warning")
         self.contacts.drop_revoked()
         self.rekeying.revocations_changed()
+        self.renewing.revocations_changed()
+
+    async def _revoke(self, chain: Chain) -> None:
+        """This node's own word that the last one of a chain is no member, to all that it knows."""
+        me = self.me
+        statement = revoke(
+            me.identity, me.chain, chain.member, when=me.clock.wall(), reason=RENEWED_REASON
+        )
+        await self.revoking.publish(statement, [one.publisher for one in self.directory.members()])
+
+    def _show(self, chain: Chain) -> None:
+        """This node has another certificate, which is durable."""
+        self.directory.renew(chain.pack())
+        self.journal.note("this node's certificate was renewed")
+        self._sessions_changed.set()
 
     def _use_keys(self) -> None:
         """Other mesh keys are live than before: datagrams go by them, the own record says so."""

@@ -19,7 +19,7 @@ import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from radics_mesh.codec import Fields, pack
@@ -99,6 +99,13 @@ class StateDirectory:
         peers = [[peer.host, peer.port] for peer in membership.peers[:PEERS_MAX]]
         packed = pack([mesh.genesis, mesh.key, membership.chain.pack(), peers])
         write_private(self.path / MEMBERSHIP_NAME, packed)
+
+    def renew(self, chain: Chain) -> None:
+        """This node's certificate from now on, durably."""
+        known = self.membership()
+        if known is None:
+            raise UsageError(f"{self.path} is in no mesh")
+        self.enter(replace(known, chain=chain))
 
 
 @contextmanager
