@@ -43,7 +43,7 @@ outbox     what guests have said that waits for a checkpoint; releases: sends it
 commit     what the user chose of both; checkpoints: when the next one is due
 vm_checkpoints one VM's checkpoints, written and made to count
 database   one connection, its transactions
-logs       what guests print: an append-only file a VM, bounded
+logs       what guests print: an append-only file a VM, bounded; journal: what happened to VMs
 status     what people, the scheduler and the screen are told
 
     bundle for a VM -> vm_mail.receive -> table (durable) -> machine.deliver -> guest

@@ -22,6 +22,10 @@ from radics_mesh.vmm.image_store import ImageStore
 log = structlog.get_logger(__name__)
 
 
+# A VM that starts is about to run, and whoever waits for that does not wait for this.
+SETTLE_S = 0.1
+
+
 class Subject(Protocol):
     @property
     def row(self) -> VmRow: ...
@@ -67,6 +71,7 @@ class Notices:
                 except (MeshError, OSError) as error:  # an image may be gone
                     log.warning("vm not announced", name=vm.row.name, reason=str(error))
             await self._woken.wait()
+            await trio.sleep(SETTLE_S)
 
     async def _announce(self, vm: Subject) -> None:
         row, chain = vm.row, vm.row.tenure.chain

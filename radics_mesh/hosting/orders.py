@@ -90,7 +90,7 @@ class Orders(Roster):
         except MeshError:
             await vm.call(vm.discard)
             raise
-        self._note("info", f"{name} started from image {digest.short}")
+        self._journal.note("info", f"{name} started from image {digest.short}")
         return vm.status()
 
     async def _first_start(self, vm: Vm) -> None:

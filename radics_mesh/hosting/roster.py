@@ -7,6 +7,7 @@ import trio
 
 from radics_mesh.errors import CapacityError, UsageError
 from radics_mesh.hosting.host import Host
+from radics_mesh.hosting.journal import Journal
 from radics_mesh.hosting.notices import Notices
 from radics_mesh.hosting.papers import Settings
 from radics_mesh.hosting.status import VmStatus
@@ -30,7 +31,7 @@ class Roster:
     _notices: Notices
     _vms: dict[VmId, Vm]
     _nursery: trio.Nursery | None
-    _journalled: trio.Event
+    _journal: Journal
 
     async def _serve(
         self, vm: Vm, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -64,13 +65,13 @@ class Roster:
     def tenants(self) -> list[Vm]:
         return list(self._vms.values())
 
-    def journal(self) -> list[JournalRow]:
-        """What happened to VMs here, oldest first."""
-        return self._table.journal()
+    def journal(self, after: int = 0) -> list[JournalRow]:
+        """What happened to VMs here, oldest first: lines with numbers above `after`."""
+        return self._journal.rows(after)
 
     async def journalled(self) -> None:
         """Until the journal grows."""
-        await self._journalled.wait()
+        await self._journal.grown()
 
     async def _vm_of(self, chain: Ownership) -> Vm:
         vm = self._vms.get(chain.vm_id)
@@ -99,15 +100,6 @@ class Roster:
             and vm.state != "moved"
             and (vm.handoff.tenure.chain is not None or vm.handoff.tenure.certificate is not None)
         )
-
-    def _note(self, level: str, text: str) -> None:
-        try:
-            self._table.note(self._host.me.clock.wall(), level, text)
-        except OSError as error:  # a full disk: the log has it, and the VM comes first
-            log.warning("not in the journal", reason=str(error))
-        getattr(log, level)("vm", text=text)
-        self._journalled.set()
-        self._journalled = trio.Event()
 
     def _running(self) -> trio.Nursery:
         if self._nursery is None:

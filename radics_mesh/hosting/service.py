@@ -18,6 +18,7 @@ from radics_mesh.hosting.boots import Boots
 from radics_mesh.hosting.collecting import collect_for_ever
 from radics_mesh.hosting.custody import Custody, State
 from radics_mesh.hosting.host import SERVICE, Host
+from radics_mesh.hosting.journal import Journal
 from radics_mesh.hosting.keeping import Keeping
 from radics_mesh.hosting.meetings import Meetings
 from radics_mesh.hosting.moving import Incoming
@@ -67,6 +68,7 @@ class Hosting(Words, Orders):
     ) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._table = Table(path / "vms.sqlite")
+        self._journal = Journal(self._table, me.clock.wall)
         self._vms: dict[VmId, Vm] = {}
         self._notices = Notices(directory, agent, images)
         self._nursery: trio.Nursery | None = None
@@ -95,7 +97,7 @@ class Hosting(Words, Orders):
                 memory_bytes=DEFAULT_MEMORY_BYTES,
             ),
             memory_bytes=memory_bytes,
-            journal=self._note,
+            journal=self._journal.note,
             name_of=name_of,
             tenants=lambda: self._vms.values(),
             mesh=mesh,
@@ -108,7 +110,6 @@ class Hosting(Words, Orders):
         # Of VMs that are here, and of states in custody.
         pages.refer(lambda: references(self._host.root))
         pages.refer(lambda: references(path))
-        self._journalled = trio.Event()
         self.meetings = Meetings(self._host, self.met)
         self._boots = Boots(path / "boots.sqlite")
         self.witness = Witness(self._host, self._boots, self._held, self._set_back)
@@ -134,6 +135,7 @@ class Hosting(Words, Orders):
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._notices.run)
+                nursery.start_soon(self._journal.run)
                 nursery.start_soon(collect_for_ever, self._host.pages)
                 await nursery.start(self._host.pool.run)
                 rows = self._table.rows()
@@ -154,6 +156,7 @@ class Hosting(Words, Orders):
             self._nursery = None
             if registration is not None:
                 await registration.end()
+            self._journal.write()
             self._table.close()
             self._host.pages.close()
             self._host.custody.close()

@@ -335,19 +335,27 @@ class Table(Boxes):
 
     # --- journal ---
 
-    def note(self, time: float, level: str, text: str) -> JournalRow:
+    def note(self, lines: Sequence[tuple[float, str, str]]) -> None:
+        """Each a time, a level, a text."""
+        if not lines:
+            return
         with self._transaction() as db:
-            number = db.execute(
-                "INSERT INTO journal(time, level, text) VALUES (?,?,?)", (time, level, text)
-            ).lastrowid
-            assert number is not None
+            db.executemany("INSERT INTO journal(time, level, text) VALUES (?,?,?)", lines)
+            [(number,)] = db.execute("SELECT MAX(number) FROM journal").fetchall()
             db.execute("DELETE FROM journal WHERE number<=?", (number - JOURNAL_ROWS,))
-        return JournalRow(number, time, level, text)
 
-    def journal(self) -> list[JournalRow]:
+    def next_note(self) -> int:
+        """The number of the next line."""
+        with self._lock:
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='journal'")
+            return int((row.fetchone() or (0,))[0]) + 1
+
+    def journal(self, after: int = 0) -> list[JournalRow]:
+        """Lines with numbers above `after`."""
         with self._lock:
             found = self._db.execute(
-                "SELECT number, time, level, text FROM journal ORDER BY number"
+                "SELECT number, time, level, text FROM journal WHERE number>? ORDER BY number",
+                (after,),
             ).fetchall()
         return [JournalRow(*row) for row in found]
 

@@ -371,10 +371,9 @@ class Services:
         """What happened to VMs, this time or before the node was restarted, is journalled too."""
         seen = 0
         while True:
-            for row in self.hosting.journal():
-                if row.number > seen:
-                    seen = row.number
-                    self.journal.note(row.text, row.level, at=row.time)
+            for row in self.hosting.journal(seen):
+                seen = row.number
+                self.journal.note(row.text, row.level, at=row.time)
             await self.hosting.journalled()
 
     async def _follow_directory(self) -> None:

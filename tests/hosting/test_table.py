@@ -122,7 +122,8 @@ def test_a_mailbox_travels_whole(table: Table, tmp_path: Path) -> None:
 
 def test_the_journal_keeps_the_latest(table: Table) -> None:
     for n in range(JOURNAL_ROWS + 5):
-        table.note(float(n), "info", f"event {n}")
+        assert table.next_note() == n + 1
+        table.note([(float(n), "info", f"event {n}")])
     rows = table.journal()
     assert len(rows) == JOURNAL_ROWS
     assert (rows[-1].number, rows[-1].text) == (JOURNAL_ROWS + 5, f"event {JOURNAL_ROWS + 4}")
