@@ -20,7 +20,10 @@ class Scope(enum.IntEnum):
     WORLD = 3
 
 
-_SHARED = ipaddress.IPv4Network("100.64.0.0/10")
+_SITES = [
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+]
 
 
 @lru_cache(maxsize=4096)
@@ -34,7 +37,7 @@ def scope_of(host: str) -> Scope:
         return Scope.HOST
     if address.is_link_local:
         return Scope.LINK
-    if address.is_private or (address.version == 4 and address in _SHARED):
+    if any(address in network for network in _SITES):
         return Scope.SITE
     return Scope.WORLD
 

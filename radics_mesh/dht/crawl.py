@@ -4,7 +4,7 @@ What kademlia's spiders do in rounds, each as slow as its slowest call, goes on 
 ALPHA calls are under way, and one that takes longer than SLOW_S no longer holds another one up.
 Whom to ask is the frontier's choice; who does not answer is doubted, so that the dead leave the
 table although nobody waits for them. The search for values goes on until HOLDERS_WANTED nodes have
-shown some that count, since the first may be outdated, and junk shows nothing.
+shown some that count, none older than another's: the first may be outdated, and junk shows nothing.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ class NodeCrawl(_Crawl):
 
 
 class RecordCrawl(_Crawl):
-    """`weigh` is shown what a holder has, and says whether any of it counts.
+    """`weigh` is shown what a holder has, and says whether any of it counts; `up_to_date` says, of
+    the holders so far, how many have nothing that another one has newer.
 
     Afterwards `holders` are the nodes with values that count, `without` those that had none, and
     `cut` says whether nodes were met that cannot be sent to, behind which there may be more.
@@ -148,9 +149,11 @@ class RecordCrawl(_Crawl):
         ksize: int,
         alpha: int,
         weigh: Callable[[Node, list[bytes]], bool],
+        up_to_date: Callable[[Sequence[Node]], int],
     ) -> None:
         super().__init__(protocol, node, peers, ksize, alpha)
         self._counts = weigh
+        self._up_to_date = up_to_date
         self.holders: list[Node] = []
         self.without: list[Node] = []
         self.cut = False
@@ -178,7 +181,8 @@ class RecordCrawl(_Crawl):
         super()._fail(peer)
 
     def _enough(self) -> bool:
-        return len(self.holders) >= HOLDERS_WANTED
+        enough = len(self.holders) >= HOLDERS_WANTED
+        return enough and self._up_to_date(self.holders) >= HOLDERS_WANTED
 
     def _content(self) -> bool:
         return bool(self.holders)

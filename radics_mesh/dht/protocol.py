@@ -196,7 +196,18 @@ class TrioProtocol(KademliaProtocol):
         key, values = fields.blob(ID_BYTES), rpc.parse_values(fields.any())
         if len(values) > 1 and not self._allows(sender, len(values) - 1):
             return False
+        if self._is_far(Node(key)):
+            self.refuse("store_far", "others are much closer to the key", sender)
+            return False
         return any([self._take(key, value, sender) for value in values])
+
+    def _is_far(self, target: Node) -> bool:
+        """Whether so many contacts are closer to a key that nobody in order would store it here.
+        Some more than k, since a few of them may have died."""
+        bound = self.router.ksize + self.router.ksize // 2
+        own: int = self.source_node.distance_to(target)
+        closer = [node for node in self.router.contacts() if node.distance_to(target) < own]
+        return bool(len(closer) >= bound)
 
     def _take(self, key: bytes, value: bytes, sender: SocketAddress) -> bool:
         try:

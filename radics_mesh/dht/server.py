@@ -33,6 +33,7 @@ from radics_mesh.dht.merge import Merge
 from radics_mesh.dht.peers import PeerBook
 from radics_mesh.dht.protocol import TrioProtocol
 from radics_mesh.dht.store import Contents, ValueStore
+from radics_mesh.dht.witnesses import Witnesses
 from radics_mesh.errors import CapacityError, LinkError, PeerError
 from radics_mesh.ids import NodeId
 from radics_mesh.jobs import Jobs
@@ -49,6 +50,7 @@ ISOLATED_ROUND_S, JOINED_ROUND_S = 1.0, 5.0
 # Waits between two looks around: from the first, doubling to the last.
 REFRESH_FIRST_S, REFRESH_S = 5.0, 60.0
 SAVE_S = 30.0
+WITNESSES_ASKED = 4
 SEEK_HOPS = 4
 SEEK_AGAIN_S = 5.0
 SEEK_WAITS_S = (0.25, 0.5, 1.0, 1.5)
@@ -86,6 +88,7 @@ class Dht(Server):
         self._random = random or Random()
         self._jobs = Jobs()
         self._joined = trio.Event()
+        self._witnesses = Witnesses()
         # Of the last look-ups: how many nodes one after the other led to the last that was asked.
         self.depths: deque[int] = deque(maxlen=_DEPTHS_MAX)
         self._sought: OrderedDict[bytes, tuple[float, bool]] = OrderedDict()
@@ -120,6 +123,21 @@ class Dht(Server):
     def contacts(self) -> dict[NodeId, SocketAddress]:
         """The routing table: nodes that answered, and have not failed since."""
         return {NodeId(n.id): (n.ip, n.port) for n in self.protocol.router.contacts()}
+
+    def observed(self) -> list[SocketAddress]:
+        """As whom this node is seen from outside, by the word of several contacts."""
+        return self._witnesses.believed(trio.current_time())
+
+    def learn(self, node_id: NodeId, addresses: Sequence[SocketAddress]) -> None:
+        """A member's own record says where it is: tried when its address in use fails."""
+        self.protocol.contacts.states(bytes(node_id), addresses)
+
+    def moved(self) -> None:
+        """This node has other addresses than before: every contact should see it at once, and not
+        only when it is called the next time."""
+        self._witnesses.forget()
+        for node in self.protocol.router.contacts():
+            self._jobs.start(partial(self.protocol.call_ping, node), once=node.id)
 
     def _met(self, node_id: bytes, address: SocketAddress) -> None:
         self.book.met(node_id, address)
@@ -195,7 +213,16 @@ class Dht(Server):
             await trio.sleep(wait_s * self._random.uniform(0.8, 1.2))
             await self._crawl_nodes(self.node)
             await self._crawl_nodes(Node(self._random.randbytes(20)))
+            await self._ask_witnesses()
             wait_s = min(2 * wait_s, REFRESH_S)
+
+    async def _ask_witnesses(self) -> None:
+        contacts = self.protocol.router.contacts()
+        asked = self._random.sample(contacts, min(WITNESSES_ASKED, len(contacts)))
+        seen = await gather_dict({node: self.protocol.ask_own_address(node) for node in asked})
+        for node, address in seen.items():
+            if address is not None:
+                self._witnesses.say((node.ip, node.port), address, trio.current_time())
 
     async def _keep_book(self) -> None:
         # A moment after the start the first contacts are worth keeping; later changes are rare.
@@ -285,7 +312,13 @@ class Dht(Server):
         if not nearest:
             return merged.values(), False
         crawl = RecordCrawl(
-            self.protocol, target, nearest, self.ksize, self.alpha, partial(self._weigh, merged)
+            self.protocol,
+            target,
+            nearest,
+            self.ksize,
+            self.alpha,
+            weigh=partial(self._weigh, merged),
+            up_to_date=lambda holders: sum(not merged.missing(holder) for holder in holders),
         )
         await crawl.find()
         self.depths.append(crawl.frontier.depth)

@@ -20,7 +20,7 @@ from radics_mesh.ids import NodeId
 # Weight of a new sample: with one a second, a change shows to 90 % after about eight seconds.
 _SMOOTHING = 0.25
 _NEIGHBOURS_MAX = 11  # a record has to fit one datagram
-_ADDRESSES_MAX = 4
+ADDRESSES_MAX = 4
 
 
 @dataclass
@@ -71,7 +71,23 @@ def own_addresses(listen_host: str, port: int) -> list[tuple[str, int]]:
         if entry.family in families and "%" not in entry.address
     ]
     outside = [host for host in found if not host.startswith("127.") and host != "::1"]
-    return [(host, port) for host in (outside or ["127.0.0.1"])[:_ADDRESSES_MAX]]
+    return [(host, port) for host in (outside or ["127.0.0.1"])[:ADDRESSES_MAX]]
+
+
+def own_networks() -> list[str]:
+    """The networks that this node's interfaces are on, as `192.168.1.7/24`."""
+    return [
+        f"{entry.address.partition('%')[0]}/{_prefix(entry.netmask)}"
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+        if entry.family in (socket.AF_INET, socket.AF_INET6) and entry.netmask
+    ]
+
+
+def _prefix(netmask: str) -> int:
+    """The length of `255.255.255.0` or `ffff:ffff::`."""
+    family = socket.AF_INET6 if ":" in netmask else socket.AF_INET
+    return int.from_bytes(socket.inet_pton(family, netmask), "big").bit_count()
 
 
 def node_body(
@@ -91,7 +107,7 @@ def node_body(
     nearest = sorted(neighbours, key=lambda pair: pair[1])[:_NEIGHBOURS_MAX]
     return {
         "name": name[:64],
-        "addresses": [list(address) for address in addresses[:_ADDRESSES_MAX]],
+        "addresses": [list(address) for address in addresses[:ADDRESSES_MAX]],
         "arch": platform.machine(),
         "cores": round(cpu_capacity(), 2),
         "memory": memory_bytes,

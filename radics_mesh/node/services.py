@@ -55,7 +55,7 @@ from radics_mesh.membership import Certificate, Chain
 from radics_mesh.node.contact_log import ContactLog
 from radics_mesh.node.discovering import discovery_of
 from radics_mesh.node.echo import Echo
-from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body, own_addresses
+from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
 from radics_mesh.node.policing import Policing
@@ -66,6 +66,7 @@ from radics_mesh.node.revoking import Revoking
 from radics_mesh.node.sightings import Sightings
 from radics_mesh.node.state import StateDirectory
 from radics_mesh.node.watching import liveness_of, of_use, tell_of_changes
+from radics_mesh.node.whereabouts import Whereabouts
 from radics_mesh.records import TTL_MAX_S, Kind
 from radics_mesh.revocations import Revocation, revoke
 from radics_mesh.scheduler.decide import Settings
@@ -117,6 +118,7 @@ class Services:
             peers_path=state / "peers.msgpack",
             me=me,
         )
+        self.whereabouts = Whereabouts(config.listen.host, self.port, self.dht, self.journal.note)
         self.directory = Directory(
             dht=self.dht,
             identity=me.identity,
@@ -296,8 +298,8 @@ class Services:
     # --- this node ------------------------------------------------------------------------------
 
     def addresses(self) -> list[Address]:
-        """Where others may dial this node."""
-        return [Address(*pair) for pair in own_addresses(self.config.listen.host, self.port)]
+        """Where others may dial this node: what it knows by itself, then as whom it is seen."""
+        return self.whereabouts.addresses()
 
     def certificate(self, node: NodeId) -> Certificate | None:
         """A member's, as far as one is known here."""
@@ -346,6 +348,7 @@ class Services:
                 tuple(self.addresses()),
                 self.rekeying.ring.newest.key_id,
             )
+            self.whereabouts.look()
             regular = now - told_at >= self.config.publish_every_s
             if regular or told is None or facts.is_news_after(told):
                 told, told_at = facts, now
@@ -406,7 +409,8 @@ class Services:
         numeric = [(one.host, one.port) for one in addresses]
         self.liveness.learn(record.publisher, [one for one in numeric if is_usable(one)])
         if not entry.stale:
-            self.contacts.learn(record.publisher, addresses)
+            self.dht.learn(record.publisher, [one for one in numeric if is_usable(one)])
+            self.contacts.learn(record.publisher, self.whereabouts.in_order(addresses))
 
     def _card(self) -> bytes | None:
         known = self.directory.known(Kind.NODE, self.me.node_id.text)

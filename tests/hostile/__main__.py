@@ -9,11 +9,13 @@ attack alone, all of them mixed, and the same mesh without any.
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
 from random import Random
 
+import structlog
 import trio
 from trio.testing import MockClock
 
@@ -24,7 +26,7 @@ from tests.hostile.world import Attack, HostileWorld, Outcome
 # What honest members count against the others.
 REFUSALS = (
     *("malformed", "malformed_answers", "unproved_ids", "other_ids", "unidentified", "flooded"),
-    *("store_PeerError", "store_WireError", "store_CapacityError", "values_refused"),
+    *("store_PeerError", "store_WireError", "store_CapacityError", "store_far", "values_refused"),
     *("answers_deferred", "calls_failed"),
 )
 
@@ -62,6 +64,8 @@ def main() -> None:
     parser.add_argument("--loss", type=float, default=0.0)
     parser.add_argument("--attack", action="append", choices=[*ALL], default=[])
     given = parser.parse_args()
+    # The first refusal of each kind by each member: here they are counted.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     print(
         f"{given.nodes} members, {given.share:.0%} hostile, {given.look_ups} look-ups, seed"
         f" {given.seed}, loss {given.loss:.0%}; simulated, 10 to 80 ms one way"

@@ -31,6 +31,10 @@ async def listen(stack: AsyncExitStack, address: Address) -> Door:
     host = None if address.host in ("", "*") else address.host
     try:
         listeners = await trio.open_tcp_listeners(address.port, host=host)
+        if host == "::":
+            # Trio's IPv6 sockets take no IPv4, and UDP at the same port takes both.
+            port = plain(listeners[0].socket.getsockname())[1]
+            listeners += await trio.open_tcp_listeners(port, host="0.0.0.0")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot listen on TCP {address}: {reason_of(error)}") from error
     for listener in listeners:

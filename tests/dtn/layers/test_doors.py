@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from radics_mesh.dtn.layers.doors import Unproved
+from radics_mesh.config import Address
+from radics_mesh.dtn.layers.doors import Unproved, listen
+from tests.patience import PATIENCE_S
 
 
 async def test_silent_callers_lose_their_places_to_later_ones() -> None:
@@ -37,3 +41,13 @@ async def test_a_caller_that_is_through_gives_its_place_back() -> None:
         pass
     assert not first.cancel_called
     assert not second.cancel_called
+
+
+async def test_every_address_is_of_both_families() -> None:
+    """As the UDP socket at the same port is."""
+    async with AsyncExitStack() as stack:
+        door = await listen(stack, Address("::", 0))
+        with trio.fail_after(PATIENCE_S):
+            for host in ("127.0.0.1", "::1"):
+                stream = await trio.open_tcp_stream(host, door.address.port)
+                await stream.aclose()
