@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo mule usb test hundred test-versions test-kvm conformance parks explore faults rollbacks crashes fuzz-guest fuzz-dtn fuzz-mesh hostile check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo mule usb test hundred test-versions test-kvm conformance parks explore faults rollbacks crashes fuzz-guest fuzz-dtn fuzz-mesh hostile knock check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -21,6 +21,7 @@ help:
 	@echo "make fuzz-dtn   SECONDS=600: bytes of all kinds against the parsers of bundles, TCPCL, beacons"
 	@echo "make fuzz-mesh  COUNT=1000000 datagrams, random and mutated, sealed and not, against the receive path"
 	@echo "make hostile    look-ups beside 20 % hostile members: the table (ARGS='--nodes 60 --seed 1')"
+	@echo "make knock      a knock, captured on loopback: nothing gets an answer longer than itself"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
 	@echo "make format     rewrite the Python files in the project's format"
@@ -79,6 +80,9 @@ fuzz-dtn: setup
 
 fuzz-mesh: setup
 	@$(PYTHON) -m tests.hostile.fuzz $(or $(COUNT),1000000) $(ARGS)
+
+knock: setup
+	@$(PYTHON) -m scenarios.knock $(ARGS)
 
 hostile: setup
 	@$(PYTHON) -m tests.hostile $(ARGS)
