@@ -7,6 +7,7 @@ something to tell to its like on neighbours.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -28,7 +29,7 @@ class Handing:
     noted: bool = False
 
 
-class Module:
+class Module(ABC):
     """`target` is the destination's node, None for a VM of which nobody knows where it is."""
 
     # What it is called in a configuration.
@@ -38,11 +39,11 @@ class Module:
     # Leaves copies behind, so neighbours are asked first what they hold.
     spreads: ClassVar[bool] = False
 
+    @abstractmethod
     def choose(
         self, held: Held, target: NodeId | None, contacts: Collection[NodeId], now: Monotonic
     ) -> Sequence[NodeId]:
         """Who may have it now, best first."""
-        raise NotImplementedError
 
     def came(self, held: Held) -> None:
         """It has arrived from a neighbour and is in the store."""
@@ -84,9 +85,9 @@ class ByTarget(Module):
 
     by_target = True
 
+    @abstractmethod
     def next_hops(self, destination: NodeId, contacts: Collection[NodeId]) -> Sequence[NodeId]:
         """Best first; empty: keep waiting."""
-        raise NotImplementedError
 
     def choose(
         self, held: Held, target: NodeId | None, contacts: Collection[NodeId], now: Monotonic

@@ -6,6 +6,7 @@ bundle that he holds, or from whom it came.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
 from radics_mesh.clock import Monotonic
@@ -36,11 +37,11 @@ class Spreading(Module):
         ]
         return self.worthy(held, target, lacking, now)
 
+    @abstractmethod
     def worthy(
         self, held: Held, target: NodeId | None, lacking: Sequence[NodeId], now: Monotonic
     ) -> Sequence[NodeId]:
         """Of the neighbours that lack it, those that get a copy; best first."""
-        raise NotImplementedError
 
     def gone(self, held: Held) -> None:
         self._neighbours.forget(held.bundle_id)
