@@ -18,7 +18,7 @@ from itertools import pairwise
 from radics_mesh.dtn.trust.security import speaks_for_a_fragment
 from radics_mesh.dtn.wire import blocks
 from radics_mesh.dtn.wire.blocks import Block
-from radics_mesh.dtn.wire.bundle import MUST_NOT_FRAGMENT, Bundle, Fragment
+from radics_mesh.dtn.wire.bundle import MUST_NOT_FRAGMENT, SINGLETON, Bundle, Fragment
 from radics_mesh.dtn.wire.content import Content, joined, stretch
 from radics_mesh.errors import CapacityError, UsageError, WireError
 from radics_mesh.ids import NONE_EID, Eid
@@ -28,8 +28,9 @@ _SLACK_BYTES = 4 * 9
 
 
 def may_be_cut(flags: int, source: Eid) -> bool:
-    """A bundle from nobody has no name that its fragments could share (RFC 5050 section 4.2)."""
-    return not flags & MUST_NOT_FRAGMENT and source != NONE_EID
+    """A bundle from nobody has no name that its fragments could share (RFC 5050 section 4.2), and
+    of one for many no node could tell when all have put it together (see `groups`)."""
+    return not flags & MUST_NOT_FRAGMENT and bool(flags & SINGLETON) and source != NONE_EID
 
 
 def cut(bundle: Bundle, at: Sequence[int]) -> list[Bundle]:

@@ -1,11 +1,12 @@
 """Bundles for many receivers: which members here are still to have a copy. Sans-IO.
 
 A group is an endpoint `dtn://group.NAME/...` (RFC 5050: an endpoint that is no singleton). Whoever
-registers it on any node is a member. A bundle to it bears no SINGLETON flag, is never cut and in
-nobody's custody; each node keeps it until it expires, gives a copy to every neighbour that has none
-(`routes.flood`), and hands it to all members that are registered here when it comes, or, if there
-are none yet, to the first that come. Then the node has had it, for good; a crash before the last of
-them was served serves all of them again.
+registers it on any node is a member. A bundle to it bears no SINGLETON flag, is never cut (a
+fragment that another implementation made is refused) and in nobody's custody (who asks for it has
+the bundle carried without); each node keeps it until it expires, gives a copy to every neighbour
+that has none (`routes.flood`), and hands it to all members that are registered here when it comes,
+or, if there are none yet, to the first that come. Then the node has had it, for good; a crash
+before the last of them was served serves all of them again.
 """
 
 from __future__ import annotations

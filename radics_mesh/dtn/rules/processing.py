@@ -252,6 +252,8 @@ class Gate:
             raise Refusal("empty", f"bundle {bundle.id} has no payload block")
         if bundle.destination.is_group and bundle.flags & SINGLETON:
             raise Refusal("group", f"{bundle.destination} is said to have one receiver only")
+        if bundle.fragment and (bundle.destination.is_group or not bundle.flags & SINGLETON):
+            raise Refusal("group", f"a fragment of a bundle for many: {bundle.id}")
         age_us = age_on_arrival(bundle, wall)
         if age_us >= bundle.lifetime_s * 1_000_000:
             raise Refusal("expired", f"bundle {bundle.id} has outlived its {bundle.lifetime_s} s")

@@ -17,7 +17,7 @@ from radics_mesh.dtn.storage.held import Held
 from radics_mesh.dtn.trust.security import BundleVerifier, sign
 from radics_mesh.dtn.wire import blocks
 from radics_mesh.dtn.wire.blocks import Block
-from radics_mesh.dtn.wire.bundle import MUST_NOT_FRAGMENT, Bundle, BundleId, Fragment
+from radics_mesh.dtn.wire.bundle import MUST_NOT_FRAGMENT, SINGLETON, Bundle, BundleId, Fragment
 from radics_mesh.errors import CapacityError, PeerError, UsageError, WireError
 from radics_mesh.ids import NONE_EID
 from tests.dtn.bundles import bundles, dtn_eids, plain
@@ -55,7 +55,8 @@ def cuts(draw: st.DrawFn) -> tuple[Bundle, list[int]]:
         else replace(block, kind=max(4, block.kind))  # no PIBs that mean nothing
         for block in bundle.blocks
     ]
-    bundle = replace(bundle, flags=bundle.flags & ~MUST_NOT_FRAGMENT, blocks=tuple(changed))
+    flags = bundle.flags & ~MUST_NOT_FRAGMENT | SINGLETON
+    bundle = replace(bundle, flags=flags, blocks=tuple(changed))
     if bundle.fragment:
         offset = bundle.fragment.offset
         bundle = replace(bundle, fragment=Fragment(offset, offset + len(content)))

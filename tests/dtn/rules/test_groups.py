@@ -10,10 +10,11 @@ from trio.testing import MockClock
 
 from radics_mesh.clock import Monotonic
 from radics_mesh.dtn.agent import Delivery
+from radics_mesh.dtn.rules.fragments import cut
 from radics_mesh.dtn.rules.groups import Copies
 from radics_mesh.dtn.storage.held import Held
 from radics_mesh.dtn.trust.security import sign
-from radics_mesh.dtn.wire.bundle import MUST_NOT_FRAGMENT, SINGLETON, Bundle
+from radics_mesh.dtn.wire.bundle import CUSTODY, MUST_NOT_FRAGMENT, SINGLETON, Bundle, Fragment
 from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.ids import Eid
 from tests.dtn.bundles import plain
@@ -116,6 +117,16 @@ async def test_what_a_groups_bundle_may_not_be(tmp_path: Path, members: Members)
         single = replace(plain(b.identity.eid, NEWS), flags=SINGLETON)
         with pytest.raises(PeerError):
             await node.agent.receive(sign(single, b.identity, b.chain).encode(), b.node_id)
+        # Another implementation may have cut one, or asked for custody.
+        many = replace(plain(b.identity.eid, NEWS, sequence=2), flags=CUSTODY)
+        with pytest.raises(UsageError):
+            cut(many, [3])
+        piece = sign(replace(many, fragment=Fragment(0, 100)), b.identity, b.chain)
+        with pytest.raises(PeerError, match="a fragment of a bundle for many"):
+            await node.agent.receive(piece.encode(), b.node_id)
+        assert await node.agent.receive(sign(many, b.identity, b.chain).encode(), b.node_id)
+        assert not node.agent.counters["custody_taken"]
+        assert not any(one.is_administrative for one in node.store)
 
 
 def test_copies() -> None:
