@@ -50,13 +50,13 @@ class SimulatedClock:
 
 
 class AtOnce(Commits):
-    """Each write is a transaction of its own, made before `put` returns."""
+    """Each write is a transaction of its own, made before `put` returns: nothing crashes here."""
 
     def __init__(self, threaded: Commits) -> None:
         self._threaded = threaded  # idle from now on
         self.transactions = 0
 
-    def put(self, write: Write) -> None:
+    def put(self, write: Write, *, with_next: bool = False) -> None:
         self._threaded._writer.apply(write.batch)
         self.transactions += 1
         if write.then is not None:
