@@ -32,15 +32,19 @@ async def settled(peer: Peer, epoch: int) -> bool | None:
     return (node["key_epoch"], node["keys_live"], node["key_waits"]) == (epoch, 1, []) or None
 
 
-async def key_of(peer: Peer) -> SecretBox:
-    """The newest one in its state."""
+def ring_of(peer: Peer) -> Keyring:
+    """What is in its state."""
     membership = StateDirectory(peer.state).membership()
     assert membership is not None
     ring = Keyring(membership.mesh, Revocations(Verifier(membership.mesh)))
     path = peer.state / FILE_NAME
     if path.exists():
         ring.load(path.read_bytes(), Monotonic(0.0), Wall(0.0))
-    return SecretBox(ring.newest.secret)
+    return ring
+
+
+def key_of(peer: Peer) -> SecretBox:
+    return SecretBox(ring_of(peer).newest.secret)
 
 
 async def answered(peer: Peer, boxes: list[SecretBox]) -> list[bool]:
@@ -94,14 +98,14 @@ async def test_the_key_changes_under_traffic_and_shuts_the_revoked_out(
             over.set()
         taken = await receive(c, "mail", len(sent))
         assert [item["payload"] for item in taken] == sent
-        assert (await answered(a, [await key_of(c)])) == [True]
+        assert (await answered(a, [key_of(c)])) == [True]
 
         said = await command(a, "revoke", "C", "--rotate", "--overlap", "1s")
         assert "the mesh key is of epoch 2 now" in said
         for peer in (a, b):
             await until(partial(revoked_on, peer))
             await until(partial(settled, peer, 2))
-            assert await answered(peer, [await key_of(c), await key_of(a)]) == [False, True]
+            assert await answered(peer, [key_of(c), key_of(a)]) == [False, True]
             row = await member(peer, "C")
             assert row is not None
             assert (row["key_epoch"], row["has_key"]) == (1, False)
@@ -114,7 +118,7 @@ async def test_the_key_changes_under_traffic_and_shuts_the_revoked_out(
         await d.start("--invite", (await a.call("invite"))["token"])
         for peer in (b, d):
             await until(partial(settled, peer, 2))
-            assert await answered(peer, [await key_of(c), await key_of(a)]) == [False, True]
+            assert await answered(peer, [key_of(c), key_of(a)]) == [False, True]
         await d.call("send", destination=f"dtn://{(await b.call('status'))['node']['id']}/mail")
         assert len(await receive(b, "mail", 1)) == 1
 

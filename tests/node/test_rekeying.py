@@ -11,18 +11,20 @@ from random import Random
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from radics_mesh.codec import pack
 from radics_mesh.config import Address
 from radics_mesh.dht.server import Dht
-from radics_mesh.errors import UsageError
+from radics_mesh.errors import UsageError, WireError
 from radics_mesh.identity import seal
 from radics_mesh.link import TAG_DHT, SealedDatagrams
 from radics_mesh.link_memory import MemoryNetwork
 from radics_mesh.me import Me
 from radics_mesh.membership import Chain
-from radics_mesh.node.rekeying import FILE_NAME, SERVICE, Rekeying, keep_given
+from radics_mesh.node.rekeying import FILE_NAME, SERVICE, Rekeying, _parse, keep_given
 from radics_mesh.records import Kind, Record, sign
 from radics_mesh.revocations import Revocation, Revocations, revoke
 from radics_mesh.rotations import Rotation, rotate
@@ -30,6 +32,7 @@ from tests.dht.world import Facts, at, fact, fact_key, node_id
 from tests.dht.world import TrioClock as DhtClock
 from tests.dtn.world import Members, Node, TrioClock, connect, running, until
 from tests.dtn.world import identity as named
+from tests.strategies import msgpack_values
 
 MEMBERS = Members(TrioClock())
 FIRST = named("first")
@@ -249,6 +252,15 @@ async def test_a_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path) -
         (tmp_path / FILE_NAME).chmod(0o600)
         with pytest.raises(UsageError, match="damaged"):
             Rekeying(me, tmp_path, Revocations(me.verifier))
+
+
+@given(st.binary(max_size=200) | msgpack_values.map(pack))
+def test_any_payload_is_parsed_or_a_wire_error(payload: bytes) -> None:
+    try:
+        kind, _, ids, boxes = _parse(payload)
+    except WireError:
+        return
+    assert pack([kind, b"", sorted(ids), boxes])
 
 
 OLD, NEW = bytes(32), bytes([1]) * 32
