@@ -191,6 +191,10 @@ class Config:
     # where no such way is known. Modules that spread copies need no way, and cost traffic and room.
     routes: tuple[Route, ...] = ()
 
+    # The owner vouches for this machine's clock, where neither NTP nor a clock with a battery is
+    # seen to keep it. Others may go by it, so a wrong one is worse than none.
+    trust_clock: bool = False
+
     # --- directory ---
     # How often a node's own record is renewed, and how long records live without renewal.
     publish_every_s: float = 10.0

@@ -81,6 +81,7 @@ def status() -> Status:
             "bytes_in": 1_250_000,
             "bytes_out": 999,
             "scheduler": True,
+            "time": "trusted",
             "key_epoch": 0,
             "keys_live": 1,
             "key_waits": [],

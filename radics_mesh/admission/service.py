@@ -212,7 +212,7 @@ class Admission:
 
     def _invite(self, claim: Claim, grant: Grant | None) -> Chain:
         self._check_may_invite(grant)
-        own, now = Chain.parse(self._me.chain), self._me.judged()
+        own, now = Chain.parse(self._me.chain), self._me.clock.wall()
         # Without a clock nobody can say when a year is over: the inviter's own expiry bounds it.
         expiry = Wall(now + YEAR_S) if is_plausible(now) else own.member.expiry
         return invite(self._me.identity, own, claim.public, claim.name, expiry, grant)

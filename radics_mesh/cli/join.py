@@ -165,6 +165,7 @@ _MEGABYTES = click.IntRange(1, 1 << 30)
     is_flag=True,
     help="Start no VM before a peer confirms that this disk is not an old copy.",
 )
+@click.option("--trust-clock", is_flag=True, help="This machine's clock is right, whatever set it.")
 @click.option("--no-scheduler", is_flag=True, help="Move VMs only when told to.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def join(verbose: bool, invite_file: Path | None, **options: Any) -> None:
@@ -234,6 +235,7 @@ def config_from(options: dict[str, Any]) -> Config:
         require_witness=options["require_witness"],
         quotas=tuple(Quota.parse(text) for text in options["quotas"]),
         scheduler=not options["no_scheduler"],
+        trust_clock=options["trust_clock"],
     )
 
 

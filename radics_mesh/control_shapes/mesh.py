@@ -25,6 +25,8 @@ class NodeInfo(TypedDict):
     bytes_in: int
     bytes_out: int
     scheduler: bool
+    # What its wall clock is worth: trusted, mesh or none.
+    time: str
     # The newest mesh key held here, how many are live, and who has not confirmed it (names).
     key_epoch: int
     keys_live: int

@@ -13,6 +13,7 @@ bundle_rows  bundles and contacts in full, and why a bundle is where it is;  ver
 sightings  what status reports have told;  contact_log: contacts, and those that were
 plans      what contact plans say of this node
 policing   policy.toml: read, and read again;  renewing: certificates, before they end
+timing     what the wall clock is worth, and what the others say
 echo       the service that every node has, for `ping`
 replicas   stateless VMs of one name on several nodes
 addressees whom people mean by NAME/SERVICE

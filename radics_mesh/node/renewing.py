@@ -20,6 +20,7 @@ import structlog
 import trio
 
 from radics_mesh import renewals
+from radics_mesh.clock import Wall
 from radics_mesh.codec import Fields, pack
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.dtn.wire.bundle import EXPEDITED
@@ -86,12 +87,16 @@ class Renewing:
                     self._woken = trio.Event()
                     await self._put_out()
 
+    def _now(self) -> Wall:
+        """The latest that it may be. Too early costs a question; too late, the membership."""
+        return max(self._me.judged(), self._me.clock.wall())
+
     def revocations_changed(self) -> None:
         self._woken.set()
 
     async def look(self) -> None:
         """Ask for another certificate when this one will end soon; the founder makes its own."""
-        now, chain = self._me.judged(), Chain.parse(self._me.chain)
+        now, chain = self._now(), Chain.parse(self._me.chain)
         if not renewals.is_due(chain, now):
             return
         if len(chain.certificates) == 1:
@@ -142,7 +147,7 @@ class Renewing:
             raise PeerError("somebody asks for another's certificate")
         own = Chain.parse(self._me.chain)
         try:
-            given = renewals.renew(self._me.identity, own, theirs, self._me.judged())
+            given = renewals.renew(self._me.identity, own, theirs, self._now())
         except UsageError as error:  # it asks again, and perhaps then we can
             self.counters["refused"] += 1
             log.info("not renewed", node=peer.text, reason=str(error))

@@ -25,6 +25,7 @@ INTERNAL_SERVICES = frozenset(
         "revocations",
         "scheduler",
         "sources",
+        "time",
         "witness",
     }
 )
@@ -45,6 +46,7 @@ def node_info(node: Services, version: str) -> NodeInfo:
         bytes_in=node.agent.bytes_in,
         bytes_out=node.agent.bytes_out,
         scheduler=node.config.scheduler,
+        time=node.timing.keeper.quality().value,
         key_epoch=node.rekeying.ring.newest.epoch,
         keys_live=len(node.rekeying.ring.live()),
         key_waits=sorted(node.last_name_of(one) for one in node.rekeying.waiting()),

@@ -65,6 +65,7 @@ from radics_mesh.node.replicas import Replicas
 from radics_mesh.node.revoking import Revoking
 from radics_mesh.node.sightings import Sightings
 from radics_mesh.node.state import StateDirectory
+from radics_mesh.node.timing import Timing, is_vouched
 from radics_mesh.node.watching import liveness_of, of_use, tell_of_changes
 from radics_mesh.node.whereabouts import Whereabouts
 from radics_mesh.records import TTL_MAX_S, Kind
@@ -74,6 +75,7 @@ from radics_mesh.scheduler.facts import NodeFacts
 from radics_mesh.scheduler.service import Scheduler
 from radics_mesh.sources.gate import Gate
 from radics_mesh.sources.service import Sources
+from radics_mesh.timekeeping import SureClock
 from radics_mesh.vmm.accelerator import Finding
 from radics_mesh.vmm.image_store import ImageStore
 
@@ -98,13 +100,16 @@ class Services:
         self.me = me
         self.accelerator = accelerator
         self.started = clock.monotonic()
-        # First: whatever is read from disk below is judged by it.
+        self.journal = Journal(clock)
+        # First: whatever is read from disk below is judged by these.
+        vouched = (lambda: True) if config.trust_clock else is_vouched
+        self.timing = Timing(me, state, vouched=vouched, tell=self.journal.note)
+        sure = SureClock(clock, self.timing.keeper)
         self.revoking = Revoking(me, state)
         self.rekeying = Rekeying(me, state, self.revoking.known)
         kept = StateDirectory(state)
         self.renewing = Renewing(me, state, kept.renew, kept.genesis())
         self._sessions_changed = trio.Event()
-        self.journal = Journal(clock)
         self.policing = Policing(state, self.journal.note)
         self.meter = LoadMeter()
         self.memory_bytes = guest_memory_bytes(config)
@@ -132,7 +137,7 @@ class Services:
         self.graph = NeighbourGraph(me.node_id)
         self.store = BundleStore.open(
             state / "bundles",
-            clock=clock,
+            clock=sure,
             quota_bytes=config.store_quota_bytes,
             source_quota_bytes=config.store_source_quota_bytes,
         )
@@ -172,6 +177,7 @@ class Services:
         )
         self.revoking.attach(self.agent)
         self.revoking.heard = self._put_out
+        self.timing.attach(self.agent, lambda: [one.publisher for one in self.directory.members()])
         self.renewing.attach(self.agent)
         self.renewing.renewed = self._show
         self.renewing.revoke = self._revoke
@@ -262,6 +268,7 @@ class Services:
                 await nursery.start(self.revoking.run)
                 await nursery.start(self.rekeying.run)
                 await nursery.start(self.renewing.run)
+                await nursery.start(self.timing.run)
                 await nursery.start(self.policing.run)
                 await nursery.start(self.sources.run)
                 await nursery.start(self.images.run)
