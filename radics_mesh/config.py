@@ -205,6 +205,10 @@ class Config:
     # fewer mistakes over slow links, but failures are found later: after about 6 of these at 10
     # nodes, 9 at 100. At least 0.1; a third of it must be longer than a round trip.
     probe_every_s: float = 1.0
+    # Seconds between two comparisons of records with another node, up to four times as much while
+    # there is nothing to tell; what is news is told at once besides. Longer: less traffic, and what
+    # got lost is found later.
+    compare_every_s: float = 10.0
 
     # --- virtual machines ---
     # Memory for guests, all together. None: half of what the machine has.

@@ -49,8 +49,8 @@ REQUESTS: Mapping[str, Request] = {
     "bundle_why": Request({"id": _TEXT}),
     # -> {"contacts": [ContactRow]}
     "contacts": Request(),
-    # -> {"peers": [PeerRow], "health": int, "counters": {name: int}}. Health: 0 is good; by each
-    # step more the node trusts its own links less.
+    # -> {"peers": [PeerRow], "health": int, "counters": {name: int}, "records": {name: int}}.
+    # Health: 0 is good; by each step more the node trusts its own links less.
     "peers": Request(),
     # Contact plans that routes go by, with what is not over and begins within `hours`.
     # -> {"plans": [PlanRow]}

@@ -1,6 +1,6 @@
 """Datagram links: UDP, the mesh's outer seal, and the restriction to neighbours.
 
-    UdpLink ─ Restricted (only with `neighbours`) ─ SealedDatagrams ─ Channel (tag 1: DHT, 2: SWIM)
+    UdpLink ─ Restricted (only with `neighbours`) ─ SealedDatagrams ─ Channel (tags: TAG_*)
 
 A link promises nothing: datagrams are lost, repeated, reordered. All of them are sealed with the
 mesh key (several while it is changed: radics_mesh.seals), so that an outsider's packet is dropped
@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 SEAL_OVERHEAD_BYTES = SecretBox.NONCE_SIZE + SecretBox.MACBYTES + 1
 TAG_DHT = 1
 TAG_SWIM = 2
+TAG_RECORDS = 3
 _RECEIVE_MAX_BYTES = 65_535
 # Datagrams that wait for a slow reader; more are dropped, as a full socket buffer would.
 _QUEUE = 256

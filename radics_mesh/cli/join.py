@@ -143,6 +143,14 @@ _MEGABYTES = click.IntRange(1, 1 << 30)
     metavar="S",
     help="Between two probes of whether another node is there; slow links want more.",
 )
+@click.option(
+    "--compare-every",
+    type=click.FloatRange(0.5, 3600),
+    default=Config.compare_every_s,
+    show_default=True,
+    metavar="S",
+    help="Between two comparisons of records with another node.",
+)
 @click.option("--guest-memory", type=click.IntRange(8, 1 << 20), metavar="MB", help="For all VMs.")
 @click.option("--quota", "quotas", multiple=True, metavar=QUOTA_FORM, help="For a member's VMs.")
 @click.option(
@@ -228,6 +236,7 @@ def config_from(options: dict[str, Any]) -> Config:
         segment_bytes=options["segment"],
         foreign_idle_s=options["foreign_idle"],
         probe_every_s=options["probe_every"],
+        compare_every_s=options["compare_every"],
         guest_memory_bytes=memory << 20 if memory is not None else None,
         accelerator=options["accelerator"],
         pool_size=options["pool"],

@@ -92,6 +92,17 @@ class Known:
             return not self._verifier.is_out(record.chain)
         return self._holders.standing(record) is Standing.COUNTS
 
+    def held(self) -> list[Entry]:
+        """What may be passed on, proved or not: whoever takes it asks for the proof."""
+        return [
+            entry
+            for entry in self.book.everything(self._clock.monotonic())
+            if not self._verifier.is_out(entry.record.chain)
+            and (
+                entry.publisher != self.me or (entry.record.kind, entry.record.subject) in self._own
+            )
+        ]
+
     def members(self) -> list[Record]:
         """What every node last said of itself, those that left or were revoked since among them."""
         return self.book.last(Kind.NODE)

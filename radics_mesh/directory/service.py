@@ -215,6 +215,15 @@ class Directory:
         """The best chain known of a VM, whether or not anybody states a record of it."""
         return self._holders.chain(vm_id)
 
+    def held(self) -> list[Entry]:
+        """What may be passed on to others: withdrawals too, and what is stale, for it says so; not
+        what this node stated in an earlier life, nor what revoked members say."""
+        return self._known.held()
+
+    def asked_for(self) -> list[Fact]:
+        """Facts that somebody here looked up lately, the latest last."""
+        return self._refresh.asked_for()
+
     def key_of(self, node: NodeId) -> bytes:
         """A node's public key, as far as is known here, whether or not it has left; else empty."""
         return self._known.key_of(node)

@@ -10,6 +10,12 @@ messages    the datagrams
 budget      how much news of one signer is believed
 liveness    the thin Trio shell of the failure detector
 
+entropy           anti-entropy: what this node lacks of what others hold. Sans-IO
+digests           what is held, as names, versions and sums that can be compared
+entropy_messages  its datagrams
+comparing         its thin Trio shell, over sealed datagrams
+record_bundles    the same where only bundles pass
+
 SWIM: Das, Gupta, Motivala: SWIM: Scalable Weakly-consistent Infection-style Process Group
 Membership Protocol, DSN 2002. Lifeguard: Dadgar, Phillips, Currey: Lifeguard: Local Health
 Awareness for More Accurate Failure Detection, DSN 2018 workshops. They are cited below by section.

@@ -82,6 +82,8 @@ class Liveness:
         self._seek = seek
         self.pinned: Callable[[], Collection[NodeId]] = frozenset
         self._changes: Broadcast[Change] = Broadcast()
+        # Where a member has answered for the first time, or again after it was gone.
+        self.met: Broadcast[SocketAddress] = Broadcast()
         self._sooner = trio.Event()
         self._sending = trio.Event()
 
@@ -120,6 +122,23 @@ class Liveness:
     def is_proved(self, address: SocketAddress) -> bool:
         """Whether a member answers there, so that long answers may be sent to it."""
         return self.swim.members.proved_at(address) is not None
+
+    def is_near(self, node: NodeId) -> bool:
+        """Whether datagrams reach it."""
+        member = self.swim.members.get(node)
+        return member is not None and member.is_near and not member.is_gone
+
+    def view(self) -> list[NodeId]:
+        return [member.node_id for member in self.swim.members.live()]
+
+    def gone(self) -> list[NodeId]:
+        """Those that cannot be reached. Who has left is not waiting for anything."""
+        gone = self.swim.members.gone()
+        return [member.node_id for member in gone if member.state is State.UNREACHABLE]
+
+    def reachable(self) -> list[SocketAddress]:
+        """Where members answer, one address each."""
+        return [one.addresses[0] for one in self.swim.members.live() if one.is_near]
 
     def learn(self, node: NodeId, addresses: Iterable[SocketAddress]) -> None:
         """Where a member says that it can be reached."""
@@ -176,6 +195,8 @@ class Liveness:
     async def _flush(self) -> None:
         for change in self.swim.changes():
             self._changes.tell(change)
+        for address in self.swim.met():
+            self.met.tell(address)
         await self._send()
 
     async def _send(self) -> None:

@@ -136,6 +136,7 @@ class Swim:
         self._retry_at = now + settings.retry_s
         self._healing_until = -math.inf
         self._joined = self._returned = 0
+        self._met: list[SocketAddress] = []
 
     @property
     def counters(self) -> Counter[str]:
@@ -149,6 +150,11 @@ class Swim:
         """What happened to members since the last call."""
         happened, self.beliefs.changes = self.beliefs.changes, []
         return happened
+
+    def met(self) -> list[SocketAddress]:
+        """Who has answered for the first time, or again after it was gone, since the last call."""
+        met, self._met = self._met, []
+        return met
 
     # --- coming in ------------------------------------------------------------------------------
 
@@ -230,6 +236,8 @@ class Swim:
                 self._send_sync(source, answers=False)
             return
         if source in sent.addresses:
+            if member.heard < member.since or not member.proved:
+                self._met.append(source)
             self.members.proves(member, source, now)
         else:  # over a helper
             member.vouched(now)

@@ -199,6 +199,10 @@ class RecordBook:
             for held in fact.values()
         ]
 
+    def everything(self, now: Monotonic) -> list[Entry]:
+        """All that is held, withdrawn or not, in no order."""
+        return [held.entry(now) for held in self._all()]
+
     def publishers(self) -> set[NodeId]:
         """Everyone who has stated anything."""
         return {publisher for publisher, count in self._published.items() if count > 0}

@@ -44,6 +44,10 @@ class Refresh:
         if len(self._asked) > FACTS_MAX:
             self._asked.popitem(last=False)
 
+    def asked_for(self) -> list[Fact]:
+        """What somebody wanted to know lately, the latest last."""
+        return list(self._asked)
+
     def due(self, nodes: Iterable[str], age_s: Callable[[Fact], float], now: float) -> list[Fact]:
         """Facts to look up now; each counts as tried. Seldom tried ones first, then old ones.
 

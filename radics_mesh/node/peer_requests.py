@@ -25,6 +25,7 @@ class PeerRequests:
             "peers": sorted(rows, key=lambda row: (row["name"], row["id"])),
             "health": swim.health.score,
             "counters": dict(swim.counters),
+            "records": dict(self._node.comparing.entropy.counters),
         }
 
     def _row(self, standing: Standing) -> PeerRow:

@@ -38,6 +38,7 @@ from radics_mesh.dtn.routes.routing import NeighbourGraph
 from radics_mesh.dtn.storage.store import BundleStore
 from radics_mesh.dtn.trust.confidentiality import Policy
 from radics_mesh.errors import UsageError, WireError
+from radics_mesh.gossip.record_bundles import RecordBundles
 from radics_mesh.hosting.service import Hosting
 from radics_mesh.ids import NodeId, same_node
 from radics_mesh.images.service import Images
@@ -56,6 +57,7 @@ from radics_mesh.node.contact_log import ContactLog
 from radics_mesh.node.discovering import discovery_of
 from radics_mesh.node.echo import Echo
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body
+from radics_mesh.node.holdings import DirectoryHoldings
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.mesh_text import mesh_text
 from radics_mesh.node.policing import Policing
@@ -66,7 +68,13 @@ from radics_mesh.node.revoking import Revoking
 from radics_mesh.node.sightings import Sightings
 from radics_mesh.node.state import StateDirectory
 from radics_mesh.node.timing import Timing, is_vouched
-from radics_mesh.node.watching import liveness_of, of_use, tell_of_changes
+from radics_mesh.node.watching import (
+    comparing_of,
+    liveness_of,
+    of_use,
+    stir_at_changes,
+    tell_of_changes,
+)
 from radics_mesh.node.whereabouts import Whereabouts
 from radics_mesh.records import TTL_MAX_S, Kind
 from radics_mesh.revocations import Revocation, revoke
@@ -134,6 +142,11 @@ class Services:
         )
         self.liveness = liveness_of(me, self.link, self.dht, self.directory, config)
         self.liveness.pinned = lambda: of_use(self.sessions(), self.hosting)
+        self.directory.is_unreachable = self.liveness.is_gone
+        self.holdings = DirectoryHoldings(self.directory, self.liveness.view)
+        self.comparing = comparing_of(
+            me, self.link, self.liveness, self.holdings, config.compare_every_s
+        )
         self.graph = NeighbourGraph(me.node_id)
         self.store = BundleStore.open(
             state / "bundles",
@@ -174,6 +187,14 @@ class Services:
             table=self.routes,
             clock=clock,
             noted=self._routing_noted,
+        )
+        self.record_bundles = RecordBundles(
+            own=me.node_id,
+            agent=self.agent,
+            holdings=self.holdings,
+            clock=clock,
+            reached=self.liveness.is_near,
+            gone=self.liveness.gone,
         )
         self.revoking.attach(self.agent)
         self.revoking.heard = self._put_out
@@ -262,9 +283,18 @@ class Services:
                 await nursery.start(self.dht.run)
                 await nursery.start(self.directory.run)
                 await nursery.start(self.liveness.run)
-                nursery.start_soon(tell_of_changes, self.liveness, self.journal, self.last_name_of)
+                await nursery.start(self.comparing.run)
+                nursery.start_soon(stir_at_changes, self.directory, self.comparing)
+                nursery.start_soon(
+                    tell_of_changes,
+                    self.liveness,
+                    self.directory,
+                    self.journal,
+                    self.last_name_of,
+                )
                 await nursery.start(self.agent.run)
                 await nursery.start(self.gossip.run)
+                await nursery.start(self.record_bundles.run)
                 await nursery.start(self.revoking.run)
                 await nursery.start(self.rekeying.run)
                 await nursery.start(self.renewing.run)

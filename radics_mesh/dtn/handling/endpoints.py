@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -237,9 +238,10 @@ class Endpoints:
             opened = partial(open_delivery, signer=held.signer, receiver=self._identity)
             try:
                 keep = self._store.scratch
-                return await sized(len(raw), lambda: opened(Bundle.parse(raw), keep=keep))
+                delivery = await sized(len(raw), lambda: opened(Bundle.parse(raw), keep=keep))
             except CapacityError:  # then in memory
-                return await sized(len(raw), lambda: opened(Bundle.parse(raw)))
+                delivery = await sized(len(raw), lambda: opened(Bundle.parse(raw)))
+            return replace(delivery, age_s=held.age_at(self._me.clock.monotonic()) / 1e6)
         except (PeerError, WireError, LinkError) as error:
             self._counters["undecipherable"] += 1
             log.warning("bundle dropped", bundle=str(held.bundle_id), reason=str(error))

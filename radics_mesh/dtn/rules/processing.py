@@ -14,7 +14,7 @@ when there is no Age block and the wall clock can be right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from radics_mesh.clock import DtnTime, Monotonic, Wall, from_dtn, is_plausible
 from radics_mesh.config import Foreign
@@ -80,6 +80,8 @@ class Delivery:
     flags: int = ORDINARY
     # Nobody on the way could read it.
     encrypted: bool = False
+    # Since it was sent, as far as those know that had it. Another with each delivery.
+    age_s: float = field(default=0.0, compare=False)
 
 
 class Refusal(PeerError):
