@@ -64,7 +64,7 @@ class Admitted:
     mesh: Mesh
     chain: bytes
     peers: list[Address]
-    # What seals datagrams now, the newest first; empty from a member that knows of one key only.
+    # What seals datagrams now, the newest first; empty: the key in `mesh`.
     mesh_keys: list[Given] = field(default_factory=list)
 
 
@@ -310,7 +310,8 @@ def _parse_reply(content: bytes, identity: Identity, inviter: bytes, now: Wall) 
     chain = fields.blob(limit=CHAIN_MAX_BYTES)
     mesh = Mesh(fields.blob(KEY_BYTES), fields.blob(KEY_BYTES))
     peers = [_parse_address(item) for item in fields.items(limit=_ADDRESSES_MAX)]
-    mesh_keys = parse_given(fields.items(limit=LIVE_MAX))
+    # A member from before 0.5 knows of one key only, and says nothing.
+    mesh_keys = parse_given(fields.items(limit=LIVE_MAX)) if fields.has_more else []
     fields.end()
     parsed = Chain.parse(chain)
     if mesh.verify(parsed, now).public != identity.public:

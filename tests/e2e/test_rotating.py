@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import partial
 
@@ -100,8 +101,9 @@ async def test_the_key_changes_under_traffic_and_shuts_the_revoked_out(
         assert [item["payload"] for item in taken] == sent
         assert (await answered(a, [key_of(c)])) == [True]
 
-        said = await command(a, "revoke", "C", "--rotate", "--overlap", "1s")
-        assert "the mesh key is of epoch 2 now" in said
+        said = json.loads(await command(a, "revoke", "C", "--rotate", "--overlap", "1s", "--json"))
+        assert (said["news"], said["rotated"]["epoch"]) == (True, 2)
+        assert set(said["rotated"]["waiting"]) <= {"B"}
         for peer in (a, b):
             await until(partial(revoked_on, peer))
             await until(partial(settled, peer, 2))
