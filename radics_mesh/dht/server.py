@@ -214,6 +214,7 @@ class Dht(Server):
             await self._crawl_nodes(self.node)
             await self._crawl_nodes(Node(self._random.randbytes(20)))
             await self._ask_witnesses()
+            self.storage.purge()
             wait_s = min(2 * wait_s, REFRESH_S)
 
     async def _ask_witnesses(self) -> None:

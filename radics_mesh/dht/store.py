@@ -1,18 +1,19 @@
 """What a node holds for others under DHT keys: checked by `Contents`, merged, bounded.
 
 A key holds one value for each publisher (`Slot.owner`), and the higher sequence wins; an older one
-is refused as a replay. Nobody can fill the store: a publisher may own OWNER_MAX values, a key may
-hold KEY_MAX, all together TOTAL_MAX. When it is full, what expired gives way first, then what lies
-farthest from this node's id; a value that would itself be the first to go is refused.
+is refused as a replay. Nobody can fill the store: a publisher may own OWNER_MAX values, what nobody
+signs (contents under their hash) takes UNSIGNED_MAX, a key may hold KEY_MAX, the store TOTAL_MAX.
+When it is full, what expired gives way first, then what belongs to the publisher with the most,
+then what lies farthest from this node's id; a value that would be the first to go is refused.
 
-Values whose time to live is over stay until room is needed: shown as stale they are worth more in
-a partition than nothing.
+Values whose time to live is over stay for KEEP_S, or until room is needed: shown as stale, where
+nothing fresh is left of their key, they are worth more in a partition than nothing.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +24,9 @@ from radics_mesh.errors import CapacityError, PeerError
 
 KEY_MAX = 16
 OWNER_MAX = 256
+UNSIGNED_MAX = 1024
 TOTAL_MAX = 4096
+KEEP_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class ValueStore(IStorage):
         self._own = node_id
         self._clock = clock
         self._keys: dict[bytes, dict[bytes, Held]] = {}
-        self._owned: Counter[bytes] = Counter()
+        self._owned: defaultdict[bytes, dict[bytes, Held]] = defaultdict(dict)
         self._total = 0
 
     def __len__(self) -> int:
@@ -89,31 +92,40 @@ class ValueStore(IStorage):
         held = self._keys.get(key, {}).get(slot.owner)
         if held is None:
             self._make_room(key, slot, now)
-            self._owned[slot.owner] += 1
             self._total += 1
         elif slot.sequence < held.slot.sequence:
             raise PeerError("an older value than the one held")
         elif slot.sequence == held.slot.sequence:
             held.expires = max(held.expires, now + slot.ttl_s)
             return
-        self._keys.setdefault(key, {})[slot.owner] = Held(key, slot, value, now, now + slot.ttl_s)
+        held = Held(key, slot, value, now, now + slot.ttl_s)
+        self._keys.setdefault(key, {})[slot.owner] = held
+        self._owned[slot.owner][key] = held
 
     def _make_room(self, key: bytes, slot: Slot, now: Monotonic) -> None:
         if len(self._keys.get(key, {})) >= KEY_MAX:
             self._evict_one(list(self._keys[key].values()), now, "the key")
-        if slot.owner and self._owned[slot.owner] >= OWNER_MAX:
-            owned = [held for held in self._all() if held.slot.owner == slot.owner]
-            self._evict_one(owned, now, "its publisher")
-        if self._total < TOTAL_MAX:
-            return
-        others = (held for held in self._all() if held.slot.owner != self._own)
-        worst = max(others, key=lambda held: (held.expired(now), self._distance(held.key)))
-        if (
-            not worst.expired(now)
-            and slot.owner != self._own
-            and self._distance(worst.key) < self._distance(key)
-        ):
-            raise CapacityError("full of values that lie closer")
+        owned = self._owned.get(slot.owner, {})
+        if slot.owner and len(owned) >= OWNER_MAX:
+            self._evict_one(list(owned.values()), now, "its publisher")
+        elif not slot.owner and len(owned) >= UNSIGNED_MAX:
+            self._displace(owned.values(), key, slot, now)
+        if self._total >= TOTAL_MAX:
+            others = (held for held in self._all() if held.slot.owner != self._own)
+            self._displace(others, key, slot, now)
+
+    def _displace(self, among: Iterable[Held], key: bytes, slot: Slot, now: Monotonic) -> None:
+        """Drop the least worth keeping of these, unless that would be the new one."""
+
+        def burden(held: Held) -> tuple[bool, int, int]:
+            share = len(self._owned.get(held.slot.owner, ()))
+            return held.expired(now), share, self._distance(held.key)
+
+        worst = max(among, key=burden)
+        share = len(self._owned.get(slot.owner, ())) + (slot.owner != worst.slot.owner)
+        newcomer = (False, share, self._distance(key))
+        if slot.owner != self._own and newcomer > burden(worst):
+            raise CapacityError("full of values that lie closer, or of publishers with less")
         self._drop(worst)
 
     def _evict_one(self, among: list[Held], now: Monotonic, of: str) -> None:
@@ -127,8 +139,10 @@ class ValueStore(IStorage):
         del slots[held.slot.owner]
         if not slots:
             del self._keys[held.key]
-        self._owned[held.slot.owner] -= 1
-        self._owned += Counter()  # forgets owners at zero
+        owned = self._owned[held.slot.owner]
+        del owned[held.key]
+        if not owned:
+            del self._owned[held.slot.owner]
         self._total -= 1
 
     def forget(self, key: bytes) -> None:
@@ -144,11 +158,19 @@ class ValueStore(IStorage):
             yield from slots.values()
 
     def values(self, key: bytes) -> list[bytes]:
-        """All values under a key, aged, fresh and recent ones first."""
+        """What there is under a key, aged, the most recent first. What expired is told only
+        where nothing else is left."""
         now = self._clock.monotonic()
         slots = self._keys.get(key, {}).values()
-        ordered = sorted(slots, key=lambda held: (held.expired(now), -held.since))
+        fresh = [held for held in slots if not held.expired(now)]
+        ordered = sorted(fresh or slots, key=lambda held: -held.since)
         return [self._aged(held, now) for held in ordered]
+
+    def purge(self) -> None:
+        """Forget what expired long ago."""
+        now = self._clock.monotonic()
+        for held in [held for held in self._all() if now > held.expires + KEEP_S]:
+            self._drop(held)
 
     def _aged(self, held: Held, now: Monotonic) -> bytes:
         assert self.contents is not None

@@ -59,13 +59,27 @@ def test_nothing_is_taken_before_somebody_judges(clock: HandClock) -> None:
         values[fact_key("cats")] = fact(node_id(1), 1, "cats: purr")
 
 
-def test_what_expired_is_still_told_but_last(values: ValueStore, clock: HandClock) -> None:
+def test_what_expired_is_told_where_nothing_else_is_left(
+    values: ValueStore, clock: HandClock
+) -> None:
     old, new = fact(node_id(1), 1, "cats: purr"), fact(node_id(2), 1, "cats: hiss")
     values[fact_key("cats")] = old
     clock.now += TTL_S + 1
+    assert values[fact_key("cats")] == [old]
     values[fact_key("cats")] = new
-    assert values[fact_key("cats")] == [new, old]
+    assert values[fact_key("cats")] == [new]
     assert [value for _, _, value in values.fresh_items()] == [new]
+
+
+def test_what_expired_long_ago_is_forgotten(values: ValueStore, clock: HandClock) -> None:
+    values[fact_key("cats")] = fact(node_id(1), 1, "cats: purr")
+    clock.now += TTL_S + store.KEEP_S - 1
+    values.purge()
+    assert len(values) == 1
+    clock.now += 2
+    values.purge()
+    assert len(values) == 0
+    assert values.get(fact_key("cats")) is None
 
 
 def test_the_same_value_again_lives_as_long_as_its_judge_says(
@@ -117,3 +131,46 @@ def test_a_full_store_keeps_what_is_close_and_its_own(
     assert values.get(keys[28]) is None
     assert values.get(keys[59]) == [b"own"]
     assert len(values) == 20
+
+
+def test_who_has_the_most_gives_way_first(
+    values: ValueStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although its values lie as close as any."""
+    monkeypatch.setattr(store, "TOTAL_MAX", 20)
+    for number in range(18):
+        values.place(_key(number), b"greedy", Slot(node_id(1), 1, 60))
+    for number in range(100, 110):
+        values.place(_key(number), b"modest", Slot(node_id(number), 1, 60))
+    assert len(values) == 20
+    assert all(values.get(_key(number)) == [b"modest"] for number in range(100, 110))
+    with pytest.raises(CapacityError):
+        values.place(_key(50), b"greedy", Slot(node_id(1), 1, 60))
+
+
+def test_what_nobody_signs_takes_its_share_and_no_more(
+    values: ValueStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "UNSIGNED_MAX", 10)
+    values.place(_key(999), b"signed", Slot(node_id(1), 1, 60))
+    taken = 0
+    for number in range(200):
+        try:
+            values.place(_key(number), b"part", Slot(b"", 0, 60))
+            taken += 1
+        except CapacityError:
+            continue
+    assert len(values) == 11
+    assert 10 < taken < 200
+    assert values[_key(999)] == [b"signed"]
+
+
+def test_a_million_values_of_one_publisher_leave_its_share(values: ValueStore) -> None:
+    """Reduced: 20,000, of which all but OWNER_MAX are refused."""
+    refused = 0
+    for number in range(20_000):
+        try:
+            values.place(_key(number), b"x", Slot(node_id(1), 1, 60))
+        except CapacityError:
+            refused += 1
+    assert (len(values), refused) == (store.OWNER_MAX, 20_000 - store.OWNER_MAX)

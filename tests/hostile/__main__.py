@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--look-ups", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--loss", type=float, default=0.0)
-    parser.add_argument("--attack", action="append", choices=[*ALL], default=[])
+    parser.add_argument("--attack", action="append", choices=[*ALL, "all"], default=[])
     given = parser.parse_args()
     # The first refusal of each kind by each member: here they are counted.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
@@ -74,14 +74,13 @@ def main() -> None:
         f"{'attack':<12} {'found':>7} {'p50 s':>6} {'p99 s':>6} {'old':>4} {'none':>4}"
         f" {'held':>5}  counted by honest members"
     )
-    rows = [[name] for name in given.attack or ALL]
-    for names in [[], *rows, *([[*ALL]] if not given.attack else [])]:
+    for name in given.attack or ["none", *ALL, "all"]:
+        names = {"none": [], "all": [*ALL]}.get(name, [name])
         began = time.monotonic()
         attacks = hostile(given.nodes, given.share, given.seed, names) if names else {}
         outcome, counted, held, _ = run(
             given.nodes, attacks, given.look_ups, given.seed, given.loss
         )
-        name = "none" if not names else names[0] if len(names) == 1 else "all"
         refused = ", ".join(f"{n} {counted[n]}" for n in REFUSALS if counted[n])
         print(
             f"{name:<12} {outcome.rate:>7.1%} {outcome.quantile_s(0.5):>6.2f}"
