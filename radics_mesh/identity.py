@@ -7,6 +7,8 @@ Bundles are the exception: their signature form is RFC 6257's (radics_mesh.dtn.t
 
 from __future__ import annotations
 
+import functools
+
 import nacl.bindings
 from nacl.exceptions import BadSignatureError, CryptoError
 
@@ -46,12 +48,17 @@ class Identity:
 
     def unseal(self, sealed: bytes) -> bytes:
         """What was sealed to this key; PeerError when it was not, or was altered."""
-        public = nacl.bindings.crypto_sign_ed25519_pk_to_curve25519(self.public)
-        secret = nacl.bindings.crypto_sign_ed25519_sk_to_curve25519(self.secret)
+        public, secret = self._box_keys
         try:
             return nacl.bindings.crypto_box_seal_open(sealed, public, secret)
         except (CryptoError, TypeError) as error:
             raise PeerError("sealed to another key, or altered") from error
+
+    @functools.cached_property
+    def _box_keys(self) -> tuple[bytes, bytes]:
+        """Public and secret; every sealed message asks."""
+        secret = nacl.bindings.crypto_sign_ed25519_sk_to_curve25519(self.secret)
+        return _box_key(self.public), secret
 
     def __repr__(self) -> str:
         return f"Identity({self.node_id.short})"
@@ -71,10 +78,15 @@ def seal(public: bytes, message: bytes) -> bytes:
     """Only the holder of the key can read it (libsodium's sealed box over the X25519 form of the
     key). Who sealed it is not said: the signature around it must say that. PeerError: no key."""
     try:
-        box_key = nacl.bindings.crypto_sign_ed25519_pk_to_curve25519(public)
+        box_key = _box_key(public)
     except (CryptoError, TypeError) as error:
         raise PeerError("not a public key") from error
     return nacl.bindings.crypto_box_seal(message, box_key)
+
+
+@functools.lru_cache(maxsize=1024)
+def _box_key(public: bytes) -> bytes:
+    return nacl.bindings.crypto_sign_ed25519_pk_to_curve25519(public)
 
 
 def _framed(context: str, message: bytes) -> bytes:

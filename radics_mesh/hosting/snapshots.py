@@ -27,7 +27,7 @@ from radics_mesh.vmm.stored import Read, Stored
 from radics_mesh.vmm.survey import Survey
 from radics_mesh.vmm.template import template
 
-_WEIGHED_PAGES = 4096
+_WEIGHED_PAGES = 512
 _OLD_SUFFIX, _CARRIED_SUFFIX = ".snap", ".carried"
 
 

@@ -215,7 +215,8 @@ class Staging:
 
     def unknown_of(self, pages: Mapping[int, bytes]) -> list[bytes]:
         """Pages that the target has not said it has and was not sent."""
-        return [h for h in dict.fromkeys(pages.values()) if h not in self._has]
+        has = self._has  # of ten thousands, in a pause
+        return list(dict.fromkeys([h for h in pages.values() if h not in has]))
 
     async def send_pages(self, hashes: Iterable[bytes]) -> None:
         await self._sending.send(hashes, from_store(self._host.pages))
