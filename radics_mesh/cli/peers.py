@@ -39,7 +39,7 @@ def _row(peer: dict[str, Any]) -> cells.Row:
         cells.printable(peer["id"][:8]),
         cells.printable(peer["state"]),
         cells.duration(peer["for_s"]),
-        "never" if heard is None else f"{cells.duration(heard)} ago",
+        "-" if heard is None else f"{cells.duration(heard)} ago",
         cells.printable(peer["address"] or "-"),
         f"{peer['accusers']}" if peer["accusers"] else "-",
     ]

@@ -66,7 +66,8 @@ class PeerRow(TypedDict):
     # alive, suspect, unreachable or left
     state: str
     for_s: float
-    # Since it last answered this node, itself or over a helper; None: never.
+    # Since it last answered this node, itself or over a helper; None: not since
+    # this node was started.
     heard_s: float | None
     address: str | None
     # Its own count of how often it had to contradict a suspicion.

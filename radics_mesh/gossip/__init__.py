@@ -8,6 +8,7 @@ rumours     what is news, and how often it must still be told
 words       statements that their speakers sign: alive, left, suspected; and acknowledgements
 messages    the datagrams
 budget      how much news of one signer is believed
+absences    who is gone since when, over a restart
 liveness    the thin Trio shell of the failure detector
 
 entropy           anti-entropy: what this node lacks of what others hold. Sans-IO

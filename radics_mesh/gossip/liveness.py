@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random, SystemRandom
 
 import structlog
@@ -18,7 +19,9 @@ import trio
 
 from radics_mesh.broadcast import Broadcast
 from radics_mesh.clock import Clock
-from radics_mesh.errors import LinkError
+from radics_mesh.durable import write_durably
+from radics_mesh.errors import LinkError, WireError
+from radics_mesh.gossip.absences import dump, load
 from radics_mesh.gossip.beliefs import Change
 from radics_mesh.gossip.members import Member, State
 from radics_mesh.gossip.swim import Settings, Swim
@@ -50,8 +53,9 @@ class Standing:
 
 class Liveness:
     """`run` it. `acquaintances` gives addresses where other nodes may be (a bootstrap, the DHT's
-    contacts); `admits` is as of Swim, and `seek` is told of whom it did not admit: their records
-    may be had from somewhere. `pinned`, as of Members, may be set at any time."""
+    contacts); `path` is where it writes down who is gone; `admits` is as of Swim, and `seek` is
+    told of whom it did not admit: their records may be had from somewhere. `pinned`, as of
+    Members, may be set at any time."""
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Liveness:
         admits: Callable[[bytes], bool] = lambda key: True,
         seek: Callable[[NodeId], None] = lambda node: None,
         settings: Settings | None = None,
+        path: Path | None = None,
         random: Random | None = None,
     ) -> None:
         # Nonces must not be guessed: who guesses one can acknowledge in advance.
@@ -76,8 +81,12 @@ class Liveness:
             admits=admits,
             settings=settings,
         )
+        self._mesh = mesh
+        self._path = path
+        self._unsaved = False
         self._link = link
         self._clock = clock
+        self._load()
         self._acquaintances = acquaintances
         self._seek = seek
         self.pinned: Callable[[], Collection[NodeId]] = frozenset
@@ -155,6 +164,7 @@ class Liveness:
                 nursery.start_soon(self._look)
                 task_status.started()
         finally:
+            self._save()
             self.swim.leave()
             with trio.CancelScope(deadline=trio.current_time() + 1, shield=True):
                 await self._send()
@@ -189,15 +199,34 @@ class Liveness:
             for address in self._random.sample(unknown, min(MEET_MAX, len(unknown))):
                 self.swim.meet(address, now)
             await self._flush()
+            self._save()
             alone = not len(self.swim.members)
             await trio.sleep(LOOK_S * self._random.uniform(0.8, 1.2) / (5 if alone else 1))
 
     async def _flush(self) -> None:
         for change in self.swim.changes():
+            self._unsaved = True
             self._changes.tell(change)
         for address in self.swim.met():
             self.met.tell(address)
         await self._send()
+
+    def _load(self) -> None:
+        """A damaged book is an empty one: whoever is gone will be missed again."""
+        if self._path is None or not self._path.exists():
+            return
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        try:
+            load(self._path.read_bytes(), self.swim.members, self._mesh, now, wall)
+        except WireError as error:
+            log.warning("absences ignored", path=str(self._path), reason=str(error))
+
+    def _save(self) -> None:
+        """Durably, if anybody came or went; blocks while the disk syncs."""
+        if self._path is not None and self._unsaved:
+            self._unsaved = False
+            now, wall = self._clock.monotonic(), self._clock.wall()
+            write_durably(self._path, dump(self.swim.members, now, wall), mode=0o600)
 
     async def _send(self) -> None:
         outgoing, self.swim.outgoing = self.swim.outgoing, []

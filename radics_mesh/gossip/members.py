@@ -188,6 +188,13 @@ class Members:
             self._gone.popitem(last=False)
         self._set_bar()
 
+    def recall(self, word: Alive, state: State, since: float) -> None:
+        """Somebody was gone when this program ran last."""
+        if self.get(word.node_id) is None:
+            member = Member(word, since, state)
+            member.hint(word.at)
+            self._gone[word.node_id] = member
+
     def revive(self, member: Member, now: float) -> None:
         """It is back, or was never gone."""
         if member.state is not State.ALIVE:

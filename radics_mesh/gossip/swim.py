@@ -326,6 +326,7 @@ class Swim:
         member = self._next_target(now)
         self._probe_at = now + self._period_s()
         if member is None:
+            self.health.change(-1)  # nobody is left who could show how it is
             return
         step_s = self.settings.try_s * self.health.factor
         self._probe = Probe(member.node_id, self._nonce(), now, step_s, self._probe_at)

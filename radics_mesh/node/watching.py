@@ -45,6 +45,7 @@ def liveness_of(
         clock=me.clock,
         acquaintances=lambda: list(dht.contacts().values()),
         admits=admits,
+        path=config.state / "absences.msgpack",
         seek=lambda node: directory.seek(Kind.NODE, node.text),
         settings=Settings(period_s=every_s, try_s=0.3 * every_s, news_s=0.5 * every_s),
     )

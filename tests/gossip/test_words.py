@@ -4,10 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radics_mesh.clock import Wall
 from radics_mesh.codec import pack
 from radics_mesh.errors import PeerError, WireError
 from radics_mesh.gossip import messages
+from radics_mesh.gossip.absences import dump, load
 from radics_mesh.gossip.budget import Budget
+from radics_mesh.gossip.members import Members, State
 from radics_mesh.gossip.suspicion import BETA, CONFIRMATIONS, Suspicion
 from radics_mesh.gossip.words import (
     Alive,
@@ -136,6 +139,36 @@ def test_of_two_nodes_one_suspects_the_other_no_longer_than_needed() -> None:
     suspicion = Suspicion(0, began=0.0)
     suspicion.confirm(say_suspect(ONE, MESH, OTHER.node_id, 0))
     assert suspicion.ends(3.0, members=1) == 3.0
+
+
+def test_absences_come_back_with_their_times() -> None:
+    members = Members(ONE.node_id, b"salt")
+    for number, state in ((2, State.UNREACHABLE), (3, State.LEFT)):
+        word = say_alive(identity(number), MESH, 4, left=state is State.LEFT).seen_at(at(number))
+        member = members.add(word, 10.0)
+        assert member is not None
+        members.part(member, state, 100.0)
+    written = dump(members, 160.0, Wall(1_800_000_060.0))
+    again = Members(ONE.node_id, b"other")
+    assert load(written, again, MESH, 5000.0, Wall(1_800_003_600.0)) == 2
+    found = {member.node_id: member for member in again}
+    assert found[OTHER.node_id].state is State.UNREACHABLE
+    assert found[OTHER.node_id].since == 5000.0 - 3600.0
+    assert found[OTHER.node_id].addresses == [at(2)]
+    assert found[identity(3).node_id].word.left
+    # A clock that was never set, or set back, knows nothing of how long ago that was.
+    unset = Members(ONE.node_id, b"other")
+    load(written, unset, MESH, 7.0, Wall(100.0))
+    assert {member.since for member in unset} == {7.0}
+    assert load(written, Members(ONE.node_id, b""), Digest(bytes(31) + b"x"), 7.0, Wall(0.0)) == 0
+
+
+@given(st.binary(max_size=300))
+def test_any_file_is_absences_or_a_wire_error(raw: bytes) -> None:
+    try:
+        load(raw, Members(ONE.node_id, b""), MESH, 0.0, Wall(0.0))
+    except WireError:
+        return
 
 
 def test_a_budget_lets_a_burst_through_and_then_so_many_a_second() -> None:
