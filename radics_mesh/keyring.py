@@ -97,9 +97,6 @@ class Keyring:
         """The live ones, for a new member."""
         return [(one.epoch, one.secret) for one in self.live()]
 
-    def has(self, key_id: bytes) -> bool:
-        return key_id in self._held
-
     def stated(self) -> set[bytes]:
         """Ids of those whose statement is held."""
         return {one.key_id for one in self._held.values() if one.rotation is not None}

@@ -41,7 +41,7 @@ def tell_of_rotation(answer: dict[str, Any]) -> None:
         names = ", ".join(cells.printable(name) for name in waiting[:_NAMES_MAX])
         more = f" and {len(waiting) - _NAMES_MAX} more" if len(waiting) > _NAMES_MAX else ""
         click.echo(
-            f"the old one ends when {names}{more} have confirmed it,"
+            f"the old one ends once it is confirmed by {names}{more},"
             f" at the latest in {cells.duration(answer['overlap_s'])}; see `members`"
         )
 

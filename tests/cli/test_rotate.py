@@ -13,7 +13,7 @@ def test_who_has_not_confirmed_is_named_but_not_all(capsys: pytest.CaptureFixtur
     tell_of_rotation({"epoch": 3, "overlap_s": 300, "waiting": waiting})
     said = capsys.readouterr().out
     assert "\x1b" not in said
-    assert "node6 and 2 more have confirmed it, at the latest in 5 min" in said
+    assert "node6 and 2 more, at the latest in 5 min" in said
 
 
 @pytest.mark.parametrize(
