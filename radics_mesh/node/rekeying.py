@@ -1,17 +1,14 @@
 """The mesh key on a node: kept durably, changed, and passed on to whoever lacks the newest.
 
-Keys go in bundles to the nodes' service `mesh-keys`, each sealed to the public key of its receiver,
-with the statement of who made it (radics_mesh.rotations; which key counts: radics_mesh.keyring):
+Keys go in bundles to the nodes' service `mesh-keys` (radics_mesh.node.key_messages), each sealed to
+its receiver, with the statement of who made it (radics_mesh.rotations; which key counts:
+radics_mesh.keyring). Who asks or answers gets the live keys that it has not named, once this node
+knows the revocations that the keys' makers knew.
 
-  [kind, chain, ids, [[statement, sealed key], ...]]     kind 2 asks, 1 answers that, 0 brings news
-
-A question and an answer name the keys whose statements their sender holds, and show its chain of
-invitations: so that the other can tell it from a revoked node, and knows whom to seal to. It gets
-the live keys that are missing in them, once this node knows the revocations that the keys' makers
-knew. Neighbours compare at each contact, which needs sessions alone, no mesh key: so a node that
-was away gets in again, and the halves of a partition each other's keys. Who makes a key sends it to
-every member that it knows; what is news goes on to all neighbours. What each holds as the newest
-stands in its own record, and so is its confirmation.
+Neighbours compare at each contact, which needs sessions alone, no mesh key: so a node that was away
+gets in again, and the halves of a partition each other's keys. Who makes a key sends it to every
+member that it knows; what is news goes on to all neighbours. What each holds as the newest stands in
+its own record, and so is its confirmation.
 """
 
 from __future__ import annotations
@@ -25,33 +22,24 @@ import trio
 from nacl.bindings import randombytes
 
 from radics_mesh.clock import Clock
-from radics_mesh.codec import Fields, pack
 from radics_mesh.dtn.agent import Agent, Delivery
 from radics_mesh.dtn.wire.bundle import EXPEDITED
 from radics_mesh.errors import MeshError, PeerError, UsageError, WireError
-from radics_mesh.identity import Identity, seal
+from radics_mesh.identity import Identity
 from radics_mesh.ids import NodeId
-from radics_mesh.keyring import LIVE_MAX, Keyring, MeshKey
+from radics_mesh.keyring import Keyring
 from radics_mesh.me import Me
-from radics_mesh.membership import CHAIN_MAX_BYTES, Mesh, Verifier
+from radics_mesh.membership import Mesh, Verifier
+from radics_mesh.node.key_messages import Box, Kind, Message, boxed, said_in
 from radics_mesh.private import read_private, write_private
 from radics_mesh.records import Record
 from radics_mesh.revocations import Revocations
-from radics_mesh.rotations import (
-    KEY_ID_BYTES,
-    SECRET_BYTES,
-    STATEMENT_MAX_BYTES,
-    Rotation,
-    rotate,
-)
+from radics_mesh.rotations import SECRET_BYTES, Rotation, rotate
 
 log = structlog.get_logger(__name__)
 
 SERVICE = "mesh-keys"
 FILE_NAME = "mesh-keys.msgpack"
-_NEWS, _ANSWER, _QUESTION = 0, 1, 2
-_IDS_MAX = 64
-_BOX_BYTES = SECRET_BYTES + 48
 # Contacts come in bursts when a node starts, and one that was just lost comes again.
 _SETTLE_S = 0.05
 # While an older key is live: whether all have confirmed is looked at so often.
@@ -102,9 +90,9 @@ class Rekeying:
             if self._has_news():
                 for peer in sorted(self._neighbours() - self._told):
                     self._told.add(peer)
-                    await self._send(peer, _QUESTION)
+                    await self._send(peer, Kind.QUESTION)
             while self._to_ask:
-                await self._send(self._to_ask.pop(), _QUESTION)
+                await self._send(self._to_ask.pop(), Kind.QUESTION)
             self._settle()
             with trio.move_on_after(_LOOK_S if len(self.ring.live()) > 1 else float("inf")):
                 await self._woken.wait()
@@ -141,12 +129,12 @@ class Rekeying:
 
     def epoch_of(self, record: Record) -> int:
         """The epoch that a node says it has; 0 where it says none."""
-        said = _said_in(record)
+        said = said_in(record)
         return said[0] if said else 0
 
     def holds_newest(self, record: Record) -> bool:
         newest = self.ring.newest
-        said = _said_in(record)
+        said = said_in(record)
         return newest.epoch == 0 if said is None else said == (newest.epoch, newest.key_id[:8])
 
     def waiting(self) -> list[NodeId]:
@@ -161,7 +149,7 @@ class Rekeying:
 
     def heard(self, record: Record) -> None:
         """A node has said what it holds: perhaps what this one lacks."""
-        said = _said_in(record)
+        said = said_in(record)
         newest = self.ring.newest
         if said is None or said[0] < newest.epoch or said == (newest.epoch, newest.key_id[:8]):
             return
@@ -211,17 +199,17 @@ class Rekeying:
         peer = delivery.signer
         if peer is None:
             raise PeerError("mesh keys that nobody signed")
-        kind, chain, ids, boxes = _parse(delivery.payload)
-        if kind != _NEWS:
-            self._meet(peer, chain)
-        if self._learn(boxes):
+        message = Message.parse(delivery.payload)
+        if message.kind is not Kind.NEWS:
+            self._meet(peer, message.chain)
+        if self._learn(message.boxes):
             for neighbour in sorted(self._neighbours() - {peer}):
                 await self._pass_on(neighbour)
-        if kind == _NEWS:
+        if message.kind is Kind.NEWS:
             return
-        if kind == _QUESTION and ids - self.ring.stated():
-            await self._send(peer, _ANSWER)
-        await self._pass_on(peer, ids)
+        if message.kind is Kind.QUESTION and message.ids - self.ring.stated():
+            await self._send(peer, Kind.ANSWER)
+        await self._pass_on(peer, message.ids)
 
     def _meet(self, peer: NodeId, chain: bytes) -> None:
         """PeerError unless it is a member, and its own chain. Now this node knows its key."""
@@ -232,7 +220,7 @@ class Rekeying:
         if len(self._keys) > _ASKED_MAX:
             self._keys.popitem(last=False)
 
-    def _learn(self, boxes: Iterable[tuple[bytes, bytes]]) -> bool:
+    def _learn(self, boxes: Iterable[Box]) -> bool:
         """Whether some were news; those are on the medium. What is bad is counted."""
         learned = 0
         for packed, box in boxes:
@@ -250,15 +238,14 @@ class Rekeying:
             self._use()
         return learned > 0
 
-    async def _pass_on(self, node: NodeId, has: Iterable[bytes] = ()) -> None:
+    async def _pass_on(self, node: NodeId, has: frozenset[bytes] = frozenset()) -> None:
         """The live keys but those, sealed to that member; a question where its key is not known."""
-        keys = [key for key in self.ring.passable() if key.key_id not in set(has)]
+        keys = [key for key in self.ring.passable() if key.key_id not in has]
         public = self._public_of(node)
         if keys and public is not None:
-            boxes = [_boxed(key, public) for key in keys]
-            await self._send(node, _NEWS, boxes)
+            await self._send(node, Kind.NEWS, [boxed(key, public) for key in keys])
         elif keys:
-            await self._send(node, _QUESTION)
+            await self._send(node, Kind.QUESTION)
 
     def _public_of(self, node: NodeId) -> bytes | None:
         """None while it is not known, and when it is no member (any more)."""
@@ -272,18 +259,20 @@ class Rekeying:
                 return member.public
         return None
 
-    async def _send(
-        self, node: NodeId, kind: int, boxes: Iterable[tuple[bytes, bytes]] = ()
-    ) -> None:
-        chain = b"" if kind == _NEWS else self._me.chain
-        ids = [] if kind == _NEWS else sorted(self.ring.stated())
-        payload = pack([kind, chain, ids, [list(pair) for pair in boxes]])
-        lifetime_s = _NEWS_LIFETIME_S if kind == _NEWS else _LIFETIME_S
+    async def _send(self, node: NodeId, kind: Kind, boxes: Sequence[Box] = ()) -> None:
+        if kind is Kind.NEWS:
+            message, lifetime_s = Message(kind, boxes=tuple(boxes)), _NEWS_LIFETIME_S
+        else:
+            ids = frozenset(self.ring.stated())
+            message, lifetime_s = Message(kind, self._me.chain, ids), _LIFETIME_S
         if self._agent is None:
             raise UsageError("mesh keys are attached to no agent")
         try:
             await self._agent.send(
-                node.service(SERVICE), payload, lifetime_s=lifetime_s, priority=EXPEDITED
+                node.service(SERVICE),
+                message.pack(),
+                lifetime_s=lifetime_s,
+                priority=EXPEDITED,
             )
         except MeshError as error:  # a full store; neighbours compare again at a contact
             log.warning("mesh keys not sent", peer=node.text, reason=str(error))
@@ -318,34 +307,3 @@ def keep_given(state: Path, mesh: Mesh, given: Sequence[tuple[int, bytes]], cloc
     if given:
         ring.admitted_with(given, now)
     write_private(state / FILE_NAME, ring.pack(now, clock.wall()))
-
-
-def _boxed(key: MeshKey, public: bytes) -> tuple[bytes, bytes]:
-    assert key.rotation is not None
-    return key.rotation.pack(), seal(public, key.secret)
-
-
-def _said_in(record: Record) -> tuple[int, bytes] | None:
-    said = record.body.get("mesh_key")
-    if not isinstance(said, (list, tuple)) or len(said) != 2:
-        return None
-    epoch, name = said
-    if type(epoch) is not int or not isinstance(name, bytes):
-        return None
-    return epoch, name
-
-
-def _parse(payload: bytes) -> tuple[int, bytes, set[bytes], list[tuple[bytes, bytes]]]:
-    limit = LIVE_MAX * (STATEMENT_MAX_BYTES + _BOX_BYTES + 16) + CHAIN_MAX_BYTES + 2048
-    fields = Fields.parse(payload, "mesh keys", limit_bytes=limit)
-    kind = fields.integer(_NEWS, _QUESTION)
-    chain = fields.blob(limit=CHAIN_MAX_BYTES)
-    items = fields.items(limit=_IDS_MAX)
-    ids = {Fields([item], "mesh key's id").blob(KEY_ID_BYTES) for item in items}
-    boxes = []
-    for item in fields.items(limit=LIVE_MAX):
-        pair = Fields(item, "mesh key")
-        boxes.append((pair.blob(limit=STATEMENT_MAX_BYTES), pair.blob(_BOX_BYTES)))
-        pair.end()
-    fields.end()
-    return kind, chain, ids, boxes
