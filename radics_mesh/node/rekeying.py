@@ -7,8 +7,8 @@ knows the revocations that the keys' makers knew.
 
 Neighbours compare at each contact, which needs sessions alone, no mesh key: so a node that was away
 gets in again, and the halves of a partition each other's keys. Who makes a key sends it to every
-member that it knows; what is news goes on to all neighbours. What each holds as the newest stands in
-its own record, and so is its confirmation.
+member that it knows; what is news goes on to all neighbours. What each holds as the newest stands
+in its own record: that is its confirmation.
 """
 
 from __future__ import annotations
