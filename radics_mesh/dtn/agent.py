@@ -269,6 +269,10 @@ class Agent:
                     self._endpoints.offer(held)
         return registration
 
+    def served(self) -> list[Eid]:
+        """The endpoints that have a handler of their own here; no groups."""
+        return self._endpoints.served()
+
     def share_of(self, vm_id: VmId) -> float:
         """The part of the store's quota that bundles of a VM take here."""
         return self._store.quotas.of(vm_id.eid) / self._store.quota_bytes

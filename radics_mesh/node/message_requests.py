@@ -194,7 +194,9 @@ class MessageRequests:
             if not item.kept:
                 raise Elsewhere
 
-        registration = self._agent.register(self._own_service(service), offer)
+        endpoint = self._own_service(service)
+        registration = self._agent.register(endpoint, offer)
+        self._node.advertising.open(endpoint)
         left, item = count, None
         try:
             while left is None or left > 0:
@@ -206,6 +208,7 @@ class MessageRequests:
                 await self._gone(item.delivery)
                 left = None if left is None else left - 1
         finally:
+            self._node.advertising.close(endpoint)
             registration.close()
             taken.close()
             if item is not None:

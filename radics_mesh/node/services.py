@@ -53,12 +53,14 @@ from radics_mesh.link import (
 )
 from radics_mesh.me import Me
 from radics_mesh.membership import Certificate, Chain
+from radics_mesh.node.advertising import Advertising
 from radics_mesh.node.contact_log import ContactLog
 from radics_mesh.node.discovering import discovery_of
 from radics_mesh.node.echo import Echo
 from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body
 from radics_mesh.node.holdings import DirectoryHoldings
 from radics_mesh.node.journal import Journal
+from radics_mesh.node.leaving import grounded
 from radics_mesh.node.mesh_text import mesh_text
 from radics_mesh.node.policing import Policing
 from radics_mesh.node.rekeying import Rekeying
@@ -76,7 +78,7 @@ from radics_mesh.node.watching import (
     tell_of_changes,
 )
 from radics_mesh.node.whereabouts import Whereabouts
-from radics_mesh.records import TTL_MAX_S, Kind
+from radics_mesh.records import TTL_MAX_S, Kind, Record
 from radics_mesh.revocations import Revocation, revoke
 from radics_mesh.scheduler.decide import Settings
 from radics_mesh.scheduler.facts import NodeFacts
@@ -141,6 +143,7 @@ class Services:
             config=config,
         )
         self.liveness = liveness_of(me, self.link, self.dht, self.directory, config)
+        self.directory.is_unreachable = self.liveness.is_gone
         self.liveness.pinned = lambda: of_use(self.sessions(), self.hosting)
         self.directory.is_unreachable = self.liveness.is_gone
         self.holdings = DirectoryHoldings(self.directory, self.liveness.view)
@@ -262,6 +265,7 @@ class Services:
         )
         self.images.store.in_use = self.hosting.images_in_use
         self.replicas = Replicas(me.node_id, self.agent, self.hosting, self.images)
+        self.advertising = Advertising(self.directory, self.agent.served)
         self.scheduler = Scheduler(
             me=me.node_id,
             agent=self.agent,
@@ -276,12 +280,12 @@ class Services:
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. UsageError when the port is taken. VMs go on without the node."""
+        """Until cancelled. UsageError when the port is taken. VMs go on without the node.
+
+        What ends with the node is withdrawn then, so that the others need not find out.
+        """
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.link.run)
-                await nursery.start(self.dht.run)
-                await nursery.start(self.directory.run)
+            async with grounded(self._ground, self.directory.leave), trio.open_nursery() as nursery:
                 await nursery.start(self.liveness.run)
                 await nursery.start(self.comparing.run)
                 nursery.start_soon(stir_at_changes, self.directory, self.comparing)
@@ -310,7 +314,9 @@ class Services:
                     discovery = discovery_of(self.me, self.config, self.contacts, listening, udp)
                     self.beacons = discovery.counters
                     await nursery.start(discovery.run)
+                nursery.start_soon(self.advertising.run)
                 nursery.start_soon(self._follow_directory)
+                nursery.start_soon(self._follow_reach)
                 nursery.start_soon(self._follow_contacts)
                 nursery.start_soon(self.contact_log.run)
                 nursery.start_soon(self._follow_hosting)
@@ -331,6 +337,12 @@ class Services:
     async def _routing_noted(self) -> None:
         await self.allotted.flushed()
         await self.predictabilities.flushed()
+
+    async def _ground(self, nursery: trio.Nursery) -> None:
+        """What the node's last word needs."""
+        nursery.start_soon(self.link.run)
+        await nursery.start(self.dht.run)
+        await nursery.start(self.directory.run)
 
     # --- this node ------------------------------------------------------------------------------
 
@@ -428,6 +440,12 @@ class Services:
             elif change.kind is Kind.VM:
                 self.agent.routes_changed()
 
+    async def _follow_reach(self) -> None:
+        """What a node states that does not answer any more is stale at once."""
+        with self.liveness.changes() as changes:
+            async for change in changes:
+                self.directory.reach_changed(change.node)
+
     async def _follow_departed(self) -> None:
         """Keep in mind where the VMs are that were here: `ps` shows them, bundles follow them."""
         while True:
@@ -508,7 +526,12 @@ class Services:
             return self.config.name
         for entry in self.directory.known(Kind.NODE, peer.text):
             return str(entry.record.body.get("name") or peer.short)
-        return peer.short
+        left = [one for one in self._left() if one.publisher == peer]
+        return str(left[0].body.get("name") or peer.short) if left else peer.short
+
+    def _left(self) -> list[Record]:
+        """The last words of nodes that have left: they keep their names meanwhile."""
+        return [one for one in self.directory.members() if one.withdrawn]
 
     def last_name_of(self, node: NodeId) -> str:
         """The same of one that may have been revoked since."""
@@ -519,14 +542,14 @@ class Services:
         """The one node that its owner calls so, None while that is not known."""
         if name == self.config.name:
             return self.me.node_id
-        entries = self.directory.known(Kind.NODE)
-        named = {one.record.publisher for one in entries if one.record.body.get("name") == name}
+        said = [entry.record for entry in self.directory.known(Kind.NODE)] + self._left()
+        named = {one.publisher for one in said if one.body.get("name") == name}
         return named.pop() if len(named) == 1 else None
 
     def node_called(self, text: str) -> NodeId:
         """The node that a person means: a name, an id or its start; UsageError if not just one."""
         known = {entry.record.publisher for entry in self.directory.known(Kind.NODE)}
-        known |= {self.me.node_id, *self.dht.heard()}
+        known |= {self.me.node_id, *self.dht.heard(), *(one.publisher for one in self._left())}
         named = [node for node in known if self.name_of(node) == text]
         found = named or [n for n in known if len(text) >= 4 and n.text.startswith(text.lower())]
         if len(found) == 1:

@@ -147,6 +147,11 @@ class Endpoints:
             else:
                 self.route(held)
 
+    def served(self) -> list[Eid]:
+        """The endpoints that have a handler of their own; no groups."""
+        exact = (r.endpoint for r in self._registrations if not r.prefix)
+        return [endpoint for endpoint in exact if not endpoint.is_group]
+
     def is_local(self, eid: Eid) -> bool:
         """Never so for a group: there are always others."""
         own = self._me.local(eid).node_id == self._own
