@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from radics_mesh.control_shapes.bundles import BundleCounts, BundleRow
 from radics_mesh.control_shapes.contacts import ContactRow
+from radics_mesh.control_shapes.directory import FactRow, ServiceRow
 from radics_mesh.control_shapes.mesh import EventRow, KnockRow, NodeInfo, NodeRow, SourceRow
 from radics_mesh.control_shapes.vms import VmRow
 from radics_mesh.wording import duration as duration
@@ -113,6 +114,38 @@ def source_row(row: SourceRow) -> Row:
         _count(row["subscribers"]),
         _seen(row["age_s"], row["stale"]),
     ]
+
+
+SERVICE_COLUMNS = ["SERVICE", "NODE", "VM", "ENDPOINT", "SEEN"]
+
+
+def service_row(row: ServiceRow) -> Row:
+    return [
+        printable(row["name"]),
+        printable(row["node"]) + (" (here)" if row["local"] else ""),
+        printable(row["vm"]) or "-",
+        printable(row["endpoint"]),
+        _seen(row["age_s"], row["stale"]),
+    ]
+
+
+FACT_COLUMNS = ["KIND", "NAME", "NODE", "WHAT", "SEEN"]
+
+
+def fact_row(row: FactRow) -> Row:
+    return [
+        printable(row["kind"]),
+        printable(row["subject"]),
+        printable(row["publisher"]),
+        printable(row["what"]) or "-",
+        _seen(row["age_s"], row["stale"]),
+    ]
+
+
+def change_line(at: float, change: str, fact: FactRow) -> str:
+    what = f"  {printable(fact['what'])}" if fact["what"] else ""
+    which = f"{printable(fact['subject'])}  {printable(fact['publisher'])}"
+    return f"{clock_time(at)}  {change:<9}  {which}{what}  {_seen(fact['age_s'], fact['stale'])}"
 
 
 BUNDLE_COLUMNS = ["BUNDLE", "TO", "SIZE", "AGE", "EXPIRES", "STATE"]

@@ -38,9 +38,25 @@ REQUESTS: Mapping[str, Request] = {
     "watch": Request({"interval_s": _NUMBER}, {"interval_s": 1.0}, stream=True),
     # -> {"vms": [VmRow]}: this node's first, then what the directory knows.
     "ps": Request(),
-    # -> {"nodes": [NodeRow]}, {"sources": [SourceRow]}
+    # -> {"nodes": [NodeRow]}
     "nodes": Request(),
-    "sources": Request(),
+    # `pattern`: NAME, NAME/* or *, looked up in the mesh, `limit` names behind `after`; empty: what
+    # is known here of all. -> {"sources": [SourceRow], "after": str (empty: there is no more)}
+    "sources": Request(
+        {"pattern": _TEXT, "after": _TEXT, "limit": (int,)},
+        {"pattern": "", "after": "", "limit": 100},
+    ),
+    # The same. -> {"services": [ServiceRow], "after": str}
+    "services": Request(
+        {"pattern": _TEXT, "after": _TEXT, "limit": (int,)},
+        {"pattern": "", "after": "", "limit": 100},
+    ),
+    # Who states what of that name, of one kind or (empty) of each: here and in the mesh.
+    # `pattern`: as above; with a * only sources and services are found that this node has not
+    # heard of. -> {"facts": [FactRow]}
+    "find": Request({"pattern": _TEXT, "kind": _TEXT}, {"kind": ""}),
+    # Stream of ChangeRow: what is known of the facts that match (each "added"), then what happens.
+    "changes": Request({"pattern": _TEXT, "kind": _TEXT}, {"kind": "source"}, stream=True),
     # -> {"bundles": [BundleRow], "counts": BundleCounts}
     "bundles": Request(),
     # `id`: a bundle's identity, or the end of it. -> BundleInfo; {"id": str}; BundleWhy
@@ -237,6 +253,8 @@ REQUESTS: Mapping[str, Request] = {
     "why": _NAMED,
     # `file` is an absolute path, `rate` messages a second. -> {"source": SourceRow}
     "publish": Request({"name": _TEXT, "file": _TEXT, "rate": _MAYBE_NUMBER}, {"rate": None}),
+    # Withdraws it, and forgets its subscribers. -> {"name": str}
+    "unpublish": _NAMED,
     # `destination`: an EID, or NAME/SERVICE with a node's name or id or a VM's name.
     # -> {"id": str}, once durable
     # The payload is in the request, or in the `file` with this absolute path. `report`: on which

@@ -1,4 +1,4 @@
-"""Commands about data sources."""
+"""Publishing data sources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import click
 
 from radics_mesh import cells
 from radics_mesh.cli.asking import Finite, ask, json_option, state_option
-from radics_mesh.cli.tables import print_rows
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
 
@@ -28,13 +27,4 @@ def publish(name: str, file: Path, rate: float | None, state: Path) -> None:
     click.echo(cells.printable(f"{source['name']} is published by {source['publisher']}"))
 
 
-@click.command()
-@json_option
-@state_option
-def sources(state: Path) -> None:
-    """List data sources."""
-    rows = ask(state, "sources")["sources"]
-    print_rows(cells.SOURCE_COLUMNS, rows, cells.source_row, nothing="no source is known")
-
-
-COMMANDS = [publish, sources]
+COMMANDS = [publish]

@@ -19,6 +19,7 @@ from radics_mesh.node import rows, vm_rows
 from radics_mesh.node.bundle_requests import BundleRequests
 from radics_mesh.node.carry_requests import CarryRequests
 from radics_mesh.node.checkpoint_requests import CheckpointRequests
+from radics_mesh.node.directory_requests import DirectoryRequests
 from radics_mesh.node.image_requests import ImageRequests, ordered
 from radics_mesh.node.invite_requests import InviteRequests
 from radics_mesh.node.life_requests import LifeRequests
@@ -54,6 +55,7 @@ GROUPS: tuple[Callable[[Services], object], ...] = (
     PlanRequests,
     PeerRequests,
     MemberRequests,
+    DirectoryRequests,
     InviteRequests,
     RotateRequests,
 )
@@ -99,9 +101,6 @@ class Requests:
 
     async def nodes(self) -> Answer:
         return {"nodes": rows.node_rows(self._node)}
-
-    async def sources(self) -> Answer:
-        return {"sources": rows.source_rows(self._node)}
 
     async def events(self, follow: bool) -> AsyncGenerator[Answer, None]:
         journal = self._node.journal

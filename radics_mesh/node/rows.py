@@ -112,20 +112,27 @@ def source_rows(node: Services) -> list[SourceRow]:
     own = node.sources.publications
     here = [_own_source(node, name) for name in sorted({*own.served, *own.broken})]
     there = [
-        SourceRow(
-            name=entry.record.subject,
-            publisher=node.name_of(entry.record.publisher),
-            local=False,
-            rate=number(entry.record.body.get("rate")),
-            messages=None,
-            subscribers=None,
-            age_s=entry.age_s,
-            stale=entry.stale,
-        )
+        source_row(node, entry)
         for entry in node.directory.known(Kind.SOURCE)
-        if entry.record.publisher != node.me.node_id and not entry.record.withdrawn
+        if entry.record.publisher != node.me.node_id
     ]
     return [*here, *there]
+
+
+def source_row(node: Services, entry: Entry) -> SourceRow:
+    """What one node says of a source."""
+    if entry.publisher == node.me.node_id:
+        return _own_source(node, entry.record.subject)
+    return SourceRow(
+        name=entry.record.subject,
+        publisher=node.name_of(entry.record.publisher),
+        local=False,
+        rate=number(entry.record.body.get("rate")),
+        messages=None,
+        subscribers=None,
+        age_s=entry.age_s,
+        stale=entry.stale,
+    )
 
 
 def _own_source(node: Services, name: str) -> SourceRow:

@@ -286,7 +286,6 @@ class Services:
         """
         try:
             async with grounded(self._ground, self.directory.leave), trio.open_nursery() as nursery:
-                await nursery.start(self.liveness.run)
                 await nursery.start(self.comparing.run)
                 nursery.start_soon(stir_at_changes, self.directory, self.comparing)
                 nursery.start_soon(
@@ -339,10 +338,11 @@ class Services:
         await self.predictabilities.flushed()
 
     async def _ground(self, nursery: trio.Nursery) -> None:
-        """What the node's last word needs."""
+        """What the node's last words need. The failure detector's good-bye is the very last."""
         nursery.start_soon(self.link.run)
         await nursery.start(self.dht.run)
         await nursery.start(self.directory.run)
+        await nursery.start(self.liveness.run)
 
     # --- this node ------------------------------------------------------------------------------
 

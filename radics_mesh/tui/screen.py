@@ -1,4 +1,4 @@
-"""The panes together: heading, nodes, VMs, bundles and sources, events, and the line of keys."""
+"""The panes together: heading, nodes, VMs, sources, bundles, events, and the line of keys."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ KEYS = " q quit   tab next pane   arrows, page up/down, home, end scroll"
 # What a narrow terminal leaves out first.
 _NODE_DROPS = ("ID", "FREE", "CORES", "SEEN", "STATE")
 _VM_DROPS = ("MEMORY", "UP", "EPOCH", "MOVES", "SOURCES")
+_SOURCE_DROPS = ("SUBSCRIBERS", "MESSAGES")
 _BUNDLES_WIDTH = 34
 
 
@@ -29,11 +30,12 @@ class Screen:
     """Shows one Status after another. `widget` goes into urwid's main loop."""
 
     def __init__(self) -> None:
-        self.nodes, self.vms, self.bundles = Pane(), Pane(), Pane()
+        self.nodes, self.vms, self.sources, self.bundles = Pane(), Pane(), Pane(), Pane()
         self.events = Pane(at_end=True)
         self._titles = {
             self.nodes: "Nodes",
             self.vms: "VMs",
+            self.sources: "Sources",
             self.bundles: "Bundles",
             self.events: "Events",
         }
@@ -47,6 +49,7 @@ class Screen:
             [
                 (urwid.WEIGHT, 3, self._framed(self.nodes)),
                 (urwid.WEIGHT, 3, self._framed(self.vms)),
+                (urwid.WEIGHT, 2, self._framed(self.sources)),
                 (urwid.WEIGHT, 4, self._below),
             ]
         )
@@ -61,10 +64,13 @@ class Screen:
         vms = [cells.vm_row(row) for row in status["vms"]]
         self.nodes.show_table(cells.NODE_COLUMNS, nodes, _NODE_DROPS)
         self.vms.show_table(cells.VM_COLUMNS, vms, _VM_DROPS)
+        sources = [cells.source_row(row) for row in status["sources"]]
+        self.sources.show_table(cells.SOURCE_COLUMNS, sources, _SOURCE_DROPS)
         self.bundles.show_lines(cells.bundle_lines(status["bundles"]))
         self.events.show_lines([cells.event_line(row) for row in status["events"]])
         self._title(self.nodes, len(nodes))
         self._title(self.vms, len(vms))
+        self._title(self.sources, len(sources))
 
     def show_down(self, reason: str) -> None:
         """The last known state stays on the screen, under a heading that says it is old."""
@@ -81,16 +87,16 @@ class Screen:
     @property
     def focused(self) -> Pane:
         row = self._body.focus_position
-        if row < 2:
-            return (self.nodes, self.vms)[row]
+        if row < 3:
+            return (self.nodes, self.vms, self.sources)[row]
         return (self.bundles, self.events)[self._below.focus_position]
 
     def _focus_next(self, step: int) -> None:
-        panes = [self.nodes, self.vms, self.bundles, self.events]
+        panes = [self.nodes, self.vms, self.sources, self.bundles, self.events]
         number = (panes.index(self.focused) + step) % len(panes)
-        self._body.focus_position = min(number, 2)
-        if number >= 2:
-            self._below.focus_position = number - 2
+        self._body.focus_position = min(number, 3)
+        if number >= 3:
+            self._below.focus_position = number - 3
 
     def _framed(self, pane: Pane) -> Any:
         """The frame shines where the focus is; what is inside keeps its colours."""

@@ -28,7 +28,16 @@ def test_a_small_terminal_shows_all_panes(screen: Screen) -> None:
     text = "\n".join(lines)
     assert (len(lines), {len(line) for line in lines}) == (24, {80})
     assert lines[0].startswith(" barn  mesh mmmmmmmm  up 60 min  in 1.2 MB  out 999 B")
-    for word in ("Nodes (3)", "VMs (1)", "Bundles", "Events", "tower", "4.2 ms", "received 12"):
+    for word in (
+        "Nodes (3)",
+        "VMs (1)",
+        "Sources (1)",
+        "Bundles",
+        "Events",
+        "tower",
+        "4.2 ms",
+        "received 12",
+    ):
         assert word in text
     # The narrow VM table gives up columns, but not what matters most.
     for word in ("wordcount", "running", "41 kB/s"):
@@ -51,12 +60,12 @@ def test_any_size_can_be_drawn(screen: Screen, size: tuple[int, int]) -> None:
 
 
 def test_tab_goes_round_the_panes(screen: Screen) -> None:
-    panes = [screen.nodes, screen.vms, screen.bundles, screen.events]
+    panes = [screen.nodes, screen.vms, screen.sources, screen.bundles, screen.events]
     seen = []
-    for _ in range(5):
+    for _ in range(6):
         seen.append(panes.index(screen.focused))
         screen.keypress("tab")
-    assert seen == [0, 1, 2, 3, 0]
+    assert seen == [0, 1, 2, 3, 4, 0]
     screen.keypress("shift tab")
     assert screen.focused is screen.nodes
 
