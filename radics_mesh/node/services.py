@@ -143,7 +143,6 @@ class Services:
             config=config,
         )
         self.liveness = liveness_of(me, self.link, self.dht, self.directory, config)
-        self.directory.is_unreachable = self.liveness.is_gone
         self.liveness.pinned = lambda: of_use(self.sessions(), self.hosting)
         self.directory.is_unreachable = self.liveness.is_gone
         self.holdings = DirectoryHoldings(self.directory, self.liveness.view)
@@ -315,7 +314,6 @@ class Services:
                     await nursery.start(discovery.run)
                 nursery.start_soon(self.advertising.run)
                 nursery.start_soon(self._follow_directory)
-                nursery.start_soon(self._follow_reach)
                 nursery.start_soon(self._follow_contacts)
                 nursery.start_soon(self.contact_log.run)
                 nursery.start_soon(self._follow_hosting)
@@ -439,12 +437,6 @@ class Services:
                     self._learn_node(entry)
             elif change.kind is Kind.VM:
                 self.agent.routes_changed()
-
-    async def _follow_reach(self) -> None:
-        """What a node states that does not answer any more is stale at once."""
-        with self.liveness.changes() as changes:
-            async for change in changes:
-                self.directory.reach_changed(change.node)
 
     async def _follow_departed(self) -> None:
         """Keep in mind where the VMs are that were here: `ps` shows them, bundles follow them."""
