@@ -125,6 +125,8 @@ class Members:
         self._live: dict[NodeId, Member] = {}
         self._gone: OrderedDict[NodeId, Member] = OrderedDict()
         self._at: dict[SocketAddress, NodeId] = {}
+        # Distance and lot of everyone in view, which never change.
+        self._places: dict[NodeId, tuple[int, bytes]] = {}
         # How far a stranger may be to get into a full view; None: anybody gets in.
         self._bar: tuple[int, bytes] | None = None
         self.pinned: Collection[NodeId] = frozenset()
@@ -165,7 +167,8 @@ class Members:
         if self._bar is None or node in self.pinned:
             return True
         near, sample = self._bar
-        return self._distance(node) < near or self._lot(node) < sample
+        distance, lot = self._place(node)
+        return distance < near or lot < sample
 
     def add(self, word: Alive, now: float) -> Member | None:
         """Take a node into the view; None when it is full of those who matter more."""
@@ -183,6 +186,7 @@ class Members:
         member.state, member.since, member.suspicion = state, now, None
         member.tried, member.rest_s = now, 0.0
         self._live.pop(member.node_id, None)
+        self._places.pop(member.node_id, None)
         self._gone[member.node_id] = member
         if len(self._gone) > GONE_MAX:
             self._gone.popitem(last=False)
@@ -207,6 +211,7 @@ class Members:
     def forget(self, node: NodeId) -> None:
         """It is no member any more."""
         self._live.pop(node, None)
+        self._places.pop(node, None)
         self._gone.pop(node, None)
         self._set_bar()
 
@@ -215,13 +220,15 @@ class Members:
         while len(self._live) > self._view_max:
             ranked = self._ranked()
             spare = ranked[self._near_max :] or ranked or list(self._live)
-            worst = max(spare, key=self._lot)
+            worst = max(spare, key=lambda node: self._place(node)[1])
             del self._live[worst]
+            self._places.pop(worst, None)
         self._set_bar()
 
     def _ranked(self) -> list[NodeId]:
         """Those that are not pinned, the nearest first."""
-        return sorted((n for n in self._live if n not in self.pinned), key=self._distance)
+        placed = [node for node in self._live if node not in self.pinned]
+        return sorted(placed, key=lambda node: self._place(node)[0])
 
     def _set_bar(self) -> None:
         if len(self._live) < self._view_max:
@@ -229,11 +236,16 @@ class Members:
             return
         ranked = self._ranked()
         sample = ranked[self._near_max :]
-        near = self._distance(ranked[: self._near_max][-1]) if ranked else 0
-        self._bar = (near, max(map(self._lot, sample), default=b""))
+        near = self._place(ranked[: self._near_max][-1])[0] if ranked else 0
+        self._bar = (near, max((self._place(node)[1] for node in sample), default=b""))
 
-    def _distance(self, node: NodeId) -> int:
-        return int.from_bytes(node, "big") ^ self._own
-
-    def _lot(self, node: NodeId) -> bytes:
-        return hashlib.blake2b(node, key=self._salt, digest_size=8).digest()
+    def _place(self, node: NodeId) -> tuple[int, bytes]:
+        """How far it is, and its lot in the sample."""
+        known = self._places.get(node)
+        if known is not None:
+            return known
+        lot = hashlib.blake2b(node, key=self._salt, digest_size=8).digest()
+        place = int.from_bytes(node, "big") ^ self._own, lot
+        if node in self._live:
+            self._places[node] = place
+        return place

@@ -8,7 +8,6 @@ their own that only happen while there is news, they go to some members (as memb
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from radics_mesh.gossip.messages import WORDS_MAX, cost
@@ -20,16 +19,20 @@ RUMOURS_MAX = 256
 LAMBDA = 6
 
 
+# Whom it is about, and who accuses it, if somebody does.
+_Name = tuple[NodeId, NodeId | None]
+
+
 @dataclass
 class _Rumour:
-    subject: NodeId
     packed: bytes
     told: int = 0
 
 
 class Rumours:
     def __init__(self) -> None:
-        self._rumours: dict[Hashable, _Rumour] = {}
+        self._rumours: dict[_Name, _Rumour] = {}
+        self._about: dict[NodeId, set[_Name]] = {}
 
     def __len__(self) -> int:
         return len(self._rumours)
@@ -38,21 +41,28 @@ class Rumours:
         """A word that is news; what it outdates is not told any more."""
         if isinstance(word, Alive):
             self.drop(word.node_id)
-            self._put((word.node_id, None), word.node_id, word.pack())
+            self._put((word.node_id, None), word.pack())
         else:
-            self._put((word.subject, word.node_id), word.subject, word.pack())
+            self._put((word.subject, word.node_id), word.pack())
 
-    def _put(self, name: Hashable, subject: NodeId, packed: bytes) -> None:
+    def _put(self, name: _Name, packed: bytes) -> None:
         self._rumours.pop(name, None)
-        self._rumours[name] = _Rumour(subject, packed)
+        self._rumours[name] = _Rumour(packed)
+        self._about.setdefault(name[0], set()).add(name)
         if len(self._rumours) > RUMOURS_MAX:
-            most_told = max(self._rumours, key=lambda one: self._rumours[one].told)
-            del self._rumours[most_told]
+            self._drop_one(max(self._rumours, key=lambda one: self._rumours[one].told))
 
     def drop(self, subject: NodeId) -> None:
         """All about one node: something newer is known."""
-        for name in [n for n, one in self._rumours.items() if one.subject == subject]:
-            del self._rumours[name]
+        for name in list(self._about.get(subject, ())):
+            self._drop_one(name)
+
+    def _drop_one(self, name: _Name) -> None:
+        del self._rumours[name]
+        about = self._about[name[0]]
+        about.discard(name)
+        if not about:
+            del self._about[name[0]]
 
     def choose(self, room: int, members: int, also: list[bytes]) -> list[bytes]:
         """`also`, as far as they fit `room` bytes, and news; each of these counts as told."""
@@ -73,5 +83,5 @@ class Rumours:
             room -= cost(one.packed)
             one.told += 1
             if one.told >= often:
-                del self._rumours[name]
+                self._drop_one(name)
         return chosen
