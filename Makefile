@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo mule usb test hundred test-versions test-kvm conformance parks explore faults rollbacks crashes rotations fuzz-guest fuzz-dtn fuzz-mesh hostile knock check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo mule usb test hundred test-versions test-kvm conformance parks explore faults rollbacks crashes rotations fuzz-guest fuzz-dtn fuzz-mesh hostile knock lease check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -23,6 +23,7 @@ help:
 	@echo "make fuzz-mesh  COUNT=1000000 datagrams, random and mutated, sealed and not, against the receive path"
 	@echo "make hostile    look-ups beside 20 % hostile members: the table (ARGS='--nodes 60 --seed 1')"
 	@echo "make knock      a knock, captured on loopback: nothing gets an answer longer than itself"
+	@echo "make lease      a node gets another address while it runs: two real processes"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make coverage   all tests, and which lines of radics_mesh they run"
 	@echo "make format     rewrite the Python files in the project's format"
@@ -81,6 +82,9 @@ fuzz-dtn: setup
 
 fuzz-mesh: setup
 	@$(PYTHON) -m tests.hostile.fuzz $(or $(COUNT),1000000) $(ARGS)
+
+lease: setup
+	@$(PYTHON) -m scenarios.lease $(ARGS)
 
 knock: setup
 	@$(PYTHON) -m scenarios.knock $(ARGS)

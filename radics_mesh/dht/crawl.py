@@ -181,8 +181,17 @@ class RecordCrawl(_Crawl):
         super()._fail(peer)
 
     def _enough(self) -> bool:
-        enough = len(self.holders) >= HOLDERS_WANTED
-        return enough and self._up_to_date(self.holders) >= HOLDERS_WANTED
+        if len(self.holders) < HOLDERS_WANTED:
+            return False
+        # Who is closer than all of these, and about to answer, may know something newer.
+        nearest = min(self.target.distance_to(holder) for holder in self.holders)
+        soon = trio.current_time() - SLOW_S
+        closer = [
+            peer
+            for peer, since in self._flying.items()
+            if since > soon and self.target.distance_to(peer) < nearest
+        ]
+        return not closer and self._up_to_date(self.holders) >= HOLDERS_WANTED
 
     def _content(self) -> bool:
         return bool(self.holders)

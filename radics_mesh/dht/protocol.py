@@ -203,8 +203,8 @@ class TrioProtocol(KademliaProtocol):
 
     def _is_far(self, target: Node) -> bool:
         """Whether so many contacts are closer to a key that nobody in order would store it here.
-        Some more than k, since a few of them may have died."""
-        bound = self.router.ksize + self.router.ksize // 2
+        A few more than k, since some of them may have died."""
+        bound = self.router.ksize + self.router.ksize // 4
         own: int = self.source_node.distance_to(target)
         closer = [node for node in self.router.contacts() if node.distance_to(target) < own]
         return bool(len(closer) >= bound)
