@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--look-ups", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--loss", type=float, default=0.0)
-    parser.add_argument("--attack", action="append", choices=[*ALL, "all"], default=[])
+    parser.add_argument("--attack", action="append", choices=["none", *ALL, "all"], default=[])
     given = parser.parse_args()
     # The first refusal of each kind by each member: here they are counted.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
