@@ -54,6 +54,10 @@ class Relay:
         self.limit_bytes = 1 << 40
         self._released.set()
 
+    def move(self, port: int) -> None:
+        """The node has come back on another one."""
+        self._port = port
+
     def cut(self) -> None:
         """What there is now. The next connections last."""
         self._cut.set()
@@ -61,7 +65,10 @@ class Relay:
         self.limit_bytes = 1 << 40
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        onward = await trio.open_tcp_stream(HOST, self._port)
+        try:
+            onward = await trio.open_tcp_stream(HOST, self._port)
+        except OSError:  # the node is down
+            return
         async with onward, stream, trio.open_nursery() as nursery:
             nursery.start_soon(self._end_when_cut, nursery.cancel_scope)
             nursery.start_soon(self._there, stream, onward, nursery.cancel_scope)
