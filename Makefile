@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo mule usb test hundred test-versions test-kvm conformance parks explore faults rollbacks crashes rotations fuzz-guest fuzz-dtn fuzz-mesh hostile knock lease check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo mule usb test hundred partition test-versions test-kvm conformance parks explore faults rollbacks crashes rotations fuzz-guest fuzz-dtn fuzz-mesh hostile knock lease check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -16,6 +16,7 @@ help:
 	@echo "make explore    every state of a VM's hand-off, and each of its rules removed: tables"
 	@echo "make faults     a VM moves while nodes, links and disks fail, RUNS=500 SEED=1: the table"
 	@echo "make crashes    a node killed 50 times under traffic, twice over (RUNS=N SEED=M)"
+	@echo "make partition  two sides with VMs apart for 30 simulated minutes, and how they agree again"
 	@echo "make rotations  the mesh key changes under traffic, and in both halves of a partition"
 	@echo "make rollbacks  a VM with --commit output while hosts and QEMUs are killed, RUNS=50 SEED=1"
 	@echo "make fuzz-guest SECONDS=600: a program that fires wild system calls at its kernel"
@@ -105,6 +106,10 @@ crashes: setup
 	@$(PYTHON) -m tests.crashes $(if $(filter file,$(origin RUNS)),50,$(RUNS)) --seed $(SEED) $(ARGS)
 	@STORE_CRASHES=$(if $(filter file,$(origin RUNS)),50,$(RUNS)) \
 	$(PYTHON) -m pytest -q -s tests/dtn/storage/test_store_crash.py
+
+partition: setup
+	@$(PYTHON) -m tests.directory.partition 12 0.0
+	@$(PYTHON) -m tests.directory.partition 12 0.1
 
 rotations: setup
 	@$(PYTHON) -m pytest -s -q tests/e2e/rotations.py $(ARGS)
