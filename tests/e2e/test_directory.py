@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
