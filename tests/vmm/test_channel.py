@@ -1,4 +1,4 @@
-"""The channel's host side against a guest, a line that loses, and a guest that lies."""
+"""The channel's host side against a guest, and a guest that lies."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import struct
 from random import Random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.errors import GuestError, UsageError
-from radics_mesh.vmm import abi, events, outputs
-from radics_mesh.vmm.changed import Changed
+from radics_mesh.vmm import abi, outputs
 from radics_mesh.vmm.channel import Channel
 from radics_mesh.vmm.events import ChannelEvent as Event
-from radics_mesh.vmm.events import Panicked, Parked, Ready
+from radics_mesh.vmm.events import Panicked, Ready
 from radics_mesh.vmm.frames import Hello, Message, StreamState
 from radics_mesh.vmm.outputs import Exit, Log, Output, Send, Subscribe
-from radics_mesh.vmm.threads import ThreadReport, ThreadTold
 from tests.vmm import guest_twin as twin
 
 HELLO = Hello("vm", "dtn://vm.x/", "here", "dtn://h/", argv=("a", "b"), sources=("s",))
@@ -278,81 +273,6 @@ def test_a_new_host_keeps_the_window_shut_until_it_knows_what_it_holds() -> None
     assert host.deliver(0, 3, [Message(b"on")], NOW) == 1
 
 
-def test_park_is_answered_and_asked_again_after_a_reconnection() -> None:
-    host, guest = connected()
-    host.park()
-    host.outgoing()
-    host.disconnected()
-    guest.reconnect()
-    host.connected(NOW, WALL)
-    (parked,) = (event for event in exchange(host, guest) if isinstance(event, Parked))
-    assert parked.memory_bytes == 8 << 20
-    assert parked.changed is not None
-    assert parked.changed.since == 0
-
-
-def test_an_old_guest_parks_without_saying_what_changed() -> None:
-    guest = twin.Guest()
-    guest.minor = 0
-    host, guest = connected(guest=guest)
-    assert not host.can_stage
-    with pytest.raises(UsageError, match="which of its pages"):
-        host.stage(0, NOW)
-    host.park(5)
-    assert exchange(host, guest) == [Parked(8 << 20)]
-
-
-def test_a_stage_is_answered() -> None:
-    host, guest = connected()
-    host.stage(0, NOW)
-    (first,) = exchange(host, guest)
-    assert isinstance(first, Changed)
-    assert (first.since, first.pages, first.bits) == (0, 64, b"\1" * 8)
-    host.stage(first.stage, NOW)
-    (second,) = exchange(host, guest)
-    assert isinstance(second, Changed)
-    assert second.since == first.stage
-    assert guest.stages == [(first.stage, 0), (second.stage, first.stage)]
-    assert host.deadline is None
-
-
-def test_a_lost_answer_is_asked_for_again_under_another_number() -> None:
-    host, guest = connected()
-    guest.deaf_to_stages = True
-    host.stage(9, NOW)
-    assert exchange(host, guest) == []
-    guest.deaf_to_stages = False
-    assert host.deadline is not None
-    later = host.deadline
-    host.poll(later, WALL)
-    (answer,) = exchange(host, guest, later)
-    assert [known for _, known in guest.stages] == [9, 9]
-    assert isinstance(answer, Changed)
-    assert answer.stage == guest.stages[1][0] != guest.stages[0][0]
-    late = guest.changed(*guest.stages[0])
-    assert host.received(late, later, WALL) == []
-
-
-def test_a_stage_is_asked_again_after_a_reconnection() -> None:
-    host, guest = connected()
-    host.stage(3, NOW)
-    host.outgoing()
-    host.disconnected()
-    guest.reconnect()
-    host.connected(NOW, WALL)
-    assert any(isinstance(event, Changed) for event in exchange(host, guest))
-
-
-def test_changes_that_nobody_asked_for_are_dropped() -> None:
-    host, guest = connected()
-    assert host.received(guest.changed(1, 0), NOW, WALL) == []
-
-
-def test_parked_without_asking_is_dropped() -> None:
-    host, _ = connected()
-    assert host.received(twin.frame(abi.F_PARKED, bytes(16)), NOW, WALL) == []
-
-
 def test_a_panic_is_heard_before_the_hello() -> None:
     host = new_channel()
     host.connected(NOW, WALL)
@@ -376,187 +296,3 @@ def test_an_endless_frame_is_cut_off() -> None:
     guest.output(twin.log_body(b"after"))
     guest.send[:0] = b"\0"
     assert exchange(host, guest) == [Output(1, Log(0, b"after"))]
-
-
-def guest_frames() -> st.SearchStrategy[bytes]:
-    kinds = st.sampled_from((0x81, 0x82, 0x83, 0x84, 0x85, 0x87, 0x01, 0x7F))
-    return st.builds(twin.frame, kinds, st.binary(max_size=60))
-
-
-@given(st.lists(st.one_of(guest_frames(), st.binary(max_size=80)), max_size=20))
-def test_no_bytes_break_the_host(pieces: list[bytes]) -> None:
-    host, _ = connected()
-    for piece in pieces:
-        try:
-            host.received(piece, NOW, WALL)
-            host.deliver(0, 1, [Message(b"x")], NOW)
-            host.outgoing()
-        except GuestError:
-            return
-
-
-@given(st.lists(st.integers(1, 400), max_size=30))
-def test_chunking_never_changes_events(sizes: list[int]) -> None:
-    guest = twin.Guest()
-    _, guest = connected(guest=guest)
-    for number in range(20):
-        guest.output(twin.log_body(b"text %d" % number * number))
-    data = bytes(guest.send)
-    whole, pieces = connected()[0], connected()[0]
-    expected = whole.received(data, NOW, WALL)
-    events: list[Event] = []
-    for size in (*sizes, len(data)):
-        events += pieces.received(data[:size], NOW, WALL)
-        data = data[size:]
-    assert events == expected
-
-
-@settings(max_examples=60, stateful_step_count=40, deadline=None)
-class Line(RuleBasedStateMachine):
-    """A guest, a host that restarts, and a line that breaks, loses and damages."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.guest = twin.Guest()
-        self.host = new_channel()
-        self.now = NOW
-        self.seen: list[int] = []
-        self.durable = 0
-        self.supplied = 0
-        self.host.connected(self.now, WALL)
-
-    def happened(self, events: list[Event]) -> None:
-        self.seen += [event.number for event in events if isinstance(event, Output)]
-
-    @rule()
-    def carry_down(self) -> None:
-        self.guest.receive(self.host.outgoing())
-
-    @rule(keep=st.integers(0, 400))
-    def carry_up(self, keep: int) -> None:
-        data = bytes(self.guest.send[:keep])
-        del self.guest.send[:keep]
-        self.happened(self.host.received(data, self.now, WALL))
-
-    @rule()
-    def lose_down(self) -> None:
-        self.host.outgoing()
-
-    @rule(at=st.integers(0, 10_000), bit=st.integers(0, 7))
-    def damage_up(self, at: int, bit: int) -> None:
-        if self.guest.send:
-            self.guest.send[at % len(self.guest.send)] ^= 1 << bit
-
-    @rule(seconds=st.floats(0, 5))
-    def time_passes(self, seconds: float) -> None:
-        self.now = Monotonic(self.now + seconds)
-        self.host.poll(self.now, WALL)
-
-    @rule(size=st.integers(0, 60))
-    def guest_outputs(self, size: int) -> None:
-        self.guest.output(twin.log_body(bytes(size)))
-
-    @precondition(lambda self: self.guest.streams[0].waiting)
-    @rule(report=st.booleans())
-    def guest_takes(self, report: bool) -> None:
-        self.guest.streams[0].take()
-        if report:
-            self.guest.report(0)
-
-    @rule(size=st.sampled_from((1, 300, 40_000)))
-    def host_delivers(self, size: int) -> None:
-        states = {state.stream: state for state in self.host.streams()}
-        if self.host.ready:
-            first = self.supplied + 1
-            payload = first.to_bytes(4, "little") * (size // 4 + 1)
-            if states[0].have <= self.supplied:
-                self.supplied += self.host.deliver(0, first, [Message(payload)], self.now)
-
-    @precondition(lambda self: self.seen and self.seen[-1] > self.durable)
-    @rule()
-    def host_acknowledges(self) -> None:
-        self.durable = self.seen[-1]
-        self.host.acknowledge(self.durable)
-
-    @rule()
-    def line_breaks(self) -> None:
-        self.host.disconnected()
-        self.guest.reconnect()
-        self.host.connected(self.now, WALL)
-
-    @rule()
-    def host_restarts(self) -> None:
-        """It keeps only what was durable; what it had handed down it gets from the source again."""
-        self.guest.reconnect()
-        self.host = new_channel(Hello("n", "e", "h", "e", out_acked=self.durable))
-        self.seen = list(range(1, self.durable + 1))
-        self.supplied = self.guest.streams[0].have
-        self.host.connected(self.now, WALL)
-
-    @invariant()
-    def outputs_in_order_once(self) -> None:
-        assert self.seen == list(range(1, len(self.seen) + 1))
-
-    @invariant()
-    def window_is_kept(self) -> None:
-        assert self.guest.streams[0].peak_bytes <= abi.STREAM_WINDOW
-
-    @invariant()
-    def messages_in_order_once(self) -> None:
-        stream = self.guest.streams[0]
-        held = [*stream.taken, *(item[4] for item in stream.waiting)]
-        assert [int.from_bytes(payload[:4], "little") for payload in held] == list(
-            range(1, len(held) + 1)
-        )
-
-    def teardown(self) -> None:
-        """A line that holds from now on brings everything across."""
-        self.line_breaks()
-        for _ in range(12):
-            self.happened(exchange(self.host, self.guest, self.now))
-            self.now = Monotonic(self.now + 40)
-            self.host.poll(self.now, WALL)
-        assert len(self.seen) == self.guest.out_number
-        assert self.guest.streams[0].have == self.supplied
-
-
-TestLine = Line.TestCase
-
-
-def test_states_have_names() -> None:
-    assert (events.FRESH, events.RUNNING, events.WARM) == (0, 1, 2)
-
-
-def test_threads_are_told_under_the_number_of_their_question() -> None:
-    host, guest = connected()
-    nonce = host.ask_threads()
-    first, second = exchange(host, guest)
-    assert isinstance(first, ThreadTold)
-    assert isinstance(second, ThreadTold)
-    assert (first.nonce, first.threads, first.index, second.index) == (nonce, 2, 0, 1)
-    assert first.report == ThreadReport(
-        base=0x1000,
-        tid=5,
-        name="some",
-        waits=False,
-        call=202,
-        arguments=(0, 1, 2, 3, 4, 5),
-        left_ns=77,
-        registers=(8, 9),
-        stack_at=0x7000,
-        stack=b"abc",
-    )
-    assert second.report.waits
-    assert host.ask_threads() != nonce
-    guest.stacks_lost = 1
-    (second,) = exchange(host, guest)
-    assert isinstance(second, ThreadTold)
-    assert second.index == 1
-
-
-def test_an_old_guest_is_not_asked_for_its_threads() -> None:
-    guest = twin.Guest()
-    guest.minor = 0
-    host, guest = connected(guest=guest)
-    with pytest.raises(UsageError, match="what its threads do"):
-        host.ask_threads()
