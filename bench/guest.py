@@ -38,7 +38,8 @@ from bench.guest_channel import GUESTS, cpu_s
 from radics_mesh.vmm.build import build_image, compile_program
 from radics_mesh.vmm.image import loaded_pages
 from radics_mesh.vmm.tools import GUEST_LIB
-from tests.guest.channel_host import PAGE, Host, World
+from tests.guest.channel_host import PAGE, Host
+from tests.guest.seen import World
 
 X86 = (
     *("qemu-system-x86_64", "-M", "microvm,acpi=off", "-accel", "tcg"),

@@ -1,7 +1,7 @@
 """A small host for one guest, for tests only: QEMU, its RAM file, and the channel's other end.
 
 Written against guest_lib/include/radics_abi.h alone, independently of radics_mesh.vmm, so that the
-two sides check each other. Blocking, with a deadline on everything.
+two sides check each other (wire, seen). Blocking, with a deadline on everything.
 """
 
 from __future__ import annotations
@@ -17,231 +17,40 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.guest.plain import CPUS, PLAIN, VIRT, architecture, plain_status
+from tests.guest.seen import Changed, World
+from tests.guest.wire import (
+    CHANGED,
+    DATA,
+    ERROR_BACK,
+    HELLO,
+    HELLO_ACK,
+    OUT,
+    OUT_ACK,
+    PANIC,
+    PARK,
+    PARKED,
+    REPLIES,
+    STACKS,
+    STACKS_BACK,
+    STAGE,
+    STDIN,
+    STREAM,
+    Reader,
+    frame,
+    text,
+    uncobs,
+)
 from tests.patience import PATIENCE_S
 
 LOW_BYTES = 1 << 20
 PAGE = 4096
-HELLO, OUT_ACK, DATA, PARK, STAGE, ERROR = 1, 2, 3, 4, 5, 7
-HELLO_ACK, STREAM, OUT, PARKED, PANIC, CHANGED = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
-ERROR_BACK = 0x87
-LOG, SEND, SUBSCRIBE, EXIT, REQUEST, SERVE, CLOSE, CHECKPOINT, HINT = 1, 2, 3, 4, 5, 6, 7, 8, 9
-REPLIES, STDIN = 62, 63
-STACKS, STACKS_BACK = 6, 0x88
 DEADLINE_S = PATIENCE_S
 PARK_NONCE = 77
-
-_BARE = ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot")
-PLAIN = (
-    *("qemu-system-x86_64", "-M", "microvm,acpi=off", "-accel", "tcg", *_BARE),
-    *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
-)
-# Semihosting tells the status, as isa-debug-exit does.
-VIRT = ("qemu-system-aarch64", "-M", "virt", "-accel", "tcg", *_BARE, "-semihosting")
-CPUS = {"x86_64": "qemu64", "aarch64": "cortex-a72"}
-
-
-def architecture(image: Path) -> str:
-    """An arm64 Image has its magic in bytes 56 to 59; the other kind is an ELF file."""
-    with image.open("rb") as file:
-        return "aarch64" if file.read(60).endswith(b"ARM\x64") else "x86_64"
-
-
-def run_plain(image: Path, memory_mb: int = 64) -> subprocess.CompletedProcess[bytes]:
-    """The command of the manual: output on stdout, nothing else. Its status is `plain_status`'s."""
-    is_arm = architecture(image) == "aarch64"
-    command = (*VIRT, "-cpu", CPUS["aarch64"]) if is_arm else PLAIN
-    done = subprocess.run(
-        (*command, "-serial", "stdio", "-m", str(memory_mb), "-kernel", str(image)),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=DEADLINE_S,
-    )
-    if is_arm:
-        done.returncode = plain_status(done.returncode)
-    return done
-
-
-def without_end(stdout: bytes) -> bytes:
-    """What the program wrote, without the library OS's word on the signal that ended it."""
-    return b"".join(x for x in stdout.splitlines(True) if not x.startswith(b"radics: "))
-
-
-def plain_status(status: int) -> int:
-    """What isa-debug-exit makes of a program's exit status."""
-    return ((status << 1) | 1) & 255
-
-
-# --- bytes ---
-
-
-def cobs(data: bytes) -> bytes:
-    out = bytearray()
-    for part in data.split(b"\0"):
-        while len(part) >= 254:
-            out += b"\xff" + part[:254]
-            part = part[254:]
-        out += bytes([len(part) + 1]) + part
-    return bytes(out)
-
-
-def uncobs(data: bytes) -> bytes | None:
-    out = bytearray()
-    at = 0
-    while at < len(data):
-        code = data[at]
-        if at + code > len(data):
-            return None
-        out += data[at + 1 : at + code]
-        at += code
-        if code != 255 and at < len(data):
-            out.append(0)
-    return bytes(out)
-
-
-def frame(kind: int, body: bytes) -> bytes:
-    raw = bytes([kind, 0]) + body
-    return cobs(raw + struct.pack("<I", zlib.crc32(raw))) + b"\0"
-
-
-def text(value: str | bytes) -> bytes:
-    raw = value.encode() if isinstance(value, str) else value
-    return struct.pack("<H", len(raw)) + raw
-
-
-class Reader:
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def take(self, form: str) -> Any:
-        values = struct.unpack_from("<" + form, self.data, self.at)
-        self.at += struct.calcsize("<" + form)
-        return values[0]
-
-    def raw(self, n: int) -> bytes:
-        self.at += n
-        assert self.at <= len(self.data)
-        return self.data[self.at - n : self.at]
-
-    def text(self) -> str:
-        return self.raw(self.take("H")).decode()
-
-    def blob(self) -> bytes:
-        return self.raw(self.take("I"))
-
-
-# --- what the world has seen of a VM, over all its hosts ---
-
-
-@dataclass
-class World:
-    """What is durable outside the guest. Survives every QEMU."""
-
-    received: int = 0
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
-    logs: list[tuple[int, str]] = field(default_factory=list)
-    sent: list[tuple[str, bytes]] = field(default_factory=list)
-    subscribed: dict[int, str] = field(default_factory=dict)
-    exit: tuple[int, int, str] | None = None
-    exit_output: bytes = b""  # its OUT frame's body
-    # (token, to, lifetime, payload); stream to service; (number of the output); (what, name).
-    requests: list[tuple[int, str, int, bytes]] = field(default_factory=list)
-    served: dict[int, str] = field(default_factory=dict)
-    closed: list[int] = field(default_factory=list)
-    checkpoints: list[int] = field(default_factory=list)
-    hints: list[tuple[int, str]] = field(default_factory=list)
-    after: dict[int, int] = field(default_factory=dict)
-    # Messages of each stream from number 1 on, and where the guest stands.
-    messages: dict[int, list[tuple[int, bytes, str, str]]] = field(default_factory=dict)
-    have: dict[int, int] = field(default_factory=dict)
-    done: dict[int, int] = field(default_factory=dict)
-
-    def publish(
-        self,
-        stream: int,
-        payload: bytes,
-        *,
-        end: bool = False,
-        sender: str = "dtn://source/",
-        to: str = "",
-    ) -> None:
-        self.messages.setdefault(stream, []).append((int(end), payload, sender, to))
-
-    def reply(self, token: int, payload: bytes, stream: int = REPLIES) -> None:
-        self.publish(stream, payload, sender="dtn://server/", to=f"~{token:016x}")
-
-    def output(self, r: Reader) -> bool:
-        """Whether it was the next one or an old one: QEMU drops what its socket cannot take."""
-        number, kind = r.take("Q"), r.take("B")
-        if number <= self.received:
-            return True
-        if number > self.received + 1:
-            return False
-        self.received = number
-        if kind == LOG:
-            level, blob = r.take("B"), r.blob()
-            if level < 2:
-                (self.stderr if level else self.stdout).extend(blob)
-            else:
-                self.logs.append((level, blob.decode(errors="replace")))
-        elif kind == SEND:
-            to, _ = r.text(), r.take("I")
-            self.sent.append((to, r.blob()))
-        elif kind == SUBSCRIBE:
-            stream = r.take("H")
-            self.subscribed[stream] = r.text()
-            self.after[stream] = r.take("Q") if r.at < len(r.data) else 0
-            self.have[stream] = self.done[stream] = self.after[stream]
-        elif kind == EXIT:
-            self.exit = (r.take("B"), r.take("I"), r.text())
-            self.exit_output = r.data
-        else:
-            self.output_of_1_1(number, kind, r)
-        return True
-
-    def output_of_1_1(self, number: int, kind: int, r: Reader) -> None:
-        if kind == REQUEST:
-            self.requests.append((r.take("Q"), r.text(), r.take("I"), r.blob()))
-        elif kind == SERVE:
-            stream = r.take("H")
-            self.served[stream] = r.text()
-        elif kind == CLOSE:
-            stream = r.take("H")
-            self.closed.append(stream)
-            for known in (self.subscribed, self.served, self.have, self.done, self.messages):
-                known.pop(stream, None)
-        elif kind == CHECKPOINT:
-            self.checkpoints.append(number)
-        elif kind == HINT:
-            self.hints.append((r.take("B"), r.text()))
-        else:
-            raise AssertionError(f"output of kind {kind}")
-
-
-@dataclass
-class Changed:
-    """The guest's report of a stage: pages that may differ from what they were at `since`."""
-
-    nonce: int
-    since: int
-    pages: set[int] = field(default_factory=set)
-    covered: int = 0  # pages that the frames so far have spoken of
-    whole: bool = False
-
-    def add(self, pages: int, first: int, bits: bytes) -> None:
-        assert first == self.covered, "a gap in the map"
-        assert len(bits) == 65536 or first + 8 * len(bits) >= pages
-        for at, byte in enumerate(bits):
-            for bit in range(8 if byte else 0):
-                if byte >> bit & 1:
-                    self.pages.add(first + 8 * at + bit)
-        self.covered += 8 * len(bits)
-        self.whole = self.covered >= pages
 
 
 class Host:

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from radics_mesh.vmm.build import build_image
-from tests.guest.channel_host import Host, World
+from tests.guest.channel_host import Host
+from tests.guest.seen import World
 
 PROGRAM = Path(__file__).parent / "programs" / "fuzz.c"
 # Without a canary of its own, which would be in its thread-local storage.

@@ -26,7 +26,9 @@ from pathlib import Path
 from radics_mesh.vmm.architecture import ALL
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.image import loaded_pages
-from tests.guest.channel_host import HELLO, LOW_BYTES, PAGE, PARK_NONCE, Changed, Host, World, frame
+from tests.guest.channel_host import LOW_BYTES, PAGE, PARK_NONCE, Host
+from tests.guest.seen import Changed, World
+from tests.guest.wire import HELLO, frame
 
 PROGRAM = Path(__file__).parent / "programs" / "traveller.c"
 MEMORY_MB = 16

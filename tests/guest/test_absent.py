@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.guest.channel_host import Host, World, plain_status, run_plain
+from tests.guest.channel_host import Host
 from tests.guest.conftest import Guest
+from tests.guest.plain import plain_status, run_plain
+from tests.guest.seen import World
 
 REASONS = [
     "fork is not possible in a RaDiCS guest: one program a VM",

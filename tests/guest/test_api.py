@@ -10,8 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from radics_mesh.vmm import abi
-from tests.guest.channel_host import DATA, REPLIES, STDIN, Host, World, frame, journey, run_plain
+from tests.guest.channel_host import Host, journey
 from tests.guest.conftest import Guest
+from tests.guest.plain import run_plain
+from tests.guest.seen import World
+from tests.guest.wire import DATA, REPLIES, STDIN, frame
 
 Build = Callable[[str], Guest]
 

@@ -15,7 +15,9 @@ from radics_mesh.vmm import images
 from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.build import build_kernel, compile_program
 from radics_mesh.vmm.program import IMAGE_HEADER, check_program, program_of
-from tests.guest.channel_host import Host, World, plain_status, run_plain
+from tests.guest.channel_host import Host
+from tests.guest.plain import plain_status, run_plain
+from tests.guest.seen import World
 
 PF_X, PF_W = 1, 2
 PT_LOAD, PT_INTERP, PT_NOTE = 1, 3, 4

@@ -11,8 +11,8 @@ import pytest
 from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.baked import BakedFile, pack
 from radics_mesh.vmm.build import build_image, build_kernel
-from tests.guest.channel_host import plain_status, run_plain
 from tests.guest.conftest import Guest
+from tests.guest.plain import plain_status, run_plain
 
 BIG = bytes(33 + i * i % 89 for i in range(2_000_000))
 SMALL = b"a few words\n"

@@ -13,7 +13,7 @@ from radics_mesh.vmm.bake import bake
 from radics_mesh.vmm.build import BuildReport, architectures, build_image, build_kernel
 from radics_mesh.vmm.image import load_segments
 from radics_mesh.vmm.tools import cross_prefix
-from tests.guest.channel_host import plain_status, run_plain
+from tests.guest.plain import plain_status, run_plain
 
 
 def build(folder: Path, *flags: str, **sources: str) -> BuildReport:

@@ -7,18 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.guest.channel_host import (
-    DATA,
-    HELLO,
-    OUT_ACK,
-    PARK,
-    STREAM,
-    Host,
-    World,
-    frame,
-    plain_status,
-)
+from tests.guest.channel_host import Host
 from tests.guest.conftest import Guest
+from tests.guest.plain import plain_status
+from tests.guest.seen import World
+from tests.guest.wire import DATA, HELLO, OUT_ACK, PARK, STREAM, frame
 
 Build = Callable[[str], Guest]
 

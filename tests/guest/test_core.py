@@ -16,8 +16,10 @@ from radics_mesh.debug.parked_guest import ParkedGuest
 from radics_mesh.vmm import frames
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.threads import ThreadReport
-from tests.guest.channel_host import Host, World, plain_status
+from tests.guest.channel_host import Host
 from tests.guest.conftest import PROGRAMS
+from tests.guest.plain import plain_status
+from tests.guest.seen import World
 from tests.patience import PATIENCE_S
 
 MEMORY_MB = 32

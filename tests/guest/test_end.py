@@ -14,8 +14,10 @@ from radics_mesh.vmm import outputs
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.outputs import Exit
 from radics_mesh.vmm.threads import ThreadReport
-from tests.guest.channel_host import Host, World, journey, plain_status, run_plain
+from tests.guest.channel_host import Host, journey
 from tests.guest.conftest import PROGRAMS
+from tests.guest.plain import plain_status, run_plain
+from tests.guest.seen import World
 
 SIGILL, SIGABRT, SIGKILL, SIGSEGV = 4, 6, 9, 11
 

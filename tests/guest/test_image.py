@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from radics_mesh.errors import WireError
 from radics_mesh.vmm.image import least_memory_bytes, load_segments, loaded_pages
-from tests.guest.channel_host import LOW_BYTES, PAGE, Host, World, plain_status, run_plain
+from tests.guest.channel_host import LOW_BYTES, PAGE, Host
 from tests.guest.conftest import Guest
+from tests.guest.plain import plain_status, run_plain
+from tests.guest.seen import World
 
 MEMORY = 32 << 20
 

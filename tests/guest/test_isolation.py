@@ -9,8 +9,10 @@ from pathlib import Path
 
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.tools import GUEST_LIB
-from tests.guest.channel_host import PAGE, Host, World, plain_status, run_plain
+from tests.guest.channel_host import PAGE, Host
 from tests.guest.conftest import PROGRAMS, Guest
+from tests.guest.plain import plain_status, run_plain
+from tests.guest.seen import World
 
 
 def test_a_program_stays_in_its_own_memory(guest: Callable[[str], Guest]) -> None:

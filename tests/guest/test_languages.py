@@ -12,7 +12,9 @@ import pytest
 from radics_mesh.errors import UsageError
 from radics_mesh.vmm.build import build_image
 from radics_mesh.vmm.languages import rust
-from tests.guest.channel_host import Host, World, journey, plain_status, run_plain
+from tests.guest.channel_host import Host, journey
+from tests.guest.plain import plain_status, run_plain
+from tests.guest.seen import World
 
 LANGUAGES = Path(__file__).parent / "languages"
 CHECKOUT = Path(__file__).parents[2]

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.channel_host import PARK, Host, World, frame, journey, plain_status
+from tests.guest.channel_host import Host, journey
 from tests.guest.conftest import Guest
+from tests.guest.plain import plain_status
+from tests.guest.seen import World
+from tests.guest.wire import PARK, frame
 
 Build = Callable[[str], Guest]
 

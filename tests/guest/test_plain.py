@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.guest.channel_host import PLAIN, plain_status, run_plain, without_end
 from tests.guest.conftest import Guest
+from tests.guest.plain import PLAIN, plain_status, run_plain, without_end
 from tests.patience import PATIENCE_S
 
 SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGSEGV, SIGTERM = 4, 5, 6, 7, 11, 15

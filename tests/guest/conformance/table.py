@@ -16,7 +16,7 @@ from pathlib import Path
 
 from radics_mesh.errors import UsageError
 from radics_mesh.vmm.build import build_image, build_kernel, compile_program
-from tests.guest.channel_host import plain_status, run_plain, without_end
+from tests.guest.plain import plain_status, run_plain, without_end
 
 FOLDER = Path(__file__).parent
 LIBRARIES = FOLDER.parent / "libraries"
