@@ -1,12 +1,18 @@
 """Failure detection in small meshes, simulated: what is found, and what is never believed."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from radics_mesh.gossip import messages
 from radics_mesh.gossip.members import State
 from radics_mesh.gossip.swim import Settings, Swim
 from radics_mesh.gossip.words import Word, say_alive, say_suspect
+from tests.gossip.test_words import VALID
 from tests.gossip.world import MESH, World, at, identity
+
+ALONE = World(14)
+ALONE.start(0)
 
 
 def test_ten_nodes_find_each_other_from_one_address_each() -> None:
@@ -211,3 +217,14 @@ def test_a_full_view_keeps_the_pinned_the_near_and_a_sample() -> None:
     assert view >= set(near)
     # What it hears of the others it passes on all the same.
     assert len(swim.beliefs.rumours) > 100
+
+
+@given(st.sampled_from(VALID), st.integers(0, 400), st.binary(max_size=4), st.integers(0, 4))
+def test_no_datagram_gets_an_exception_out_of_a_node(
+    datagram: bytes, place: int, put: bytes, cut: int
+) -> None:
+    place %= len(datagram)
+    swim = ALONE.nodes[0]
+    swim.receive(datagram[:place] + put + datagram[place + cut :], at(2), ALONE.now)
+    swim.tick(ALONE.now)
+    swim.outgoing.clear()
