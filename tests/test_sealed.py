@@ -10,9 +10,11 @@ import pytest
 import trio
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
+from radics_mesh.clock import Wall
 from radics_mesh.config import Address
 from radics_mesh.errors import LinkError, PeerError, WireError
 from radics_mesh.link import plain
+from radics_mesh.membership import GRACE_S
 from radics_mesh.sealed import (
     ADMISSION_MAGIC,
     HANDSHAKE_TIMEOUT_S,
@@ -252,7 +254,7 @@ async def test_connecting_to_the_wrong_member(bobs_door: Listener) -> None:
 
 async def test_an_expired_caller_never_gets_a_stream(bobs_door: Listener) -> None:
     address, accepted, _ = bobs_door
-    expired = WORLD.member(7, expiry=WORLD.clock.now)
+    expired = WORLD.member(7, expiry=Wall(WORLD.clock.now - GRACE_S))
     with trio.fail_after(PATIENCE_S), pytest.raises(LinkError):
         await connect(address, expired, expect=BOB.node_id)
     assert not accepted
