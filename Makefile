@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo mule usb test hundred partition test-versions test-kvm conformance parks explore faults rollbacks crashes rotations fuzz-guest fuzz-dtn fuzz-mesh hostile knock lease check coverage format lint types contracts lock clean distclean
+.PHONY: help setup demo mule usb test hundred partition test-versions test-kvm conformance parks explore faults rollbacks crashes rotations fuzz-guest fuzz-dtn fuzz-mesh hostile knock membership lease check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -23,6 +23,7 @@ help:
 	@echo "make fuzz-dtn   SECONDS=600: bytes of all kinds against the parsers of bundles, TCPCL, beacons"
 	@echo "make fuzz-mesh  COUNT=1000000 datagrams, random and mutated, sealed and not, against the receive path"
 	@echo "make hostile    look-ups beside 20 % hostile members: the table (ARGS='--nodes 60 --seed 1')"
+	@echo "make membership join, roles, revocation as a terminal shows them; one node starts in 1970"
 	@echo "make knock      a knock, captured on loopback: nothing gets an answer longer than itself"
 	@echo "make lease      a node gets another address while it runs: two real processes"
 	@echo "make check      format, lint, types, import contracts, tests"
@@ -89,6 +90,9 @@ lease: setup
 
 knock: setup
 	@$(PYTHON) -m scenarios.knock $(ARGS)
+
+membership: setup
+	@$(PYTHON) -m scenarios.membership $(ARGS)
 
 hostile: setup
 	@$(PYTHON) -m tests.hostile $(ARGS)

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="qemu-system-x86 qemu-system-arm g++ gcc make python3-venv tshark iproute2 golang-go gdb-multiarch"
+PACKAGES="qemu-system-x86 qemu-system-arm g++ gcc make python3-venv tshark iproute2 golang-go gdb-multiarch faketime"
 PACKAGES="$PACKAGES python3.11 libpython3.11-dev libexpat1-dev zlib1g-dev"
 # Libraries that check themselves in a guest: `make conformance`.
 PACKAGES="$PACKAGES libsqlite3-dev libeigen3-dev tiny-dnn libcereal-dev libstb-dev libgemmlowp-dev"
