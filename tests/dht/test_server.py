@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from radics_mesh.dht import rpc
 from radics_mesh.errors import PeerError
-from tests.dht.world import World, at, fact, fact_key, node_id
+from tests.dht.world import TTL_S, World, at, fact, fact_key, node_id
 
 CATS = fact_key("cats")
 
@@ -241,3 +241,30 @@ async def test_malformed_answers_are_failed_calls(world: World, clock: MockClock
     assert await world.nodes[0].get(CATS) == []
     assert await world.nodes[0].put(CATS, purr(0, 1)) == 0
     assert world.nodes[0].counters["malformed_answers"] > 0
+
+
+async def test_what_is_taken_back_is_found_nowhere_after_the_next_publication(
+    world: World, clock: MockClock
+) -> None:
+    """Also not by the word of holders that were away when it was taken back."""
+    await world.mesh(12)
+    await world.nodes[3].put(CATS, purr(3, 1))
+    away = [at(number) for number in range(4, 10)]
+    world.network.partition(away)
+    await world.nodes[3].put(CATS, purr(3, 2))
+    world.network.heal()
+    await trio.sleep(10)
+    await world.nodes[3].put(CATS, purr(3, 2))
+    for dht in world.nodes.values():
+        assert await dht.get(CATS) == [purr(3, 2)]
+
+
+async def test_what_expired_is_told_by_nobody_beside_what_is_fresh(
+    world: World, clock: MockClock
+) -> None:
+    await world.mesh(6)
+    await world.nodes[3].put(CATS, purr(3, 1))
+    await trio.sleep(TTL_S + 1)
+    await world.nodes[4].put(CATS, purr(4, 1))
+    for number in (0, 1, 2):
+        assert await world.nodes[number].get(CATS) == [purr(4, 1)]
