@@ -32,7 +32,7 @@ from bench.mesh_wire import End, Wire
 from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.config import Address, Config
 from radics_mesh.dht.server import Dht
-from radics_mesh.directory import Directory
+from radics_mesh.directory.service import Directory
 from radics_mesh.identity import Identity
 from radics_mesh.ids import NodeId
 from radics_mesh.link import SEAL_OVERHEAD_BYTES, TAG_DHT, SealedDatagrams, SocketAddress
