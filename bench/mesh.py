@@ -6,7 +6,12 @@ what is real), repeatable by its seed, except processor time, which is this mach
 on the wall clock, real processes and Debian's serf beside them, is bench.mesh_real.
 
   lookups   the DHT alone: rounds, times, joining, traffic, processor time (bench.mesh_lookups)
-  faults    a partition and its healing, 30 % of all nodes killed (bench.mesh_faults)
+  large     both the former and the healing, of one mesh of a thousand (bench.mesh_large)
+  gossip    the failure detector alone: detection, news, false deaths, traffic (bench.mesh_gossip)
+  killed    30 % of all nodes at once, the DHT alone (bench.mesh_faults)
+  healing   the DHT alone: two halves apart, and whole again
+  vms       everything together: VMs' records while two halves are apart, and after
+  all       everything together: traffic, processor time, detection
 """
 
 from __future__ import annotations
@@ -21,11 +26,14 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from bench import mesh_lookups
+from bench import mesh_all, mesh_faults, mesh_gossip, mesh_large, mesh_lookups
 from bench.mesh_figures import machine, progress, table
 from bench.mesh_stock import ask
-from bench.mesh_world import repeatable
+from bench.mesh_world import DHT_ALONE, Parts, repeatable
 from bench.rows import Row
+
+# From here on one mesh has to do for look-ups and healing, under no loss.
+LARGE = 1000
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,8 @@ def lookups(given: Given) -> list[Row]:
     made = []
     for n in given.nodes:
         plan = mesh_lookups.Plan(n)
-        if n >= 1000:
-            plan = replace(plan, losses=(0.0, 0.1), joins=10, steady_s=20.0)
+        if n >= LARGE:
+            continue
         ours = mesh_lookups.measure(plan, given.seed)
         stock = _stock_lookups(plan, given.seed) if given.stock else None
         made += mesh_lookups.rows(ours, stock)
@@ -60,8 +68,70 @@ def _stock_lookups(plan: mesh_lookups.Plan, seed: int) -> mesh_lookups.Lookups:
     return found
 
 
+def large(given: Given) -> list[Row]:
+    made = []
+    for n in given.nodes:
+        if n >= LARGE:
+            plan = mesh_lookups.Plan(n, losses=(0.0,))
+            stock = _stock_lookups(plan, given.seed) if given.stock else None
+            made += mesh_large.measure(n, given.seed, stock)
+    return made
+
+
+def gossip(given: Given) -> list[Row]:
+    made = []
+    for n in given.nodes:
+        plan = mesh_gossip.Plan(n)
+        if n >= 100:  # an hour of a hundred is an hour of this machine's
+            plan = replace(plan, under_loss_s=((0.1, 300.0), (0.3, 120.0)))
+        if n >= LARGE:
+            plan = replace(plan, under_loss_s=(), kills=3, news=2, steady_s=20.0)
+        made += mesh_gossip.rows(mesh_gossip.measure(plan, given.seed))
+    return made
+
+
+def killed(given: Given) -> list[Row]:
+    made = []
+    for n in given.nodes:
+        found = mesh_faults.kill(mesh_faults.Plan(n, DHT_ALONE), given.seed)
+        stock = ask("killed", n=n, seed=given.seed)["gets"] if given.stock else None
+        made += mesh_faults.killed_rows(found, "DHT", stock)
+    return made
+
+
+def healing(given: Given) -> list[Row]:
+    made = []
+    for n in given.nodes:
+        if n >= LARGE:
+            continue
+        plan = mesh_faults.Plan(n, DHT_ALONE)
+        found = mesh_faults.heal(plan, given.seed)
+        options = {"n": n, "seed": given.seed, "apart": plan.apart_s}
+        stock = ask("healed", **options)["gets"] if given.stock else None
+        made += mesh_faults.healing_rows(found, "DHT", stock)
+    return made
+
+
+def vms(given: Given) -> list[Row]:
+    made = []
+    for n in given.nodes:
+        found = mesh_faults.heal(mesh_faults.Plan(n, Parts()), given.seed)
+        made += mesh_faults.healing_rows(found, "all", None)
+    return made
+
+
+def everything(given: Given) -> list[Row]:
+    return [one for n in given.nodes for one in mesh_all.measure(n, given.seed)]
+
+
 SECTIONS: dict[str, Callable[[Given], list[Row]]] = {
     "lookups": lookups,
+    "large": large,
+    "gossip": gossip,
+    "killed": killed,
+    "healing": healing,
+    "vms": vms,
+    "all": everything,
 }
 
 

@@ -38,7 +38,6 @@ def table(title: str, rows: Sequence[Row]) -> str:
     for one in rows:
         aim = "" if one["aim"] is None else f"{one['aim']:g}"
         met = {None: "", True: "yes", False: "NO"}[one["met"]]
-        lines.append(
-            f"  {one['name']:58} {one['value']:9g} {one['unit']:14} {aim:>7} {met:>4}  {one['peer']}"
-        )
+        figure = f"{one['value']:9g} {one['unit']:14}"
+        lines.append(f"  {one['name']:58} {figure} {aim:>7} {met:>4}  {one['peer']}".rstrip())
     return "\n".join(lines)

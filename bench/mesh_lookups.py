@@ -3,8 +3,8 @@
 A node's own record is put as often as records must be (three times in their life) and looked up by
 others; the directory above judges values and does nothing else.
 
-A round is a moment in which a look-up sends calls: the stock crawl and ours send some at once and
-go on when all of those are answered or given up. Joined is who finds another's record.
+Rounds: how many nodes, one after the other, led a look-up to the last that it asked (ours has no
+rounds but that), and how many times the stock crawl sent calls. Joined is who finds a record.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from random import Random
 import trio
 
 from bench.mesh_figures import at_least, progress, quantile
-from bench.mesh_world import Node, Parts, Stopwatch, World, run
+from bench.mesh_world import DHT_ALONE, Node, Stopwatch, World, run
 from bench.rows import Row, row
-from radics_mesh.dht.protocol import TrioProtocol
 from radics_mesh.link import TAG_DHT
 
 SETTLE_S = 30.0
@@ -70,47 +69,28 @@ class Plan:
     settle_s: float = SETTLE_S
 
 
-class Rounds:
-    """Counts the moments at which a node's look-ups of one key call somebody."""
-
-    def __init__(self, protocol: TrioProtocol, key: bytes) -> None:
-        self._protocol = protocol
-        self._key = key
-        self.moments: set[float] = set()
-
-    def __enter__(self) -> Rounds:
-        called = self._protocol.call_find_value
-
-        def counted(peer: object, target: object) -> object:
-            if getattr(target, "id", None) == self._key:
-                self.moments.add(trio.current_time())
-            return called(peer, target)
-
-        # What wraps this in turn, a look-up that began meanwhile, goes on counting through it.
-        self._protocol.call_find_value = counted
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._key = b""
-
-
 def measure(plan: Plan, seed: int) -> Lookups:
     async def scenario(world: World) -> Lookups:
         await world.grow(plan.nodes, progress)
         await trio.sleep(plan.settle_s)
-        result = Lookups(plan.nodes)
-        await _steady(world, plan, result)
-        for loss in plan.losses:
-            world.wire.loss = loss
-            await trio.sleep(5 if loss else 0)
-            result.gets[loss] = await gets(world, plan.gets)
-            progress(f"N={plan.nodes}: gets at {loss:.0%} loss")
-        world.wire.loss = 0.0
-        for _ in range(plan.joins):
-            result.joins_s.append(await _join(world))
-        return result
+        return await look(world, plan)
 
-    return run(f"lookups {plan.nodes} {seed}", scenario, parts=Parts(directory=False))
+    return run(f"lookups {plan.nodes} {seed}", scenario, parts=DHT_ALONE)
+
+
+async def look(world: World, plan: Plan) -> Lookups:
+    """All of it in a mesh that stands."""
+    result = Lookups(plan.nodes)
+    await _steady(world, plan, result)
+    for loss in plan.losses:
+        world.wire.loss = loss
+        await trio.sleep(5 if loss else 0)
+        result.gets[loss] = await gets(world, plan.gets)
+        progress(f"N={plan.nodes}: gets at {loss:.0%} loss")
+    world.wire.loss = 0.0
+    for _ in range(plan.joins):
+        result.joins_s.append(await _join(world))
+    return result
 
 
 async def _steady(world: World, plan: Plan, result: Lookups) -> None:
@@ -128,9 +108,9 @@ async def gets(world: World, count: int) -> Gets:
 
     async def get(reader: Node, wanted: Node) -> None:
         started = trio.current_time()
-        with Rounds(reader.dht.protocol, wanted.key) as rounds:
-            values = await reader.dht.get(wanted.key)
-        result.add(bool(values), len(rounds.moments), trio.current_time() - started)
+        values = await reader.dht.get(wanted.key)
+        # Another of its look-ups may have ended meanwhile: then that one's depth is counted twice.
+        result.add(bool(values), reader.dht.depths[-1], trio.current_time() - started)
 
     async with trio.open_nursery() as nursery:
         for _ in range(count):
@@ -152,7 +132,7 @@ async def _join(world: World) -> float:
     started = trio.current_time()
     node = await world.start(number, via=[Random(number).choice(sorted(world.nodes))])
     await node.dht.wait_joined()
-    while not await node.dht.get(wanted.key):
+    while not await node.dht.get(wanted.key):  # noqa: ASYNC110 - users ask again
         await trio.sleep(0.05)
     took_s = trio.current_time() - started
     world.kill(number)
@@ -186,4 +166,3 @@ def rows(found: Lookups, stock: Lookups | None) -> list[Row]:
     cpu = row(f"{title}: processor time of a node", found.cpu_ms, "ms/simulated s", CPU_MS)
     made.append({**cpu, "peer": f"{stock.cpu_ms:.2f}" if stock else ""})
     return made
-

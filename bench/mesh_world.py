@@ -12,6 +12,7 @@ nothing is decided by those.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import itertools
 import os
@@ -33,9 +34,17 @@ from radics_mesh.clock import Monotonic, Wall
 from radics_mesh.config import Address, Config
 from radics_mesh.dht.server import Dht
 from radics_mesh.directory.service import Directory
+from radics_mesh.gossip.liveness import Liveness
 from radics_mesh.identity import Identity
 from radics_mesh.ids import NodeId
-from radics_mesh.link import SEAL_OVERHEAD_BYTES, TAG_DHT, SealedDatagrams, SocketAddress
+from radics_mesh.link import (
+    SEAL_OVERHEAD_BYTES,
+    TAG_DHT,
+    TAG_SWIM,
+    SealedDatagrams,
+    SocketAddress,
+)
+from radics_mesh.me import Me
 from radics_mesh.membership import YEAR_S, Verifier, found, invite
 from radics_mesh.node.facts import node_body
 from radics_mesh.records import Kind, dht_key, sign
@@ -44,7 +53,8 @@ START = Wall(1_800_000_000.0)
 PORT = 5050
 _FOUNDER = Identity(bytes(32))
 _, MESH, _FOUNDERS = found(_FOUNDER, "founder", START)
-# A mesh grows by so many nodes a second, each through one that is there already.
+# A mesh grows by so many nodes a second, or by a tenth of what it is if that is more; each comes
+# through one that is there already.
 ARRIVALS_PER_S = 10
 
 Result = TypeVar("Result")
@@ -83,6 +93,7 @@ class Node:
     seal: Metered
     dht: Dht
     directory: Directory
+    liveness: Liveness
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     @property
@@ -105,6 +116,11 @@ class Parts:
 
     dht: bool = True
     directory: bool = True
+    gossip: bool = True
+
+
+DHT_ALONE = Parts(directory=False, gossip=False)
+GOSSIP_ALONE = Parts(dht=False, directory=False)
 
 
 @dataclass
@@ -127,24 +143,35 @@ class World:
         config = Config(state=self.path / str(number), name=f"node{number}")
         config.state.mkdir(exist_ok=True)
         clock = SimulatedClock()
+        me = Me(identity, Verifier(MESH), chain, clock)
         seal = Metered(self.wire.end(address_of(number)), MESH.key)
         dht = Dht(
             link=seal.channel(TAG_DHT),
-            node_id=identity.node_id,
+            node_id=me.node_id,
             clock=clock,
             bootstrap=bootstrap,
             peers_path=config.state / "peers.msgpack",
             random=Random(self.random.randbytes(8)),
+            me=me,
         )
         directory = Directory(
             dht=dht,
             identity=identity,
             chain=chain,
-            verifier=Verifier(MESH),
+            verifier=me.verifier,
             clock=clock,
             config=config,
         )
-        return Node(number, identity, seal, dht, directory)
+        first = [(one.host, one.port) for one in bootstrap]
+        liveness = Liveness(
+            link=seal.channel(TAG_SWIM),
+            identity=identity,
+            mesh=MESH.mesh_id,
+            clock=clock,
+            acquaintances=lambda: [*first, *dht.contacts().values()],
+            random=Random(self.random.randbytes(8)),
+        )
+        return Node(number, identity, seal, dht, directory, liveness)
 
     async def _run(
         self, node: Node, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -152,11 +179,14 @@ class World:
         with node.scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(node.seal.run)
-                await nursery.start(node.dht.run)
+                if self.parts.dht:
+                    await nursery.start(node.dht.run)
+                if self.parts.gossip:
+                    await nursery.start(node.liveness.run)
                 if self.parts.directory:
                     await nursery.start(node.directory.run)
                     nursery.start_soon(self._state, node)
-                else:
+                elif self.parts.dht:
                     nursery.start_soon(self._put, node)
                 task_status.started()
 
@@ -188,8 +218,8 @@ class World:
     def kill(self, number: int) -> Node:
         """As a power cut: nothing is said to anybody."""
         node = self.nodes.pop(number)
-        self.wire.unbind(node.address)
         node.scope.cancel()
+        node.seal.close()  # it would say good-bye else
         return node
 
     async def grow(self, count: int, progress: Callable[[str], None]) -> None:
@@ -197,7 +227,7 @@ class World:
         for number in range(len(self.nodes), count):
             via = [self.random.choice(list(self.nodes))] if self.nodes else []
             await self.start(number, via=via)
-            await trio.sleep(1 / ARRIVALS_PER_S)
+            await trio.sleep(1 / max(ARRIVALS_PER_S, number / 10))
             if number % 100 == 99:
                 progress(f"{number + 1} nodes")
 
@@ -231,6 +261,7 @@ def body_of(node: Node) -> dict[str, object]:
         neighbours=[(one, 0.05) for one in sorted(node.dht.contacts())[:8]],
         accelerator="tcg",
         boot=(1, bytes(8)),
+        mesh_key=[],
     )
 
 
@@ -239,7 +270,7 @@ def run(
     scenario: Callable[[World], Awaitable[Result]],
     *,
     loss: float = 0.0,
-    parts: Parts = Parts(),  # noqa: B008 - frozen
+    parts: Parts = Parts(),
 ) -> Result:
     """Make a world on a mock clock, play the scenario in it, and end it."""
     random = Random(seed)
@@ -255,6 +286,8 @@ def run(
                 nursery.cancel_scope.cancel()
         return result
 
+    # A thousand nodes are millions of objects that stay: looking through all of them costs minutes.
+    gc.set_threshold(100_000, 50, 1000)
     core = trio._core._run  # type: ignore[attr-defined]
     before = core._ALLOW_DETERMINISTIC_SCHEDULING
     core._ALLOW_DETERMINISTIC_SCHEDULING = True
