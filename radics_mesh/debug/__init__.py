@@ -9,7 +9,8 @@
   waits        the system call that a thread waits in
   memory       a parked guest's RAM and page tables; parked_guest: its threads and regions in that
   saved        image and snapshot together; core: a core file of them
-  explain      threads as text, in a child process with bounds, since images come from anybody
+  explain      threads as text, in a child process with bounds (explainer), since images come
+               from anybody
 
 A guest tells registers and stacks raw (radics_mesh.vmm.threads), because only here is the ELF file
 that explains them.

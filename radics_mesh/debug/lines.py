@@ -1,7 +1,7 @@
 """Source file and line of an address, from DWARF line tables (pyelftools).
 
 pyelftools raises whatever it stumbles over in broken files, hence the wide net here; and it may
-take long, hence a process of its own for what comes from others (radics_mesh.debug.explain).
+take long, hence a process of its own for what comes from others (radics_mesh.debug.explainer).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 
 from radics_mesh.debug.backtrace import Backtracer
 from radics_mesh.debug.core import write_core
-from radics_mesh.debug.explain import explained
+from radics_mesh.debug.explainer import explained
 from radics_mesh.debug.image import read_image
 from radics_mesh.debug.memory import Ram
 from radics_mesh.debug.parked_guest import ParkedGuest

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from radics_mesh.debug.backtrace import Backtracer
-from radics_mesh.debug.explain import explain, explained
+from radics_mesh.debug.explain import explain
+from radics_mesh.debug.explainer import explained
 from radics_mesh.debug.image import read_image
 from radics_mesh.vmm import outputs
 from radics_mesh.vmm.build import build_image
