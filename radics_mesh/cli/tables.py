@@ -9,10 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from radics_mesh.cells import Row, plain_table
 
@@ -34,6 +30,12 @@ def print_rows(
     if not sys.stdout.isatty():
         click.echo("\n".join(plain_table(columns, rows)))
         return
+    # Here, since a node runs from the same command line and draws nothing.
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         # Text, not str: a name in square brackets is a name, not rich's markup.
