@@ -12,6 +12,7 @@ other addresses are tried.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
@@ -31,6 +32,9 @@ HEARD_MAX = 1024
 _NAMES_MAX = 4096
 # A member says that it has just come: what it should hold is given to it no oftener than this.
 HELLO_AGAIN_S = 5.0
+# The oldest contact of a full bucket is asked no oftener whether it still lives. Shorter: a dead
+# one gives way sooner to those who wait, for a ping with every call of theirs.
+CROWD_AGAIN_S = 30.0
 
 
 class Asker(Protocol):
@@ -72,6 +76,8 @@ class Contacts:
         # Who was last found at an address: a node can be replaced by another.
         self._names: OrderedDict[SocketAddress, bytes] = OrderedDict()
         self._greeted: OrderedDict[bytes, float] = OrderedDict()
+        # When a full bucket's oldest contact was last asked because others would have its place.
+        self._crowded: OrderedDict[bytes, float] = OrderedDict()
 
     # --- who is where -------------------------------------------------------------------------
 
@@ -179,6 +185,18 @@ class Contacts:
         """Ask whether the node still lives; if not, one that waits takes its place."""
         if self._router.contact(node.id) is not None:
             self._jobs.start(lambda: self._asker.call_ping(node), once=node.id)
+
+    def crowd(self, oldest: Node) -> None:
+        """Somebody else would have its place. In a mesh of a hundred that is so with every second
+        call; whoever was asked just now is not asked again for each."""
+        now = trio.current_time()
+        if now - self._crowded.get(oldest.id, -math.inf) < CROWD_AGAIN_S:
+            return
+        self._crowded[oldest.id] = now
+        self._crowded.move_to_end(oldest.id)
+        if len(self._crowded) > HEARD_MAX:
+            self._crowded.popitem(last=False)
+        self.doubt(oldest)
 
     # --- what they say ------------------------------------------------------------------------
 

@@ -86,6 +86,7 @@ class TrioProtocol(KademliaProtocol):
             counters=self.counters,
         )
         self.doubt = self.contacts.doubt
+        self.crowd = self.contacts.crowd
         self._procedures: dict[str, Callable[[SocketAddress, Fields], object]] = {
             "ping": self._answer_ping,
             "stun": lambda sender, fields: list(sender),

@@ -41,7 +41,7 @@ class ExactTable(RoutingTable):
             if bucket.add_node(node):
                 return
             if not bucket.has_in_range(self.node) or len(self.buckets) >= _ID_BITS:
-                self.protocol.doubt(bucket.head())
+                self.protocol.crowd(bucket.head())
                 return
             self.split_bucket(index)
 
@@ -49,7 +49,7 @@ class ExactTable(RoutingTable):
         """Whether there is room for a new contact; where there is not, the oldest is doubted."""
         if self.room(node.id):
             return True
-        self.protocol.doubt(self.buckets[self.get_bucket_for(node)].head())
+        self.protocol.crowd(self.buckets[self.get_bucket_for(node)].head())
         return False
 
     def room(self, node_id: bytes | None) -> bool:

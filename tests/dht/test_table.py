@@ -14,7 +14,7 @@ class Doubts:
     def __init__(self) -> None:
         self.doubted: list[bytes] = []
 
-    def doubt(self, node: Node) -> None:
+    def crowd(self, node: Node) -> None:
         self.doubted.append(node.id)
 
 
