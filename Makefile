@@ -1,7 +1,7 @@
 # Two commands matter: make demo, make test. Each sets up everything it needs.
 PYTHON := .venv/bin/python
 .NOTPARALLEL:
-.PHONY: help setup demo mule usb test hundred partition test-versions test-kvm conformance parks explore faults rollbacks crashes rotations fuzz-guest fuzz-dtn fuzz-mesh hostile knock membership lease check coverage format lint types contracts lock clean distclean
+.PHONY: bench-mesh help setup demo mule usb test hundred partition test-versions test-kvm conformance parks explore faults rollbacks crashes rotations fuzz-guest fuzz-dtn fuzz-mesh hostile knock membership lease check coverage format lint types contracts lock clean distclean
 
 help:
 	@echo "make demo       three peers, a unikernel that is pulled to its data"
@@ -19,6 +19,7 @@ help:
 	@echo "make partition  two sides with VMs apart for 30 simulated minutes, and how they agree again"
 	@echo "make rotations  the mesh key changes under traffic, and in both halves of a partition"
 	@echo "make rollbacks  a VM with --commit output while hosts and QEMUs are killed, RUNS=50 SEED=1"
+	@echo "make bench-mesh the mesh's figures in simulation (ARGS='--n 10 --only lookups')"
 	@echo "make fuzz-guest SECONDS=600: a program that fires wild system calls at its kernel"
 	@echo "make fuzz-dtn   SECONDS=600: bytes of all kinds against the parsers of bundles, TCPCL, beacons"
 	@echo "make fuzz-mesh  COUNT=1000000 datagrams, random and mutated, sealed and not, against the receive path"
@@ -96,6 +97,9 @@ membership: setup
 
 hostile: setup
 	@$(PYTHON) -m tests.hostile $(ARGS)
+
+bench-mesh: setup
+	@$(PYTHON) -m bench.mesh $(ARGS)
 
 RUNS ?= 500
 SEED ?= 1

@@ -65,7 +65,7 @@ async def _death_known(world: World, parts: Parts) -> list[float]:
     while waiting and trio.current_time() - started < GIVEN_UP_S:
         await trio.sleep(1.0)
         for node in list(waiting):
-            gone = node.liveness.is_unreachable(dead.id)
+            gone = node.liveness.is_gone(dead.id)
             if not gone and not parts.gossip:
                 values = await node.dht.get(dead.key)
                 gone = bool(values) and all(_is_stale(value) for value in values)

@@ -78,7 +78,7 @@ async def _detected(world: World) -> float:
     dead = world.kill(victim)
     watchers = [n for n in world.nodes.values() if n.liveness.standing(dead.id) is not None]
     started = trio.current_time()
-    await _until(watchers, lambda one: one.liveness.is_unreachable(dead.id))
+    await _until(watchers, lambda one: one.liveness.is_gone(dead.id))
     return trio.current_time() - started
 
 

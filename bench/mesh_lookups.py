@@ -19,7 +19,8 @@ from bench.mesh_world import DHT_ALONE, Node, Stopwatch, World, run
 from bench.rows import Row, row
 from radics_mesh.link import TAG_DHT
 
-SETTLE_S = 30.0
+# From then on each node looks around once a minute only.
+SETTLE_S = 150.0
 # Aims by number of nodes (look-up rounds, seconds), and by loss at 100 nodes (seconds).
 ROUNDS = {10: 3, 100: 5, 1000: 7}
 GET_S = {10: 0.3, 100: 0.5, 1000: 1.0}

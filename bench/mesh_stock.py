@@ -34,7 +34,7 @@ Address = tuple[str, int]
 RECORD_BYTES = 600
 
 
-class JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class JumpingSelector(selectors.DefaultSelector):
     """Waits for nothing: where it would, the clock jumps."""
 
     now = 0.0

@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 from trio.testing import MockClock
@@ -288,7 +288,7 @@ def run(
 
     # A thousand nodes are millions of objects that stay: looking through all of them costs minutes.
     gc.set_threshold(100_000, 50, 1000)
-    core = trio._core._run  # type: ignore[attr-defined]
+    core: Any = trio._core._run
     before = core._ALLOW_DETERMINISTIC_SCHEDULING
     core._ALLOW_DETERMINISTIC_SCHEDULING = True
     core._r.seed(seed)
