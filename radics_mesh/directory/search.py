@@ -9,6 +9,8 @@ that, it says where to go on.
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
@@ -23,6 +25,9 @@ DIRECTORIES_MAX = 128
 PAGES_MAX = 63
 LOOKUPS_MAX = 512
 AT_ONCE = 8
+# How long a look-up of a name in the DHT counts as having found everybody who states it.
+ASK_AGAIN_S = 20.0
+_ASKED_MAX = 1024
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Search:
         self._lookup = lookup
         self._known = known
         self._width = width
+        self._asked: OrderedDict[tuple[Kind, str], float] = OrderedDict()
 
     async def search(self, kind: Kind, pattern: Pattern, *, after: str, limit: int) -> Found:
         """The entries of up to `limit` names behind `after`, in the order of names."""
@@ -78,12 +84,25 @@ class Search:
         found: dict[str, list[Entry]] = {}
 
         async def one(name: str) -> None:
-            found[name] = await self._lookup(kind, name)
+            # What is known here may be one publisher of several.
+            look = self._lookup if self._was_asked((kind, name)) else self._ask
+            found[name] = await look(kind, name)
 
         async with trio.open_nursery() as nursery:
             for name in names:
                 nursery.start_soon(one, name)
         return [found[name] for name in names]
+
+    def _was_asked(self, fact: tuple[Kind, str]) -> bool:
+        """Whether the DHT was lately; from now on it was."""
+        now = trio.current_time()
+        lately = now - self._asked.get(fact, -math.inf) < ASK_AGAIN_S
+        if not lately:
+            self._asked[fact] = now
+            self._asked.move_to_end(fact)
+            if len(self._asked) > _ASKED_MAX:
+                self._asked.popitem(last=False)
+        return lately
 
     async def paths_in(self, kind: Kind, directory: str) -> set[str]:
         """What stands in a directory, by the index and by what is known here."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -42,12 +43,18 @@ class Outcome:
     expected: View = frozenset()
 
 
-def view(directory: Directory) -> View:
-    return frozenset(
-        (kind.value, entry.record.subject, entry.publisher.short, entry.stale)
-        for kind in (Kind.VM, Kind.SOURCE)
-        for entry in directory.known(kind)
-    )
+async def view(directory: Directory, facts: Iterable[tuple[Kind, str]]) -> View:
+    """What a node answers when it is asked for each of these."""
+    said: set[tuple[str, str, str, bool]] = set()
+
+    async def ask(kind: Kind, subject: str) -> None:
+        for entry in await directory.lookup(kind, subject):
+            said.add((kind.value, subject, entry.publisher.short, entry.stale))
+
+    async with trio.open_nursery() as nursery:
+        for fact in facts:
+            nursery.start_soon(ask, *fact)
+    return frozenset(said)
 
 
 async def _announce_vm(directory: Directory, chain: Ownership) -> None:
@@ -83,7 +90,7 @@ class Partition:
         await self._meanwhile()
         await trio.sleep(PARTITION_S)
         for side in range(SIDES):
-            outcome.during += {view(directory) for directory in self._side(side)}
+            outcome.during += await self._views(self._side(side))
         outcome.youngest_stale_s = min(
             entry.age_s
             for number in range(self._count)
@@ -127,15 +134,33 @@ class Partition:
         }
         return frozenset(sources | vms)
 
+    def _facts(self) -> list[tuple[Kind, str]]:
+        names = [f"{name}/{side}" for name in ("old", "kept", "new") for side in range(SIDES)]
+        vms = [(Kind.VM, chain.vm_id.text) for chain in self._chains]
+        return [(Kind.SOURCE, name) for name in names] + vms
+
+    async def _views(self, directories: list[Directory]) -> set[View]:
+        """All that is answered, by as many as there are different answers."""
+        views: set[View] = set()
+
+        async def add(directory: Directory) -> None:
+            views.add(await view(directory, self._facts()))
+
+        async with trio.open_nursery() as nursery:
+            for directory in directories:
+                nursery.start_soon(add, directory)
+        return views
+
     async def _until_all_agree(self, outcome: Outcome) -> None:
         started = trio.current_time()
         while trio.current_time() - started < 3 * AIM_S:
-            views = {view(self._members[number]) for number in range(self._count)}
+            everybody = [self._members[number] for number in range(self._count)]
+            views = await self._views(everybody)
             if views == {outcome.expected}:
                 outcome.healed_s = trio.current_time() - started
                 break
             await trio.sleep(1)
-        outcome.after = view(self._members[0])
+        outcome.after = await view(self._members[0], self._facts())
 
 
 async def _print(count: int, loss: float) -> bool:
@@ -145,7 +170,7 @@ async def _print(count: int, loss: float) -> bool:
             outcome = await Partition(Members(nursery, network, Path(path)), count).run()
             nursery.cancel_scope.cancel()
     for said in outcome.during:
-        print("at the end of the partition a side says:")
+        print("at the end of the partition some say:")
         for kind, subject, publisher, stale in sorted(said):
             print(f"  {kind:<7} {subject[:16]:<17} by {publisher}{'  (stale)' if stale else ''}")
     print(f"youngest stale source: {outcome.youngest_stale_s:.0f} s old")

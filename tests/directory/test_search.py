@@ -17,7 +17,7 @@ async def test_a_prefix_is_found_by_who_knows_nothing_of_it(
     members: Members, clock: MockClock
 ) -> None:
     """More nodes than hold a key, so that most have never seen these records."""
-    nodes = await mesh(members, 20)
+    nodes = await mesh(members, 11)
     await trio.sleep(5)
     for number, name in ((3, "camera/door"), (4, "camera/hall/attic"), (5, "clock")):
         await nodes[number].announce(Kind.SOURCE, name, {"rate": number})
@@ -62,19 +62,19 @@ async def test_many_names_come_in_pages_in_order(members: Members, clock: MockCl
 async def test_more_publishers_than_a_key_holds(
     members: Members, clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same with smaller pages and keys, so that ten nodes are many."""
-    monkeypatch.setattr(index, "SPLIT", 3)
+    """The same with smaller pages and keys, so that seven nodes are many."""
+    monkeypatch.setattr(index, "SPLIT", 2)
     monkeypatch.setattr(index, "DESCEND", 2)
-    monkeypatch.setattr(store, "KEY_MAX", 4)
-    nodes = await mesh(members, 12)
+    monkeypatch.setattr(store, "KEY_MAX", 3)
+    nodes = await mesh(members, 7)
     await trio.sleep(5)
     for number, node in enumerate(nodes):
         await node.announce(Kind.SOURCE, f"camera/{number:02}", {"rate": number})
-    await trio.sleep(120)
-    stranger = await members.start(50, bootstrap=[9])
+    await trio.sleep(90)
+    stranger = await members.start(50, bootstrap=[3])
     await trio.sleep(5)
     found, _ = await all_names(stranger, "camera/*", 100)
-    assert found == [f"camera/{number:02}" for number in range(12)]
+    assert found == [f"camera/{number:02}" for number in range(7)]
 
 
 async def test_a_search_is_bounded_whatever_is_stated(members: Members, clock: MockClock) -> None:

@@ -109,7 +109,7 @@ async def test_watches_end_and_are_counted(members: Members, clock: MockClock) -
 
 async def test_what_is_watched_is_looked_for(members: Members, clock: MockClock) -> None:
     """A node that holds none of these records is told of them all the same."""
-    nodes = await mesh(members, 20)
+    nodes = await mesh(members, 11)
     stranger = await members.start(50, bootstrap=[9])
     await trio.sleep(10)
     with stranger.watch(Kind.SOURCE, CAMERAS) as watch:
