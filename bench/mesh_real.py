@@ -69,9 +69,9 @@ class Namespaces:
         for line in listed.splitlines():
             if line.split()[0].startswith("rbench"):
                 ip("netns", "del", line.split()[0])
-        # A namespace goes when its last process has; its link need not wait for that.
+        # A namespace goes when its last process has, and takes its link along, now or later.
         for link in sorted(Path("/sys/class/net").glob("rb*[0-9]")):
-            ip("link", "del", link.name)
+            subprocess.run(["ip", "link", "del", link.name], stderr=subprocess.DEVNULL)
 
     @staticmethod
     def name(number: int) -> str:
