@@ -3,11 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
 
+from radics_mesh.clock import Wall
 from radics_mesh.errors import PeerError, WireError
 from radics_mesh.handshake import SESSION_MAGIC, Established, Initiator, Responder
 from radics_mesh.ids import NodeId
 from radics_mesh.me import Me
-from radics_mesh.membership import Mesh, Verifier
+from radics_mesh.membership import GRACE_S, Mesh, Verifier
 from tests.meshes import NOW, World, identity
 
 WORLD = World()
@@ -99,7 +100,7 @@ def test_the_mesh_key_alone_makes_nobody_a_member() -> None:
 
 def test_an_expired_member_is_none() -> None:
     with pytest.raises(PeerError, match="expired"):
-        run(WORLD.member(5, expiry=NOW), BOB)
+        run(WORLD.member(5, expiry=Wall(NOW - GRACE_S)), BOB)
 
 
 def test_man_in_the_middle_with_own_ephemerals() -> None:

@@ -220,12 +220,17 @@ def whereabouts(node: Services, name: str) -> Whereabouts:
         if vm.name == name and vm.state != "released":
             policy = str(vm.policy)
             return _whereabouts(node, name, vm.vm_id, vm.state, 0.0, policy, stale=False)
+    advertised = False
     for entry in node.directory.known(Kind.VM_NAME, name):
         vm_id = entry.record.body.get("vm")
         if isinstance(vm_id, str) and not entry.record.withdrawn:
-            return _remote_whereabouts(node, name, vm_id)
+            advertised = True
+            if (there := _remote_whereabouts(node, name, vm_id)) is not None:
+                return there
     if (left := _left(node, name)) is not None:
         return left
+    if advertised:
+        raise UsageError(f"{name} is advertised, but its holder's record has not been found yet")
     raise UsageError(f"no VM named {name} is known here; `ps` lists those that are")
 
 
@@ -241,14 +246,15 @@ def _left(node: Services, name: str) -> Whereabouts | None:
     return None
 
 
-def _remote_whereabouts(node: Services, name: str, text: str) -> Whereabouts:
+def _remote_whereabouts(node: Services, name: str, text: str) -> Whereabouts | None:
+    """As its holder says; None: nothing of that has come yet."""
     try:
         vm_id = VmId.parse(text)
     except WireError as error:
         raise UsageError(f"{name} is advertised with a VM id that is none") from error
     known = node.directory.known_vm(vm_id)
     if known is None:
-        raise UsageError(f"{name} is advertised, but its holder's record has not been found yet")
+        return None
     state, policy = str(known.record.body.get("state", "")), known.record.body.get("policy")
     told = policy if isinstance(policy, str) else None
     age_s, stale = known.entry.age_s, known.entry.stale
