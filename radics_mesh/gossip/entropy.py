@@ -42,8 +42,9 @@ FAN_OUT = 3
 # Beyond these a record comes with the next digest.
 NEWS_ROUNDS = 8
 NEWS_MAX = 256
-# The share of its life after which a record is asked for anew, though nothing else is known of it.
-AGING_SHARE = 0.6
+# The share of its life after which a record is asked for anew, though nothing else is known of it;
+# before it would be looked up in the DHT, which costs more (radics_mesh.knowledge.refresh).
+AGING_SHARE = 0.4
 GONE_SHARE = 3.0
 # Records sent to one address: at once, and a second. More is asked for again later.
 BURST, PER_S = 64.0, 16.0

@@ -1,9 +1,9 @@
 """What to look up again before anybody asks: records of nodes, and facts that were asked for.
 
-In a small mesh everyone stores at everyone's, and little is ever due here. In a larger one, or
-where only neighbours hear each other, this is how a node's picture of the mesh stays true. The
-looking-up is bounded by a share of what is known per round, and whoever is not found is tried ever
-more rarely, but never given up: a node may come back after a week.
+Where neighbours compare their records (radics_mesh.gossip), those get younger before they are due
+here. Where they cannot, or in a mesh larger than anybody's view, this is how a node's picture of
+the mesh stays true. The looking-up is bounded by a share of what is known per round, and whoever is
+not found is tried ever more rarely, but never given up: a node may come back after a week.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from radics_mesh.records import Kind
 
 Fact = tuple[Kind, str]
 _WAIT_MAX_S = 120.0
+# The share of its life after which a node's record is looked up: later than neighbours are asked
+# for it (radics_mesh.gossip.entropy), and early enough for all of them to have their turn.
+_NODE_SHARE = 0.6
 ROUND_MIN = 2
 FACTS_MAX = 256
 # A fact that nobody has asked for this long is not kept fresh any more.
@@ -56,7 +59,7 @@ class Refresh:
         self._asked = OrderedDict(
             (fact, when) for fact, when in self._asked.items() if now - when < INTEREST_S
         )
-        candidates = {(Kind.NODE, subject): 1.5 * self._period_s for subject in nodes}
+        candidates = {(Kind.NODE, subject): _NODE_SHARE * self._ttl_s for subject in nodes}
         candidates |= {fact: 0.5 * self._ttl_s for fact in self._asked}
         self._tries = {fact: one for fact, one in self._tries.items() if fact in candidates}
         ages = {fact: age_s(fact) for fact in candidates}

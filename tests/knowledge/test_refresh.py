@@ -14,7 +14,7 @@ def _unknown(fact: tuple[Kind, str]) -> float:
 
 def test_fresh_nodes_are_left_alone_and_old_ones_come_first() -> None:
     refresh = Refresh(10, 60)
-    ages = {"young": 14.0, "old": 20.0, "older": 30.0}
+    ages = {"young": 35.0, "old": 40.0, "older": 50.0}
     due = refresh.due(ages, lambda fact: ages[fact[1]], 0.0)
     assert due == [(Kind.NODE, "older"), (Kind.NODE, "old")]
 
@@ -33,7 +33,7 @@ def test_a_found_one_is_tried_again_when_it_is_old() -> None:
     assert refresh.due(["a"], _unknown, 0.0)
     refresh.found((Kind.NODE, "a"))
     assert refresh.due(["a"], lambda fact: 1.0, 1.0) == []
-    assert refresh.due(["a"], lambda fact: 16.0, 2.0)
+    assert refresh.due(["a"], lambda fact: 37.0, 2.0)
 
 
 def test_a_large_mesh_is_gone_through_within_a_records_life() -> None:
