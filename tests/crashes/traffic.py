@@ -147,7 +147,8 @@ class Campaign:
         before = self._files()
         async with self._node() as (process, lines), trio.open_nursery() as nursery:
             port = int((await anext(lines)).split()[1])
-            nursery.start_soon(self._listen, lines)
+            silent = trio.Event()
+            nursery.start_soon(self._listen, lines, silent)
             sender = await self._session(nursery, port, self._sender, Nobody())
             await self._session(nursery, port, self._receiver, receiver)
             if aim is not None:
@@ -158,11 +159,9 @@ class Campaign:
             await trio.sleep(self._random.random() * 0.05)
             process.send_signal(signal.SIGKILL)
             await process.wait()
-            await trio.sleep(0.01)
+            with trio.fail_after(PATIENCE_S):  # what it said before is still in the pipe
+                await silent.wait()
             sender.stop()
-            with trio.move_on_after(1):  # what it said before is still in the pipe
-                async for line in lines:
-                    self.accounts.hear(line)
             nursery.cancel_scope.cancel()
         self._lose_unsynced(before)
 
@@ -171,9 +170,10 @@ class Campaign:
             return self.accounts.is_settled
         return len(self.accounts.acknowledged) >= aim
 
-    async def _listen(self, lines: AsyncIterator[str]) -> None:
+    async def _listen(self, lines: AsyncIterator[str], silent: trio.Event) -> None:
         async for line in lines:
             self.accounts.hear(line)
+        silent.set()
 
     async def _session(
         self, nursery: trio.Nursery, port: int, me: Me, receiver: Any

@@ -43,7 +43,6 @@ class Spool:
         self._crc = 0
         self._unsynced_bytes = 0
         self._whole: Spooled | None = None
-        # What it takes on the disk beside what the store counts.
         self.size_bytes = 0
 
     async def write(self, piece: bytes) -> None:
@@ -54,6 +53,12 @@ class Spool:
         """How many bytes are in the file, all of them on the medium now. CapacityError."""
         await self._in_thread(b"")
         return self.size_bytes
+
+    @property
+    def uncounted_bytes(self) -> int:
+        """What it takes on the disk beside what the store counts of what it has claimed."""
+        claimed = self._whole is not None and self._whole.claimed
+        return 0 if claimed else self.size_bytes
 
     @property
     def path(self) -> Path:

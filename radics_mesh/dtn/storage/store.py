@@ -415,7 +415,7 @@ class BundleStore:
 
     @property
     def _coming_bytes(self) -> int:
-        return sum(spool.size_bytes for spool in self._spools)
+        return sum(spool.uncounted_bytes for spool in self._spools)
 
     def finish(self, held: Held) -> None:
         """It was delivered here: remember that, and let it go."""

@@ -198,6 +198,19 @@ async def test_a_full_store_refuses_and_keeps_what_it_has(tmp_path: Path) -> Non
         assert await store.add(held(2), bytes(41), ignore)
 
 
+async def test_a_file_that_is_taken_is_not_counted_as_coming_too(tmp_path: Path) -> None:
+    room: list[int] = []
+    with closing(opened(tmp_path)) as store:
+        spool = store.spool()
+        await spool.write(bytes(FILE_FROM_BYTES))
+        assert store.short_bytes(0) == FILE_FROM_BYTES - QUOTA_BYTES
+        whole = await spool.finish(b"end")
+        await store.add(held(1), whole, lambda held: room.append(store.short_bytes(0)))
+        assert room == [len(whole) - QUOTA_BYTES]
+        spool.discard()
+        assert store.short_bytes(0) == len(whole) - QUOTA_BYTES
+
+
 async def test_many_share_a_commit(tmp_path: Path) -> None:
     """Far fewer transactions than bundles: else every bundle would pay for an fsync."""
     with closing(opened(tmp_path)) as store:
