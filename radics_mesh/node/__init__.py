@@ -5,7 +5,8 @@ state      the state directory: the key, the mesh, the chain, the lock
 joining    how this node becomes a member: found a mesh, a token, a knock, or it is one already;
            founding
 services   makes the services and tells them of each other
-facts      what this node says about itself: load, capacity, neighbours
+facts      what this node says about itself: load, capacity, neighbours;  own_record: and when
+others     what the other nodes' records lead to here;  names: what people call them
 requests   what the control socket answers
 rows       nodes, sources, bundles, knocks as its answers show them;  vm_rows: VMs
 recovery_requests, ...  more of the answers, by subject

@@ -36,7 +36,7 @@ async def endpoint_of(node: Services, destination: str) -> Eid:
 async def _called(node: Services, name: str) -> Eid:
     """A node's endpoint, or that of the one VM of the name that goes on, or of a replica."""
     try:
-        return node.node_called(name).eid
+        return node.names.node(name).eid
     except UsageError:
         vms = _going_on(node, name)
         if all(_is_silent(node, row) for row in vms):
@@ -70,7 +70,7 @@ def _a_replica(node: Services, vms: list[VmRow]) -> VmId | None:
     """Of this node, else of one that is not silent, the nearest by this node's sessions."""
     if not vms or any(row["policy"] != Survival.REPLICATED.value for row in vms):
         return None
-    rtt_s = {node.name_of(peer): rtt for peer, rtt in node.sessions()}
+    rtt_s = {node.names.of(peer): rtt for peer, rtt in node.sessions()}
     best = min(
         vms,
         key=lambda row: (

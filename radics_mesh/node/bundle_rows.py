@@ -62,8 +62,8 @@ def bundle_info(node: Services, held: Held) -> BundleInfo:
         row=bundle_row(node, held),
         priority=_PRIORITIES[held.priority],
         lifetime_s=held.lifetime_s,
-        signer=None if held.signer is None else node.name_of(held.signer),
-        came_from=None if held.previous is None else node.name_of(held.previous),
+        signer=None if held.signer is None else node.names.of(held.signer),
+        came_from=None if held.previous is None else node.names.of(held.previous),
         custodian=_called(node, held.custodian),
         report_to=_called(node, held.report_to),
         asks=_asks(held),
@@ -79,7 +79,7 @@ def _transfer(node: Services, contact: Contact, held: Held) -> Iterator[Transfer
     content = contact.on_wire.get(held)
     sent = None if content is None else node.contacts.sent_of(contact.peer, content)
     if content is not None and sent is not None:
-        yield TransferRow(node=node.name_of(contact.peer), sent_bytes=sent, bytes=len(content))
+        yield TransferRow(node=node.names.of(contact.peer), sent_bytes=sent, bytes=len(content))
 
 
 def _asks(held: Held) -> list[str]:
@@ -92,7 +92,7 @@ def _asks(held: Held) -> list[str]:
 def _called(node: Services, eid: Eid) -> str | None:
     if eid == NONE_EID:
         return None
-    return str(eid) if eid.node_id is None else node.name_of(eid.node_id)
+    return str(eid) if eid.node_id is None else node.names.of(eid.node_id)
 
 
 # --- why a bundle is where it is ------------------------------------------------------------------
@@ -102,7 +102,7 @@ def why_here(node: Services, held: Held) -> BundleWhy:
     info = bundle_info(node, held)
     now = node.me.clock.monotonic()
     hops = [
-        HopRow(node=node.name_of(c.peer), verdict=verdict(node.agent, c, held, now))
+        HopRow(node=node.names.of(c.peer), verdict=verdict(node.agent, c, held, now))
         for c in node.agent.contacts()
     ]
     here = CopyRow(
@@ -178,7 +178,7 @@ def _elsewhere(node: Services, bundle_id: BundleId) -> list[CopyRow]:
 
 
 def _taker(node: Services, departure: Departure) -> str:
-    return "a stick" if departure.peer is None else node.name_of(departure.peer)
+    return "a stick" if departure.peer is None else node.names.of(departure.peer)
 
 
 def _last_word(node: Services, seen: Sequence[Sighting]) -> str:
@@ -192,7 +192,7 @@ def _last_word(node: Services, seen: Sequence[Sighting]) -> str:
 
 def _expected(node: Services) -> list[str]:
     return [
-        f"{node.name_of(peer)} is looked for at {_places(addresses)}"
+        f"{node.names.of(peer)} is looked for at {_places(addresses)}"
         for peer, addresses in node.contacts.sought().items()
     ]
 
@@ -207,7 +207,7 @@ def _planned_way(node: Services, held: Held) -> list[str]:
     if way.first is None:
         return ["its contact plan knows no way there in which there is room"]
     stations = [module.node_of(contact.receiver) for contact in way.contacts]
-    names = [node.name_of(station) for station in stations if station is not None]
+    names = [node.names.of(station) for station in stations if station is not None]
     first = way.contacts[0]
     left_s = max(0.0, first.start - node.me.clock.wall())
     begins = f"in {duration(left_s)}" if left_s else "now"
@@ -252,7 +252,7 @@ def _no_way(node: Services, held: Held, verdicts: set[str]) -> str:
         target = where
     if REFUSED in verdicts:
         return "another neighbour, or a new session with the one that refused it"
-    who = str(held.destination) if target is None else node.name_of(target)
+    who = str(held.destination) if target is None else node.names.of(target)
     return f"a contact that leads to {who}"
 
 
@@ -281,7 +281,7 @@ def _contact_row(node: Services, met: Met) -> ContactRow:
     bytes_in, bytes_out, bundles_out = met.totals()
     rate_in, rate_out = met.rates()
     return ContactRow(
-        node=node.name_of(met.peer),
+        node=node.names.of(met.peer),
         id=_id(met.peer),
         state="down" if met.now is None else "up",
         since=met.up_at if met.down_at is None else met.down_at,
@@ -300,7 +300,7 @@ def _contact_row(node: Services, met: Met) -> ContactRow:
 
 def _sought_row(node: Services, peer: Peer, address: str) -> ContactRow:
     return ContactRow(
-        node=node.name_of(peer),
+        node=node.names.of(peer),
         id=_id(peer),
         state="sought",
         since=None,

@@ -33,7 +33,7 @@ class CarryRequests:
     async def carry_out(self, directory: str, to: list[str]) -> Answer:
         path = Path(directory)
         await self._node.carrier.learn_cards(path)
-        nodes = {self._node.node_called(name) for name in to}
+        nodes = {self._node.names.node(name) for name in to}
         with trio.move_on_after(OWED_WITHIN_S):
             await self._node.hosting.owed_is_stored()
         went = await self._node.carrier.write(path, nodes if to else None)
@@ -70,7 +70,7 @@ class CarryRequests:
         if key:
             public = _public_key(key)
             return NodeId.of_key(public), public
-        node = self._node.node_called(to)
+        node = self._node.names.node(to)
         for entry in self._node.directory.known(Kind.NODE, node.text):
             return node, entry.record.signer
         raise UsageError(

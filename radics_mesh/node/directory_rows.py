@@ -21,7 +21,7 @@ def fact_row(node: Services, entry: Entry) -> FactRow:
     return FactRow(
         kind=record.kind.value,
         subject=record.subject,
-        publisher=node.name_of(record.publisher),
+        publisher=node.names.of(record.publisher),
         publisher_id=record.publisher.text,
         what=_what(entry),
         age_s=entry.age_s,
@@ -77,7 +77,7 @@ def service_rows(node: Services, entries: Iterable[Entry]) -> list[ServiceRow]:
             rows.append(
                 ServiceRow(
                     name=entry.record.subject,
-                    node=node.name_of(publisher),
+                    node=node.names.of(publisher),
                     local=publisher == node.me.node_id,
                     endpoint=str(endpoint),
                     vm=str(vm.record.body.get("name", "")) if vm else "",

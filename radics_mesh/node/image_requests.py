@@ -133,7 +133,7 @@ class ImageRequests:
 
     async def image_push(self, image: str, to: str, pin: bool) -> Answer:
         digest = self._node.images.store.find(image)
-        target = self._node.node_called(to)
+        target = self._node.names.node(to)
         if target == self._node.me.node_id:
             raise UsageError("the image is on this node already")
         await self._node.images.push(digest, target, pin=pin)
@@ -202,7 +202,7 @@ class ImageRequests:
         me = self._node.me.node_id
         entries = self._node.directory.known(Kind.IMAGE, digest.hex())
         nodes = [e.record.publisher for e in entries if e.record.publisher != me and not e.stale]
-        return sorted(self._node.name_of(node) for node in nodes)
+        return sorted(self._node.names.of(node) for node in nodes)
 
     def _info(self, signed: SignedManifest) -> ImageInfo:
         manifest = signed.manifest
@@ -213,7 +213,7 @@ class ImageRequests:
             "arch": manifest.architecture,
             "size": manifest.size_bytes,
             "pieces": manifest.pieces,
-            "builder": self._node.name_of(signed.builder),
+            "builder": self._node.names.of(signed.builder),
             "created": float(manifest.created),
             "memory": manifest.memory_bytes,
             "arguments": list(manifest.arguments),

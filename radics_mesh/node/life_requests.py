@@ -38,7 +38,7 @@ class LifeRequests:
         quota = host.quota_of(vm.owner)
         return VmInspection(
             vm=vm_rows.vm_row(self._node, name),
-            owner=self._node.name_of(vm.owner),
+            owner=self._node.names.of(vm.owner),
             restart=str(conduct.restart),
             begun_anew=conduct.times,
             branch=vm.row.settings.branch,

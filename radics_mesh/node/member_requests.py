@@ -47,7 +47,7 @@ class MemberRequests:
     def _target(self, text: str) -> NodeId:
         """A member by name, id or its start, revoked or not; UsageError if not just one."""
         known = sorted(_chains(self._node))
-        named = [one for one in known if self._node.last_name_of(one) == text]
+        named = [one for one in known if self._node.names.last_of(one) == text]
         found = named or [n for n in known if len(text) >= 4 and n.text.startswith(text.lower())]
         if len(found) == 1:
             return found[0]
@@ -65,9 +65,9 @@ class MemberRequests:
         genesis = StateDirectory(self._node.config.state).genesis()
         if genesis is not None and genesis.public == me.mesh.genesis:
             return genesis, b""
-        called = self._node.last_name_of(member.member.node_id)
+        called = self._node.names.last_of(member.member.node_id)
         above = [one for one in member.certificates[:-1] if Role.OPERATE in one.roles]
-        who = [self._node.last_name_of(one.node_id) for one in above]
+        who = [self._node.names.last_of(one.node_id) for one in above]
         raise UsageError(
             f"only who stands above {called} with the role operate can revoke it, or it itself:"
             f" {', '.join([*who, called])}, or the holder of the mesh's genesis key"
@@ -102,8 +102,8 @@ def _row(node: Services, chain: Chain, statements: list[Revocation]) -> MemberRo
     ]
     return MemberRow(
         id=member.node_id.text,
-        name=node.last_name_of(member.node_id),
-        invited_by="" if above is None else node.last_name_of(above),
+        name=node.names.last_of(member.node_id),
+        invited_by="" if above is None else node.names.last_of(above),
         until=float(chain.until),
         may_invite=member.may_invite,
         roles=names(member.roles),
@@ -112,7 +112,7 @@ def _row(node: Services, chain: Chain, statements: list[Revocation]) -> MemberRo
         grace_until=float(chain.until + GRACE_S),
         revoked=out is not None,
         revoked_by=[_signer_name(node, one) for one in counting],
-        through="" if out in (None, member) else node.last_name_of(out.node_id),
+        through="" if out in (None, member) else node.names.last_of(out.node_id),
         reason=next((one.reason for one in counting if one.reason), ""),
         self=member.node_id == node.me.node_id,
         **_key(node, member.node_id, counting),
@@ -153,4 +153,4 @@ def _key(node: Services, who: NodeId, against: list[Revocation]) -> _Key:
 
 
 def _signer_name(node: Services, one: Revocation) -> str:
-    return "genesis" if one.signer == node.me.mesh.genesis else node.last_name_of(one.by)
+    return "genesis" if one.signer == node.me.mesh.genesis else node.names.last_of(one.by)

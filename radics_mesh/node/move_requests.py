@@ -45,7 +45,7 @@ class MoveRequests:
             raise UsageError(f"a limit is {MOVE_LIMIT_MIN:g} bytes a second or more")
         if patience_s is not None and not 1 <= patience_s <= _PATIENCE_MAX_S:
             raise UsageError(f"patience is 1 to {_PATIENCE_MAX_S:g} seconds")
-        target = await self._publisher(near) if near else self._node.node_called(to)
+        target = await self._publisher(near) if near else self._node.names.node(to)
         if self._node.replicas.is_replica(name):
             return await self._move_replica(name, target)
         move = await self._node.hosting.migrate(
@@ -72,7 +72,7 @@ class MoveRequests:
         """Until the VM does not move, or is released."""
         while (progress := self._node.hosting.progress(name)) is not None:
             yield {
-                "target": self._node.name_of(progress.target),
+                "target": self._node.names.of(progress.target),
                 "phase": progress.phase,
                 "rounds": progress.rounds,
                 "share": progress.share,

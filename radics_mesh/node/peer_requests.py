@@ -32,7 +32,7 @@ class PeerRequests:
         host, port = standing.address or ("", 0)
         return PeerRow(
             id=standing.node.text,
-            name=self._node.last_name_of(standing.node),
+            name=self._node.names.last_of(standing.node),
             state=standing.state.value,
             for_s=standing.for_s,
             heard_s=standing.heard_s,

@@ -85,4 +85,4 @@ class PlanRequests:
 
     def _name(self, module: Planned, word: str) -> str:
         node = module.node_of(word)
-        return word if node is None else self._node.name_of(node)
+        return word if node is None else self._node.names.of(node)

@@ -17,7 +17,7 @@ Answer = Mapping[str, Any]
 
 def chosen_policy(node: Services, policy: str, keep_at: list[str]) -> Policy:
     """What the user wants of a VM to be; UsageError."""
-    keepers = tuple(dict.fromkeys(node.node_called(name) for name in keep_at))
+    keepers = tuple(dict.fromkeys(node.names.node(name) for name in keep_at))
     return Policy.parse(policy, keepers)
 
 

@@ -165,7 +165,7 @@ class Requests:
             conduct=conduct,
         )
         if count > 1:
-            await self._node.replicas.spread(name, self._node.others(), count - 1)
+            await self._node.replicas.spread(name, self._node.others.nearest(), count - 1)
         return {"vm": vm_rows.vm_row(self._node, name)}
 
     async def logs(self, name: str, follow: bool) -> AsyncGenerator[Answer, None]:

@@ -25,7 +25,7 @@ class RotateRequests:
         signer, chain = self._signer()
         rekeying = self._node.rekeying
         statement = await rekeying.rotate(signer, chain, int(overlap_s))
-        waiting = sorted(self._node.last_name_of(one) for one in rekeying.waiting())
+        waiting = sorted(self._node.names.last_of(one) for one in rekeying.waiting())
         return {
             "epoch": statement.epoch,
             "key": statement.key_id.hex(),

@@ -33,7 +33,7 @@ INTERNAL_SERVICES = frozenset(
 
 
 def node_info(node: Services, version: str) -> NodeInfo:
-    body = node.describe()
+    body = node.own_record.body()
     return NodeInfo(
         id=node.me.node_id.text,
         name=node.config.name,
@@ -50,7 +50,7 @@ def node_info(node: Services, version: str) -> NodeInfo:
         time=node.timing.keeper.quality().value,
         key_epoch=node.rekeying.ring.newest.epoch,
         keys_live=len(node.rekeying.ring.live()),
-        key_waits=sorted(node.last_name_of(one) for one in node.rekeying.waiting()),
+        key_waits=sorted(node.names.last_of(one) for one in node.rekeying.waiting()),
     )
 
 
@@ -61,7 +61,7 @@ def node_rows(node: Services) -> list[NodeRow]:
         for entry in node.directory.known(Kind.NODE)
         if entry.record.publisher != node.me.node_id
     ]
-    own = _row_of_body(node, node.me.node_id, dict(node.describe()), age_s=0.0, stale=False)
+    own = _row_of_body(node, node.me.node_id, dict(node.own_record.body()), age_s=0.0, stale=False)
     return [own, *sorted(others, key=lambda row: (row["name"], row["id"]))]
 
 
@@ -125,7 +125,7 @@ def source_row(node: Services, entry: Entry) -> SourceRow:
         return _own_source(node, entry.record.subject)
     return SourceRow(
         name=entry.record.subject,
-        publisher=node.name_of(entry.record.publisher),
+        publisher=node.names.of(entry.record.publisher),
         local=False,
         rate=number(entry.record.body.get("rate")),
         messages=None,
@@ -210,7 +210,7 @@ def received(delivery: Delivery, offset: int = 0, count: int = sys.maxsize) -> R
 def sighting_row(node: Services, sighting: Sighting) -> SightingRow:
     node_id = sighting.node.node_id
     return SightingRow(
-        node=str(sighting.node) if node_id is None else node.name_of(node_id),
+        node=str(sighting.node) if node_id is None else node.names.of(node_id),
         what=WORDS[sighting.what],
         reason=sighting.reason,
         at=sighting.at,

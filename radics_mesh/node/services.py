@@ -4,26 +4,21 @@
                                      ├─ Sources, Images ─ Hosting ─ Scheduler
     load, sessions ─ own node record ┘
 
-Two loops tie the floors together: `_tell_of_self` states this node's record when something about
-it changed, at the latest every publish_every_s; `_follow_directory` turns what others state into
-routes and addresses to dial.
+Two loops tie the floors together: `OwnRecord` states this node's record when something about it
+changed, at the latest every publish_every_s; `Others` turns what other nodes state into routes and
+addresses to dial.
 """
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
 
 import structlog
 import trio
 
 from radics_mesh.admission.service import Admission
-from radics_mesh.clock import Monotonic
-from radics_mesh.config import Address, Config, Foreign
-from radics_mesh.dht.rpc import is_usable
+from radics_mesh.config import Address, Config
 from radics_mesh.dht.server import Dht
 from radics_mesh.directory.service import Directory
 from radics_mesh.dtn.agent import Agent
@@ -37,12 +32,10 @@ from radics_mesh.dtn.routes.kept import Kept
 from radics_mesh.dtn.routes.routing import NeighbourGraph
 from radics_mesh.dtn.storage.store import BundleStore
 from radics_mesh.dtn.trust.confidentiality import Policy
-from radics_mesh.errors import UsageError, WireError
 from radics_mesh.gossip.record_bundles import RecordBundles
 from radics_mesh.hosting.service import Hosting
 from radics_mesh.ids import NodeId, same_node
 from radics_mesh.images.service import Images
-from radics_mesh.knowledge.book import Entry
 from radics_mesh.link import (
     TAG_DHT,
     DatagramLink,
@@ -57,11 +50,14 @@ from radics_mesh.node.advertising import Advertising
 from radics_mesh.node.contact_log import ContactLog
 from radics_mesh.node.discovering import discovery_of
 from radics_mesh.node.echo import Echo
-from radics_mesh.node.facts import LoadMeter, guest_memory_bytes, node_body
+from radics_mesh.node.facts import guest_memory_bytes
 from radics_mesh.node.holdings import DirectoryHoldings
 from radics_mesh.node.journal import Journal
 from radics_mesh.node.leaving import grounded
 from radics_mesh.node.mesh_text import mesh_text
+from radics_mesh.node.names import Names
+from radics_mesh.node.others import Others
+from radics_mesh.node.own_record import OwnRecord
 from radics_mesh.node.policing import Policing
 from radics_mesh.node.rekeying import Rekeying
 from radics_mesh.node.renewing import Renewing
@@ -78,10 +74,8 @@ from radics_mesh.node.watching import (
     tell_of_changes,
 )
 from radics_mesh.node.whereabouts import Whereabouts
-from radics_mesh.records import TTL_MAX_S, Kind, Record
 from radics_mesh.revocations import Revocation, revoke
 from radics_mesh.scheduler.decide import Settings
-from radics_mesh.scheduler.facts import NodeFacts
 from radics_mesh.scheduler.service import Scheduler
 from radics_mesh.sources.gate import Gate
 from radics_mesh.sources.service import Sources
@@ -91,13 +85,8 @@ from radics_mesh.vmm.image_store import ImageStore
 
 log = structlog.get_logger(__name__)
 
-# A load that changed by this much is news before the next regular statement.
-LOAD_NEWS = 0.15
-SAMPLE_EVERY_S = 1.0
 # Of a member that was renewed before it was heard that its inviter had revoked it.
 RENEWED_REASON = "its inviter had revoked it"
-# Sessions come and go in bursts; one statement about them is enough.
-SETTLE_S = 0.2
 
 
 class Services:
@@ -119,10 +108,7 @@ class Services:
         self.rekeying = Rekeying(me, state, self.revoking.known)
         kept = StateDirectory(state)
         self.renewing = Renewing(me, state, kept.renew, kept.genesis())
-        self._sessions_changed = trio.Event()
         self.policing = Policing(state, self.journal.note)
-        self.meter = LoadMeter()
-        self.memory_bytes = guest_memory_bytes(config)
         self.port = link.local[1]
         self.link = SealedDatagrams(link, *self.rekeying.ring.secrets())
         self.dht = Dht(
@@ -144,6 +130,7 @@ class Services:
         )
         self.liveness = liveness_of(me, self.link, self.dht, self.directory, config)
         self.liveness.pinned = lambda: of_use(self.sessions(), self.hosting)
+        self.names = Names(me.node_id, config.name, self.directory, self.dht)
         self.directory.is_unreachable = self.liveness.is_gone
         self.holdings = DirectoryHoldings(self.directory, self.liveness.view)
         self.comparing = comparing_of(
@@ -164,7 +151,7 @@ class Services:
             Surroundings(
                 me.node_id,
                 self.graph,
-                self.node_named,
+                self.names.find,
                 clock,
                 self.allotted,
                 self.predictabilities,
@@ -219,6 +206,18 @@ class Services:
             random=random.random,
             admit=self.admission.serve,
         )
+        self.others = Others(
+            own=me.node_id,
+            directory=self.directory,
+            graph=self.graph,
+            agent=self.agent,
+            rekeying=self.rekeying,
+            liveness=self.liveness,
+            dht=self.dht,
+            contacts=self.contacts,
+            whereabouts=self.whereabouts,
+            sessions=self.sessions,
+        )
         self.datagrams = UdpLayer(agent=self.agent, config=config, random=random.random)
         # What discovery counts, where there is any.
         self.beacons: Mapping[str, int] = {}
@@ -228,8 +227,8 @@ class Services:
             agent=self.agent,
             store=self.store,
             foreign=config.foreign,
-            card=self._card,
-            learn=self._learn_card,
+            card=self.others.card,
+            learn=self.others.learn_card,
         )
         self.sources = Sources(
             path=state / "sources.sqlite",
@@ -255,14 +254,25 @@ class Services:
             me=me,
             config=config,
             accelerator=accelerator.accelerator,
-            memory_bytes=self.memory_bytes,
-            name_of=self.name_of,
+            memory_bytes=guest_memory_bytes(config),
+            name_of=self.names.of,
             mesh=self._mesh_text,
             seek_image=self.images.seek,
             permits=lambda: self.policing.permits,
             tell_denied=self.policing.tell_denied,
         )
         self.images.store.in_use = self.hosting.images_in_use
+        self.own_record = OwnRecord(
+            me=me,
+            config=config,
+            directory=self.directory,
+            hosting=self.hosting,
+            graph=self.graph,
+            rekeying=self.rekeying,
+            whereabouts=self.whereabouts,
+            accelerator=accelerator.accelerator,
+            sessions=self.sessions,
+        )
         self.replicas = Replicas(me.node_id, self.agent, self.hosting, self.images)
         self.advertising = Advertising(self.directory, self.agent.served)
         self.scheduler = Scheduler(
@@ -271,7 +281,7 @@ class Services:
             directory=self.directory,
             sources=self.sources,
             hosting=self.hosting,
-            describe=self.describe,
+            describe=self.own_record.body,
             settings=Settings(config.hysteresis, config.horizon_s, enabled=config.scheduler),
             overload=config.overload,
             clock=clock,
@@ -292,7 +302,7 @@ class Services:
                     self.liveness,
                     self.directory,
                     self.journal,
-                    self.last_name_of,
+                    self.names.last_of,
                 )
                 await nursery.start(self.agent.run)
                 await nursery.start(self.gossip.run)
@@ -313,12 +323,12 @@ class Services:
                     self.beacons = discovery.counters
                     await nursery.start(discovery.run)
                 nursery.start_soon(self.advertising.run)
-                nursery.start_soon(self._follow_directory)
+                nursery.start_soon(self.others.run)
                 nursery.start_soon(self._follow_contacts)
                 nursery.start_soon(self.contact_log.run)
                 nursery.start_soon(self._follow_hosting)
                 nursery.start_soon(self.images.tell, self.hosting.image_came)
-                nursery.start_soon(self._tell_of_self)
+                nursery.start_soon(self.own_record.run)
                 nursery.start_soon(self._follow_departed)
                 for path in self.config.carry:
                     nursery.start_soon(self.carrier.watch, path, self.journal.note)
@@ -358,60 +368,18 @@ class Services:
 
         return mesh_text(rows.node_rows(self), rows.source_rows(self))
 
-    def describe(self) -> Mapping[str, object]:
-        """The body of this node's own record, as of now."""
-        vms = [vm for vm in self.hosting.vms() if vm.pid is not None]
-        return node_body(
-            name=self.config.name,
-            addresses=[(address.host, address.port) for address in self.addresses()],
-            memory_bytes=self.memory_bytes,
-            memory_used_bytes=self.hosting.memory_used_bytes(),
-            load=self.meter.share,
-            vms=len(vms),
-            neighbours=list(self.sessions()),
-            accelerator=self.accelerator.accelerator,
-            boot=(self.hosting.witness.boot.number, self.hosting.witness.boot.nonce),
-            mesh_key=self.rekeying.said(),
-        )
-
     def sessions(self) -> Iterator[tuple[NodeId, float]]:
         """Members that this node has a session with, and the round trip in seconds."""
         for peer in self.contacts.peers():
             if isinstance(peer, NodeId):
                 yield peer, self.contacts.rtt_s(peer) or 0.0
 
-    async def _tell_of_self(self) -> None:
-        """State the own record: at once, every publish_every_s, and when it is news."""
-        told: _Told | None = None
-        told_at = Monotonic(float("-inf"))
-        while True:
-            load = self.meter.sample()
-            sessions = tuple(sorted(node for node, _ in self.sessions()))
-            now = self.me.clock.monotonic()
-            facts = _Told(
-                load,
-                sessions,
-                self.hosting.memory_used_bytes(),
-                tuple(self.addresses()),
-                self.rekeying.ring.newest.key_id,
-            )
-            self.whereabouts.look()
-            regular = now - told_at >= self.config.publish_every_s
-            if regular or told is None or facts.is_news_after(told):
-                told, told_at = facts, now
-                self.graph.update(self.me.node_id, dict(self.sessions()))
-                await self.directory.announce(Kind.NODE, self.me.node_id.text, self.describe())
-            with trio.move_on_after(SAMPLE_EVERY_S):
-                await self._sessions_changed.wait()
-                self._sessions_changed = trio.Event()
-                await trio.sleep(SETTLE_S)
-
     # --- the others -----------------------------------------------------------------------------
 
     async def _follow_contacts(self) -> None:
         async for change in self.contacts.changes.listen():
-            self._sessions_changed.set()
-            name = self.name_of(change.peer)
+            self.own_record.changed()
+            name = self.names.of(change.peer)
             if change.up:
                 self.journal.note(f"{name} is in reach")
             else:
@@ -426,18 +394,6 @@ class Services:
                 self.journal.note(row.text, row.level, at=row.time)
             await self.hosting.journalled()
 
-    async def _follow_directory(self) -> None:
-        """What others state becomes routes, and addresses to dial."""
-        changes = self.directory.changes()
-        for entry in self.directory.known(Kind.NODE):
-            self._learn_node(entry)
-        async for change in changes:
-            if change.kind is Kind.NODE and change.publisher != self.me.node_id:
-                for entry in self.directory.known(Kind.NODE, change.subject):
-                    self._learn_node(entry)
-            elif change.kind is Kind.VM:
-                self.agent.routes_changed()
-
     async def _follow_departed(self) -> None:
         """Keep in mind where the VMs are that were here: `ps` shows them, bundles follow them."""
         while True:
@@ -445,34 +401,11 @@ class Services:
                 self.directory.locate(vm_id.eid)
             await trio.sleep(self.config.publish_every_s)
 
-    def _learn_node(self, entry: Entry) -> None:
-        record = entry.record
-        with suppress(WireError):
-            facts = NodeFacts.parse(record.publisher, record.body)
-            if self.graph.update(record.publisher, facts.neighbours):
-                self.agent.routes_changed()
-        self.rekeying.heard(record)
-        addresses = _dialable(record.body)
-        numeric = [(one.host, one.port) for one in addresses]
-        self.liveness.learn(record.publisher, [one for one in numeric if is_usable(one)])
-        if not entry.stale:
-            self.dht.learn(record.publisher, [one for one in numeric if is_usable(one)])
-            self.contacts.learn(record.publisher, self.whereabouts.in_order(addresses))
-
-    def _card(self) -> bytes | None:
-        known = self.directory.known(Kind.NODE, self.me.node_id.text)
-        return known[0].record.pack(0.0) if known else None
-
-    def _learn_card(self, node: NodeId, card: bytes) -> bool:
-        """It says who a node is; what else it says was true some time ago."""
-        self.directory.learn(self.directory.aged(card, TTL_MAX_S))
-        return bool(self.directory.known(Kind.NODE, node.text))
-
     def _put_out(self, news: list[Revocation]) -> None:
         """Members were revoked: what they say is refused by now, and sessions with them end."""
         for one in news:
             why = f": {one.reason}" if one.reason else ""
-            who = f"{self.last_name_of(one.by)} has revoked {self.last_name_of(one.node_id)}"
+            who = f"{self.names.last_of(one.by)} has revoked {self.names.last_of(one.node_id)}"
             self.journal.note(f"{who}{why}", "warning")
         self.contacts.drop_revoked()
         self.rekeying.revocations_changed()
@@ -490,7 +423,7 @@ class Services:
         """This node has another certificate, which is durable."""
         self.directory.renew(chain.pack())
         self.journal.note("this node's certificate was renewed")
-        self._sessions_changed.set()
+        self.own_record.changed()
 
     def _use_keys(self) -> None:
         """Other mesh keys are live than before: datagrams go by them, the own record says so."""
@@ -499,88 +432,7 @@ class Services:
         epoch, live = ring.newest.epoch, len(ring.live())
         older = "" if live == 1 else ", older ones still count"
         self.journal.note(f"the mesh key is of epoch {epoch}{older}")
-        self._sessions_changed.set()
-
-    def others(self) -> list[NodeId]:
-        """Nodes that are known and fresh, the nearest first."""
-        fresh = {e.record.publisher for e in self.directory.known(Kind.NODE) if not e.stale}
-        rtt_s = dict(self.sessions())
-        fresh = {node for node in fresh if not self.liveness.is_gone(node)} - {self.me.node_id}
-        return sorted(fresh, key=lambda node: (rtt_s.get(node, math.inf), node))
-
-    # --- names ----------------------------------------------------------------------------------
-
-    def name_of(self, peer: NodeId | Foreign) -> str:
-        """What people call a node; the start of its id while its record is not known."""
-        if isinstance(peer, Foreign):
-            return str(peer.eid)
-        if peer == self.me.node_id:
-            return self.config.name
-        for entry in self.directory.known(Kind.NODE, peer.text):
-            return str(entry.record.body.get("name") or peer.short)
-        left = [one for one in self._left() if one.publisher == peer]
-        return str(left[0].body.get("name") or peer.short) if left else peer.short
-
-    def _left(self) -> list[Record]:
-        """The last words of nodes that have left: they keep their names meanwhile."""
-        return [one for one in self.directory.members() if one.withdrawn]
-
-    def last_name_of(self, node: NodeId) -> str:
-        """The same of one that may have been revoked since."""
-        said = [one for one in self.directory.members() if one.publisher == node]
-        return str(said[0].body.get("name") or node.short) if said else self.name_of(node)
-
-    def node_named(self, name: str) -> NodeId | None:
-        """The one node that its owner calls so, None while that is not known."""
-        if name == self.config.name:
-            return self.me.node_id
-        said = [entry.record for entry in self.directory.known(Kind.NODE)] + self._left()
-        named = {one.publisher for one in said if one.body.get("name") == name}
-        return named.pop() if len(named) == 1 else None
-
-    def node_called(self, text: str) -> NodeId:
-        """The node that a person means: a name, an id or its start; UsageError if not just one."""
-        known = {entry.record.publisher for entry in self.directory.known(Kind.NODE)}
-        known |= {self.me.node_id, *self.dht.heard(), *(one.publisher for one in self._left())}
-        named = [node for node in known if self.name_of(node) == text]
-        found = named or [n for n in known if len(text) >= 4 and n.text.startswith(text.lower())]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(sorted(node.short for node in found))
-            raise UsageError(f"{text} may be any of {ids}; give the id")
-        names = ", ".join(sorted(self.name_of(node) for node in known))
-        raise UsageError(f"no node called {text} is known here; known: {names}")
-
-
-@dataclass(frozen=True)
-class _Told:
-    """What of the own record is worth stating anew when it changes."""
-
-    load: float
-    sessions: tuple[NodeId, ...]
-    memory_used_bytes: int
-    addresses: tuple[Address, ...]
-    mesh_key: bytes
-
-    def is_news_after(self, told: _Told) -> bool:
-        return abs(told.load - self.load) >= LOAD_NEWS or self != replace(told, load=self.load)
-
-
-def _dialable(body: Mapping[str, object]) -> list[Address]:
-    """The addresses in a node record that make sense."""
-    rows = body.get("addresses")
-    if not isinstance(rows, (list, tuple)):
-        return []
-    return [
-        Address(row[0], row[1])
-        for row in rows
-        if isinstance(row, (list, tuple))
-        and len(row) == 2
-        and isinstance(row[0], str)
-        and isinstance(row[1], int)
-        and 0 < row[1] < 65536
-    ]
+        self.own_record.changed()
 
 
 async def open_link(config: Config) -> tuple[UdpLink, DatagramLink]:

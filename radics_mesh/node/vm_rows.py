@@ -101,7 +101,7 @@ def _remote_vm(node: Services, entry: Entry) -> VmRow:
         id=entry.record.subject,
         state=str(body.get("state", "")) + (" (stale)" if entry.stale else ""),
         epoch=whole(body.get("epoch")),
-        node=node.name_of(entry.record.publisher),
+        node=node.names.of(entry.record.publisher),
         local=False,
         image=image.hex() if isinstance(image, bytes) else "",
         memory=whole(body.get("memory")),
@@ -132,7 +132,7 @@ def _departed_vm(node: Services, vm_id: VmId) -> VmRow | None:
         id=vm_id.text,
         state="moved",
         epoch=chain.epoch,
-        node=node.name_of(chain.holder),
+        node=node.names.of(chain.holder),
         local=False,
         image=chain.birth.image.hex(),
         memory=0,
@@ -176,7 +176,7 @@ def _diverged(node: Services, state: State) -> VmRow:
         pid=None,
         status=None,
         moved_share=None,
-        note=f"gave way to epoch {state.higher.epoch} on {node.name_of(state.higher.holder)};"
+        note=f"gave way to epoch {state.higher.epoch} on {node.names.of(state.higher.holder)};"
         f" its state of {age} ago is kept, see `doctor {state.chain.name}`",
         branch=state.chain.branch,
         checkpoints=None,
@@ -188,7 +188,7 @@ def move_rows(node: Services) -> list[MoveRow]:
     return [
         MoveRow(
             name=name,
-            peer=node.name_of(move.peer),
+            peer=node.names.of(move.peer),
             outward=move.outward,
             epoch=move.epoch,
             snapshot_bytes=move.snapshot_bytes,
@@ -207,7 +207,7 @@ def moved(node: Services, name: str, move: MoveStats) -> Moved:
     return Moved(
         name=name,
         source=node.config.name,
-        target=node.name_of(move.peer),
+        target=node.names.of(move.peer),
         epoch=move.epoch,
         bytes=move.sent_bytes,
         downtime_s=move.answered_s,
@@ -275,15 +275,15 @@ def _whereabouts(
     if chain is None:
         raise UsageError(f"the ownership chain of {name} is not known here")
     first = NodeId.of_key(chain.birth.holder)
-    links = [LinkRow(epoch=1, holder=node.name_of(first), snapshot=None, how="born")]
+    links = [LinkRow(epoch=1, holder=node.names.of(first), snapshot=None, how="born")]
     for link in chain.links:
-        holder = node.name_of(NodeId.of_key(link.holder))
+        holder = node.names.of(NodeId.of_key(link.holder))
         snapshot = link.snapshot.hex()
         links.append(LinkRow(epoch=link.epoch, holder=holder, snapshot=snapshot, how=link.how))
     return Whereabouts(
         name=name,
         id=vm_id.text,
-        node=node.name_of(chain.holder),
+        node=node.names.of(chain.holder),
         state=state,
         age_s=age_s,
         stale=stale,
