@@ -25,14 +25,9 @@ from radics_mesh.errors import PeerError
 from radics_mesh.ids import NONE_EID, Eid
 from radics_mesh.me import Me
 from tests.dtn.bundles import plain
-from tests.dtn.world import Members, Node, TrioClock, carry, connect, running, until
+from tests.dtn.world import Members, Node, carry, connect, running, until
 
 PAYLOAD = bytes(n % 251 for n in range(20_000))
-
-
-@pytest.fixture
-def members() -> Members:
-    return Members(TrioClock())
 
 
 def whole(sender: Me, to: Eid, sequence: int = 1, asks: int = 0) -> Bundle:

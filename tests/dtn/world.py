@@ -15,7 +15,7 @@ from radics_mesh.dtn.agent import Agent, Contact, Delivery
 from radics_mesh.dtn.routes.module import Module
 from radics_mesh.dtn.routes.routing import StaticRoutes
 from radics_mesh.dtn.routes.table import RoutingTable
-from radics_mesh.dtn.rules.processing import Peer
+from radics_mesh.dtn.rules.processing import Peer, depart, originate
 from radics_mesh.dtn.storage.store import BundleStore
 from radics_mesh.dtn.trust.confidentiality import Policy
 from radics_mesh.errors import LinkError
@@ -69,6 +69,21 @@ class Members:
         expiry = Wall(START + 1e8)
         chain = invite(self._first, self.root, member.public, name, expiry)
         return Me(member, Verifier(self.mesh), chain.pack(), self.clock)
+
+
+def made(sender: Me, to: Eid, payload: bytes = b"hello", sequence: int = 1) -> bytes:
+    """What a neighbour would put on the wire."""
+    bundle = originate(
+        sender,
+        to,
+        payload,
+        source=sender.identity.eid,
+        stamp=(1, sequence),
+        lifetime_s=3600,
+        ownership=b"",
+        priority=1,
+    )
+    return depart(bundle, sender.identity.eid, 0).encode()
 
 
 def identity(name: str) -> Identity:

@@ -13,8 +13,7 @@ from radics_mesh.dtn.layers.carried import Receipt, ReceiptName, Written
 from radics_mesh.dtn.wire.bundle import Bundle, BundleId
 from radics_mesh.errors import WireError
 from radics_mesh.ids import Eid, NodeId
-from tests.dtn.test_agent import made
-from tests.dtn.world import START, HandClock, Members
+from tests.dtn.world import START, HandClock, Members, made
 
 A, B = NodeId(b"a" * 20), NodeId(b"b" * 20)
 NUMBER = st.integers(0, (1 << 53) - 1)

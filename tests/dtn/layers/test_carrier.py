@@ -16,15 +16,10 @@ from radics_mesh.dtn.layers.stick import Stick
 from radics_mesh.errors import CapacityError, LinkError, UsageError
 from radics_mesh.ids import Eid, NodeId
 from tests.dtn.bundles import plain
-from tests.dtn.world import Members, Node, TrioClock, carry, running, until
+from tests.dtn.world import Members, Node, carry, running, until
 
 IBR = Foreign(Eid("dtn://ibr/"), None, "192.0.2.1", ("echo",))
 Known = dict[NodeId, bytes]
-
-
-@pytest.fixture
-def members() -> Members:
-    return Members(TrioClock())
 
 
 @pytest.fixture

@@ -30,11 +30,6 @@ from tests.patience import PATIENCE_S
 ANYWHERE = Address("127.0.0.1", 0)
 
 
-@pytest.fixture
-def members() -> Members:
-    return Members(TrioClock())
-
-
 @dataclass
 class Station:
     """A node with contacts."""

@@ -14,10 +14,8 @@ from radics_mesh.config import Address, Foreign
 from radics_mesh.dtn.layers.discovery import Discovery
 from radics_mesh.dtn.layers.heard import FOREIGN_SERVICE, MEMBER_SERVICE, Heard
 from radics_mesh.dtn.layers.ipnd import Beacon, Service
-from tests.dtn.layers.test_contacts import ANYWHERE, Station, members, station
+from tests.dtn.layers.test_contacts import ANYWHERE, Station, station
 from tests.dtn.world import Members, TrioClock, until
-
-__all__ = ["members"]
 
 
 @pytest.fixture

@@ -16,12 +16,7 @@ from radics_mesh.dtn.routes.table import RoutingTable
 from radics_mesh.errors import CapacityError
 from radics_mesh.ids import NodeId
 from tests.dtn.layers.test_carrier import carrier_of, files
-from tests.dtn.world import Members, TrioClock, carry, connect, running, until
-
-
-@pytest.fixture
-def members() -> Members:
-    return Members(TrioClock())
+from tests.dtn.world import Members, carry, connect, running, until
 
 
 def spreading(own: NodeId, copies: int | None) -> RoutingTable:

@@ -173,11 +173,6 @@ def test_coverage_is_the_union_of_its_spans(
 # --- agents ---
 
 
-@pytest.fixture
-def members() -> Members:
-    return Members(TrioClock())
-
-
 async def test_custody_goes_from_hop_to_hop(tmp_path: Path, members: Members) -> None:
     a, b, c = members.me("a"), members.me("b"), members.me("c")
     inbox = c.node_id.service("inbox")

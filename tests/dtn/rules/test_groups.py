@@ -18,14 +18,9 @@ from radics_mesh.dtn.wire.bundle import CUSTODY, MUST_NOT_FRAGMENT, SINGLETON, B
 from radics_mesh.errors import PeerError, UsageError
 from radics_mesh.ids import Eid
 from tests.dtn.bundles import plain
-from tests.dtn.world import Members, TrioClock, connect, running, until
+from tests.dtn.world import Members, connect, running, until
 
 NEWS = Eid("dtn://group.news/today")
-
-
-@pytest.fixture
-def members() -> Members:
-    return Members(TrioClock())
 
 
 async def test_every_member_on_every_node_has_it_once(tmp_path: Path, members: Members) -> None:

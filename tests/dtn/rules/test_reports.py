@@ -23,7 +23,7 @@ from radics_mesh.errors import PeerError
 from radics_mesh.ids import NONE_EID, Eid
 from radics_mesh.me import Me
 from tests.dtn.bundles import plain
-from tests.dtn.world import START, Members, Node, TrioClock, connect, running, until
+from tests.dtn.world import START, Members, Node, connect, running, until
 
 EVERYTHING = Status(0x1F)
 NOW = Monotonic(5.0)
@@ -92,11 +92,6 @@ def test_the_rate_to_one_node_is_bounded() -> None:
 
 
 # --- agents ---
-
-
-@pytest.fixture
-def members() -> Members:
-    return Members(TrioClock())
 
 
 class Watcher:
