@@ -16,7 +16,7 @@ import trio
 from bench.mesh_figures import progress, quantile
 from bench.mesh_world import GOSSIP_ALONE, Node, Stopwatch, World, run
 from bench.rows import Row, row
-from radics_mesh.gossip.swim import Settings
+from radics_mesh.gossip.settings import Settings
 from radics_mesh.link import TAG_SWIM
 
 LOOK_S = 0.1

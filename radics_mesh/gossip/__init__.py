@@ -1,7 +1,9 @@
 """What neighbours tell each other: who is there, by SWIM with Lifeguard, and which records exist.
 
 swim        the failure detector: receives datagrams, probes, spreads news. Sans-IO
-probes      the probe under way, and those of others that this node helps with
+settings    how often it does what
+probes      the probe under way, its pings, and those of others that this node helps with
+outbox      its datagrams, filled up with news
 members     the bounded view: whom this node watches, and whom it cannot reach since when
 suspicion   how long a suspect has to answer, and who suspects it
 rumours     what is news, and how often it must still be told

@@ -24,7 +24,8 @@ from radics_mesh.errors import LinkError, WireError
 from radics_mesh.gossip.absences import dump, load
 from radics_mesh.gossip.beliefs import Change
 from radics_mesh.gossip.members import Member, State
-from radics_mesh.gossip.swim import Settings, Swim
+from radics_mesh.gossip.settings import Settings
+from radics_mesh.gossip.swim import Swim
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.link import DatagramLink, SocketAddress
@@ -229,8 +230,7 @@ class Liveness:
             write_durably(self._path, dump(self.swim.members, now, wall), mode=0o600)
 
     async def _send(self) -> None:
-        outgoing, self.swim.outgoing = self.swim.outgoing, []
-        for datagram, address in outgoing:
+        for datagram, address in self.swim.take():
             try:
                 await self._link.send(datagram, address)
             except LinkError:

@@ -1,4 +1,4 @@
-"""The probe under way, and the pings of others that this node helps with. Sans-IO.
+"""The probe under way, this node's pings, and those of others that it helps with. Sans-IO.
 
 One probe has three tries in its period (SWIM section 3.1, whose one try and one round of helpers
 lose too much at 30 % loss): a ping; a ping and a request to HELPERS others; the same again, to
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from random import Random
 
+from radics_mesh.gossip.words import NONCE_BYTES
 from radics_mesh.ids import NodeId
 from radics_mesh.link import SocketAddress
 
@@ -18,6 +20,9 @@ TRIES = 3
 HELPERS = 3
 HEALTH_MAX = 8
 RELAYS_MAX = 256
+PINGS_MAX = 512
+# An answer that comes later than this proves nothing any more.
+PING_LIFE_S = 10.0
 
 
 class Health:
@@ -89,3 +94,44 @@ class Relays:
         for nonce, _ in late:
             del self._relays[nonce]
         return late
+
+
+@dataclass
+class Sent:
+    """A ping of this node's own. `node` None: whoever answers there."""
+
+    node: NodeId | None
+    expires: float
+    addresses: set[SocketAddress] = field(default_factory=set)
+
+
+class Pings:
+    """Those that may still be answered, by their nonces: the newest PINGS_MAX."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._sent: OrderedDict[bytes, Sent] = OrderedDict()
+
+    def begin(self, node: NodeId | None, now: float) -> bytes:
+        """Its nonce."""
+        nonce = self._random.randbytes(NONCE_BYTES)
+        self._sent[nonce] = Sent(node, now + PING_LIFE_S)
+        if len(self._sent) > PINGS_MAX:
+            self._sent.popitem(last=False)
+        return nonce
+
+    def __contains__(self, nonce: bytes) -> bool:
+        return nonce in self._sent
+
+    def sent_to(self, nonce: bytes, address: SocketAddress) -> None:
+        """Of one that is another node's, or forgotten, nothing is noted."""
+        if nonce in self._sent:
+            self._sent[nonce].addresses.add(address)
+
+    def find(self, nonce: bytes, now: float) -> Sent | None:
+        """None: it was no ping of this node's, or one that nothing proves any more."""
+        sent = self._sent.get(nonce)
+        return None if sent is None or sent.expires < now else sent
+
+    def end(self, nonce: bytes) -> None:
+        del self._sent[nonce]

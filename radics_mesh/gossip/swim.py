@@ -15,18 +15,16 @@ Nobody gets an answer longer than what he sent, as long as he has not answered f
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from random import Random
 
 from radics_mesh.errors import PeerError, WireError
 from radics_mesh.gossip import messages
 from radics_mesh.gossip.beliefs import Beliefs, Change
-from radics_mesh.gossip.members import NEAR_MAX, VIEW_MAX, Member, Members
+from radics_mesh.gossip.members import Member, Members
 from radics_mesh.gossip.messages import (
     DATAGRAM_MAX_BYTES,
-    WORDS_MAX,
     Ack,
     Ask,
     Nack,
@@ -34,9 +32,10 @@ from radics_mesh.gossip.messages import (
     Ping,
     Sync,
 )
-from radics_mesh.gossip.probes import HELPERS, TRIES, Health, Probe, Relay, Relays
+from radics_mesh.gossip.outbox import Outbox
+from radics_mesh.gossip.probes import HELPERS, TRIES, Health, Pings, Probe, Relay, Relays
+from radics_mesh.gossip.settings import Settings
 from radics_mesh.gossip.words import (
-    NONCE_BYTES,
     Acknowledgement,
     Suspect,
     Word,
@@ -46,53 +45,8 @@ from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.link import SocketAddress
 
-_PINGS_MAX = 512
-# An answer that comes later than this proves nothing any more.
-_PING_LIFE_S = 10.0
 # Datagrams in answer to one that compares views.
 SYNC_DATAGRAMS = 3
-
-
-@dataclass(frozen=True)
-class Settings:
-    # Between two probes. Shorter: failures are found sooner, for more traffic.
-    period_s: float = 1.0
-    # How long an answer may take before the next try; three fit a period.
-    try_s: float = 0.3
-    # Between two rounds of telling news, while there is some, and to how many.
-    news_s: float = 0.5
-    fan_out: int = 3
-    # Between two comparisons of views; and while the last one brought something.
-    sync_s: float = 30.0
-    sync_soon_s: float = 1.0
-    # The shortest suspicion, in periods and per power of ten of nodes (alpha in Lifeguard).
-    alpha: float = 3.0
-    # How many of those that hear of a suspicion look for themselves, as expected.
-    volunteers: float = 6.0
-    # Between two tries of somebody who is gone, and of the same one: from the first, doubling to
-    # the last. A week's absence costs one ping in RETRY_MAX_S.
-    retry_s: float = 1.0
-    rest_first_s: float = 4.0
-    rest_max_s: float = 20.0
-    # Between two probes of somebody who never answers, but whom others vouch for.
-    beyond_s: float = 60.0
-    # The same as retry_s, just after somebody came back: whole halves of a mesh do.
-    healing_retry_s: float = 0.1
-    healing_s: float = 10.0
-    view_max: int = VIEW_MAX
-    near_max: int = NEAR_MAX
-
-    def shortest_s(self, nodes: int) -> float:
-        return self.alpha * self.period_s * max(1.0, math.log10(nodes))
-
-
-@dataclass
-class _Sent:
-    """A ping of this node's own. `node` None: whoever answers there."""
-
-    node: NodeId | None
-    expires: float
-    addresses: set[SocketAddress] = field(default_factory=set)
 
 
 class Swim:
@@ -120,15 +74,14 @@ class Swim:
             near_max=settings.near_max,
         )
         self.beliefs = Beliefs(identity, mesh, self.members, admits, settings.shortest_s)
-        # Datagrams to send, in order.
-        self.outgoing: list[tuple[bytes, SocketAddress]] = []
+        self._outbox = Outbox(self.beliefs)
         self._identity = identity
         self._mesh = mesh
         self._random = random
         self._probe: Probe | None = None
         self._ring: list[NodeId] = []
         self._relays = Relays()
-        self._pings: OrderedDict[bytes, _Sent] = OrderedDict()
+        self._pings = Pings(random)
         # A mesh that starts all at once shall not talk all at once.
         self._probe_at = now + settings.period_s * random.random()
         self._news_at = now
@@ -145,6 +98,15 @@ class Swim:
     @property
     def health(self) -> Health:
         return self.beliefs.health
+
+    @property
+    def outgoing(self) -> list[tuple[bytes, SocketAddress]]:
+        """Datagrams to send, in order."""
+        return self._outbox.datagrams
+
+    def take(self) -> list[tuple[bytes, SocketAddress]]:
+        """The same, which are the caller's to send now."""
+        return self._outbox.take()
 
     def changes(self) -> list[Change]:
         """What happened to members since the last call."""
@@ -208,17 +170,17 @@ class Swim:
 
     def _answer(self, nonce: bytes, source: SocketAddress, also: list[bytes], limit: int) -> None:
         proof = acknowledge(self._identity, self._mesh, nonce, self.beliefs.own.incarnation)
-        if self._send(messages.ack_head(proof), source, also, limit):
+        if self._outbox.send(messages.ack_head(proof), source, also, limit):
             asker = self.members.proved_at(source)
             if asker is not None:
                 asker.acknowledged_at = source
 
     def _take_ack(self, proof: Acknowledgement, source: SocketAddress, now: float) -> None:
-        sent = self._pings.get(proof.nonce)
-        if sent is None or sent.expires < now:
+        sent = self._pings.find(proof.nonce, now)
+        if sent is None:
             asker = self._relays.answered(proof.nonce)
             if asker is not None:
-                self._send(messages.ack_head(proof), asker)
+                self._outbox.send(messages.ack_head(proof), asker)
             return
         node = proof.node_id
         try:
@@ -228,7 +190,7 @@ class Swim:
         except (PeerError, WireError):
             self.counters["forged_acks"] += 1
             return
-        del self._pings[proof.nonce]
+        self._pings.end(proof.nonce)
         member = self.members.get(node)
         if member is None:
             # Somebody is there of whom nothing is known: ask for its word.
@@ -259,7 +221,7 @@ class Swim:
             return
         member = self.members.get(message.target)
         if member is None or not member.addresses or message.nonce in self._pings:
-            self._put(messages.nack(message.nonce), source)
+            self._outbox.put(messages.nack(message.nonce), source)
             return
         self._relays.add(message.nonce, Relay(source, now + self.settings.try_s))
         self._ping(member, message.nonce, member.addresses[0])
@@ -272,7 +234,7 @@ class Swim:
         lacking = [word.pack() for word in held if messages.tag(word) not in message.tags]
         for _ in range(SYNC_DATAGRAMS if limit == DATAGRAM_MAX_BYTES else 1):
             if lacking:
-                lacking = self._send_words(lacking, source, limit)
+                lacking = self._outbox.send_words(lacking, source, limit)
         unknown = message.tags - {messages.tag(word) for word in held}
         if unknown and not message.answers and limit == DATAGRAM_MAX_BYTES:
             self._send_sync(source, answers=True)
@@ -294,7 +256,7 @@ class Swim:
     def tick(self, now: float) -> None:
         """Do what is due."""
         for nonce, asker in self._relays.overdue(now):
-            self._put(messages.nack(nonce), asker)
+            self._outbox.put(messages.nack(nonce), asker)
         self._go_on_probing(now)
         for member in list(self.beliefs.suspects.values()):
             if self._suspect_due(member) <= now:
@@ -329,8 +291,8 @@ class Swim:
             self.health.change(-1)  # nobody is left who could show how it is
             return
         step_s = self.settings.try_s * self.health.factor
-        self._probe = Probe(member.node_id, self._nonce(), now, step_s, self._probe_at)
-        self._remember(self._probe.nonce, member.node_id, now)
+        nonce = self._pings.begin(member.node_id, now)
+        self._probe = Probe(member.node_id, nonce, now, step_s, self._probe_at)
         self._try(self._probe, member)
 
     def _next_target(self, now: float) -> Member | None:
@@ -368,7 +330,7 @@ class Swim:
         ]
         for helper in self._random.sample(helpers, min(HELPERS, len(helpers))):
             probe.asked.add(helper.node_id)
-            self._send(messages.ask_head(probe.nonce, member.node_id), helper.addresses[0])
+            self._outbox.send(messages.ask_head(probe.nonce, member.node_id), helper.addresses[0])
 
     def _fail(self, probe: Probe, member: Member, now: float) -> None:
         self.counters["probes_failed"] += 1
@@ -425,10 +387,9 @@ class Swim:
         """Somebody may be there: a bootstrap address, an old acquaintance, a neighbour."""
         known = self.members.proved_at(address)
         if known is None or known.is_gone:
-            nonce = self._nonce()
-            self._remember(nonce, None, now)
-            self._pings[nonce].addresses.add(address)
-            self._send(messages.ping_head(nonce), address, [self.beliefs.own.pack()])
+            nonce = self._pings.begin(None, now)
+            self._pings.sent_to(nonce, address)
+            self._outbox.send(messages.ping_head(nonce), address, [self.beliefs.own.pack()])
 
     def learn(self, node: NodeId, addresses: Iterable[SocketAddress]) -> None:
         """Where a member says that it can be reached."""
@@ -442,7 +403,7 @@ class Swim:
         self.beliefs.leave()
         live = self._near()
         for member in self._random.sample(live, min(2 * self.settings.fan_out, len(live))):
-            self._send(messages.news_head(), member.addresses[0], [self.beliefs.own.pack()])
+            self._outbox.send(messages.news_head(), member.addresses[0], [self.beliefs.own.pack()])
 
     def _near(self) -> list[Member]:
         """Those that can be told something: who answers, or, as long as nobody has, anybody."""
@@ -454,7 +415,7 @@ class Swim:
         live = self._near()
         for member in self._random.sample(live, min(self.settings.fan_out, len(live))):
             if len(self.beliefs.rumours):
-                self._send(messages.news_head(), member.addresses[0])
+                self._outbox.send(messages.news_head(), member.addresses[0])
 
     def _sync(self, now: float) -> None:
         """Compare views with somebody; soon again while there is something to learn."""
@@ -470,11 +431,10 @@ class Swim:
     def _send_sync(self, address: SocketAddress, *, answers: bool) -> None:
         own = self.beliefs.own
         held = [own, *(member.word for member in self.members.live())]
-        self._send(messages.sync_head(held, answers=answers), address, [own.pack()])
+        self._outbox.send(messages.sync_head(held, answers=answers), address, [own.pack()])
 
     def _ping_afresh(self, member: Member, address: SocketAddress, now: float) -> None:
-        nonce = self._nonce()
-        self._remember(nonce, member.node_id, now)
+        nonce = self._pings.begin(member.node_id, now)
         self._ping(member, nonce, address, whole=True)
 
     def _ping(
@@ -489,45 +449,5 @@ class Swim:
             # Lifeguard section IV-C: whoever is suspected hears of it first.
             also.append(member.word_at().pack())
             also.append(self.beliefs.accusation(member).pack())
-        if nonce in self._pings:
-            self._pings[nonce].addresses.add(address)
-        self._send(messages.ping_head(nonce), address, also)
-
-    def _send_words(self, words: list[bytes], address: SocketAddress, limit: int) -> list[bytes]:
-        """As many as fit one datagram; the others."""
-        room, count = messages.room_after(messages.news_head(), limit), 0
-        while count < min(len(words), WORDS_MAX) and messages.cost(words[count]) <= room:
-            room -= messages.cost(words[count])
-            count += 1
-        if count:
-            self._put(messages.datagram(messages.news_head(), words[:count]), address)
-        return words[count:]
-
-    def _send(
-        self,
-        head: list[object],
-        address: SocketAddress,
-        also: list[bytes] | None = None,
-        limit: int = DATAGRAM_MAX_BYTES,
-    ) -> bool:
-        """With `also` and news, as far as the limit allows; False when not even the head fits."""
-        room = messages.room_after(head, limit)
-        if room < 0:
-            self.counters["unproved"] += 1
-            return False
-        words = self.beliefs.rumours.choose(room, self.beliefs.size, also or [])
-        self._put(messages.datagram(head, words), address)
-        return True
-
-    def _put(self, datagram: bytes, address: SocketAddress) -> None:
-        self.counters["datagrams_out"] += 1
-        self.counters["bytes_out"] += len(datagram)
-        self.outgoing.append((datagram, address))
-
-    def _nonce(self) -> bytes:
-        return self._random.randbytes(NONCE_BYTES)
-
-    def _remember(self, nonce: bytes, node: NodeId | None, now: float) -> None:
-        self._pings[nonce] = _Sent(node, now + _PING_LIFE_S)
-        if len(self._pings) > _PINGS_MAX:
-            self._pings.popitem(last=False)
+        self._pings.sent_to(nonce, address)
+        self._outbox.send(messages.ping_head(nonce), address, also)

@@ -14,7 +14,7 @@ from radics_mesh.gossip.entropy import Holdings
 from radics_mesh.gossip.entropy import Settings as Compare
 from radics_mesh.gossip.liveness import Liveness
 from radics_mesh.gossip.members import State
-from radics_mesh.gossip.swim import Settings
+from radics_mesh.gossip.settings import Settings
 from radics_mesh.hosting.service import Hosting
 from radics_mesh.ids import NodeId
 from radics_mesh.link import TAG_RECORDS, TAG_SWIM, SealedDatagrams

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from radics_mesh.gossip import messages
 from radics_mesh.gossip.members import State
-from radics_mesh.gossip.swim import Settings, Swim
+from radics_mesh.gossip.settings import Settings
+from radics_mesh.gossip.swim import Swim
 from radics_mesh.gossip.words import Word, say_alive, say_suspect
 from tests.gossip.test_words import VALID
 from tests.gossip.world import MESH, World, at, identity

@@ -11,7 +11,8 @@ from random import Random
 
 from radics_mesh.gossip.beliefs import Change
 from radics_mesh.gossip.members import State
-from radics_mesh.gossip.swim import Settings, Swim
+from radics_mesh.gossip.settings import Settings
+from radics_mesh.gossip.swim import Swim
 from radics_mesh.identity import Identity
 from radics_mesh.ids import Digest, NodeId
 from radics_mesh.link import SocketAddress
